@@ -1,0 +1,46 @@
+// Private keys on disk: PKCS#8 PEM (RFC 5958, RFC 8410), as `openssl pkey` reads and writes, plain or encrypted (PBES2:
+// scrypt, AES-256-CBC).
+//
+// Defends against other users of the machine: files are written with mode 0600 in one atomic step, and a file that
+// others can read is refused, as ssh does.
+#ifndef DOTAGENT_COMMON_CRYPTO_KEY_FILE_H_
+#define DOTAGENT_COMMON_CRYPTO_KEY_FILE_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "common/base/random.h"
+#include "common/crypto/keys.h"
+
+namespace dotagent::crypto {
+
+// Refuses an empty passphrase; std::nullopt writes the key in the clear.
+[[nodiscard]] absl::StatusOr<std::string> KeyToPem(const SigningKey& key, const std::optional<SecretBytes>& passphrase);
+
+// `pem` may hold other text around the key. FailedPrecondition (BAD_KEY) with what to do if it is encrypted and there
+// is no passphrase, or the passphrase is wrong; InvalidArgument (BAD_KEY) if it is no Ed25519 private key.
+[[nodiscard]] absl::StatusOr<SigningKey> KeyFromPem(absl::string_view pem,
+                                                    const std::optional<SecretBytes>& passphrase);
+
+// SubjectPublicKeyInfo PEM, as `openssl pkey -pubout` writes.
+[[nodiscard]] std::string PublicKeyToPem(const PublicKey& key);
+
+// Writes a new key file, mode 0600. AlreadyExists if there is a file: a key is never overwritten.
+[[nodiscard]] absl::Status WriteKeyFile(const std::string& path, const SigningKey& key,
+                                        const std::optional<SecretBytes>& passphrase);
+
+// Reads a key file. NotFound, PermissionDenied (readable by group or others: says to chmod 600), or as KeyFromPem; at
+// most 64 KiB are read.
+[[nodiscard]] absl::StatusOr<SigningKey> ReadKeyFile(const std::string& path,
+                                                     const std::optional<SecretBytes>& passphrase);
+
+// Reads the node key at `path`, making one first if there is none: what a service does at its start.
+[[nodiscard]] absl::StatusOr<SigningKey> ReadOrCreateKeyFile(const std::string& path, Random& random);
+
+}  // namespace dotagent::crypto
+
+#endif  // DOTAGENT_COMMON_CRYPTO_KEY_FILE_H_

@@ -1,0 +1,44 @@
+// Bytes that must not outlive their use.
+//
+// Defends against secrets in swap, in core dumps and in freed memory: the bytes live in pages from sodium_malloc
+// (locked, fenced by guard pages, excluded from core dumps) and are wiped when the owner goes. They are never printed.
+#ifndef DOTAGENT_COMMON_CRYPTO_SECRET_H_
+#define DOTAGENT_COMMON_CRYPTO_SECRET_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/strings/string_view.h"
+
+namespace dotagent::crypto {
+
+// Movable; not copyable. Costs a few pages each: for keys, not for data.
+class SecretBytes {
+ public:
+  SecretBytes() = default;
+  // `size` zero bytes.
+  explicit SecretBytes(size_t size);
+  // A copy of `bytes`; the caller wipes its own.
+  explicit SecretBytes(absl::string_view bytes);
+  SecretBytes(SecretBytes&& other) noexcept;
+  SecretBytes& operator=(SecretBytes&& other) noexcept;
+  SecretBytes(const SecretBytes&) = delete;
+  SecretBytes& operator=(const SecretBytes&) = delete;
+  ~SecretBytes();
+
+  [[nodiscard]] uint8_t* data() { return data_; }
+  [[nodiscard]] const uint8_t* data() const { return data_; }
+  [[nodiscard]] size_t size() const { return size_; }
+  [[nodiscard]] absl::string_view view() const { return {reinterpret_cast<const char*>(data_), size_}; }
+
+ private:
+  uint8_t* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// Overwrites memory in a way that the compiler keeps.
+void Wipe(void* data, size_t size);
+
+}  // namespace dotagent::crypto
+
+#endif  // DOTAGENT_COMMON_CRYPTO_SECRET_H_

@@ -1,0 +1,95 @@
+// A node of the Kademlia DHT (Maymounkov and Mazières, 2002), as a core without I/O: routing table, iterative lookups,
+// stored values.
+//
+// k = 20, r = 5, α = 3, 256-bit ids. Nodes with addresses are servers and enter tables; callers without are clients and
+// do not. Departures from the paper are listed where they are made: routing_table.h, lookup.h, value_store.h.
+//
+// Every value is self-certifying (value_type.h): this node verifies what it stores and what it is given, and believes
+// no one.
+//
+// Not thread-safe: all calls, and all callbacks from Network, on one thread.
+#ifndef DOTAGENT_COMMON_DHT_DHT_H_
+#define DOTAGENT_COMMON_DHT_DHT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/base/random.h"
+#include "common/dht/network.h"
+#include "common/dht/types.h"
+#include "common/storage/store.h"
+
+namespace dotagent::dht {
+
+struct DhtOptions {
+  Contact self;                                        // no addresses: client mode, stores nothing and answers no one
+  absl::Duration refresh_interval = absl::Hours(1);    // of buckets without traffic
+  absl::Duration republish_interval = absl::Hours(1);  // of stored values to the nodes nearest now
+  size_t max_values = 1'000'000;
+};
+
+struct GetResult {
+  std::string value;            // the best valid value found, exactly as signed
+  bool from_own_store = false;  // this node stores it itself
+  uint32_t hops = 0;            // rounds of the lookup
+  uint32_t agreeing_nodes = 0;  // nodes that returned this very value
+};
+
+struct PutResult {
+  std::vector<crypto::PublicKey> stored_by;  // nodes that confirmed, this one included if it is among the nearest
+  uint32_t asked = 0;
+};
+
+class Dht {
+ public:
+  // All pointers must outlive it. `store` keeps values and the routing table across restarts (keys under "dht/").
+  Dht(DhtOptions options, Network* network, const Clock* clock, Random* random, storage::Store* store);
+  ~Dht();
+  Dht(const Dht&) = delete;
+  Dht& operator=(const Dht&) = delete;
+
+  // Reads the stored table, then joins through it and through `addresses`: identifies them, looks itself up, refreshes
+  // far buckets. `done` gets Unavailable (NOT_BOOTSTRAPPED) if no node answered; retries go on in the background with
+  // growing pauses as long as the table is empty. With no addresses and no saved table the node is the first of its
+  // network: OK.
+  void Start(const std::vector<std::string>& addresses, std::function<void(absl::Status)> done);
+
+  // Answers a call. `peer` is the key that the session proved; a request whose sender key differs is refused.
+  [[nodiscard]] Response Handle(const crypto::PublicKey& peer, const Request& request);
+
+  // Finds the best value under `key`: own store, then an iterative lookup. NotFound (NAME_NOT_FOUND for records) if no
+  // node has one; Unavailable (NOT_BOOTSTRAPPED) if no node could be asked.
+  void Get(const Id& key, ValueKind kind, std::function<void(absl::StatusOr<GetResult>)> done);
+
+  // Stores `value` on the r nodes nearest to the key that it implies. InvalidArgument as the value's type says;
+  // AlreadyExists (NAME_TAKEN) if a node refused it because another key holds the name; Unavailable (TOO_FEW_REPLICAS)
+  // if fewer than min(quorum 3, nodes asked) confirmed.
+  void Put(ValueKind kind, const std::string& value, std::function<void(absl::StatusOr<PutResult>)> done);
+
+  // The best valid value in this node's own store.
+  [[nodiscard]] absl::StatusOr<std::string> GetLocal(const Id& key, ValueKind kind) const;
+
+  // Learned by the way: a peer that proved `contact.key` and can be dialled at its addresses.
+  void AddContact(const Contact& contact);
+
+  [[nodiscard]] size_t known_nodes() const;
+  [[nodiscard]] uint64_t stored_values() const;
+  [[nodiscard]] std::vector<Contact> Nearest(const Id& target, size_t count) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dotagent::dht
+
+#endif  // DOTAGENT_COMMON_DHT_DHT_H_

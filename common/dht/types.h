@@ -1,0 +1,95 @@
+// The DHT's vocabulary: 256-bit keys, the XOR metric, contacts, calls.
+#ifndef DOTAGENT_COMMON_DHT_TYPES_H_
+#define DOTAGENT_COMMON_DHT_TYPES_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/crypto/keys.h"
+
+namespace dotagent::dht {
+
+inline constexpr size_t kBucketSize = 20;        // k (§2.1)
+inline constexpr size_t kReplicationFactor = 5;  // r
+inline constexpr size_t kConcurrency = 3;        // α
+inline constexpr size_t kIdBits = 256;
+
+// A node's id, a value's key, or the XOR distance between two of them: 256 bits, big-endian. A value.
+class Id {
+ public:
+  Id() = default;
+  // InvalidArgument unless `bytes` is 32 bytes long.
+  [[nodiscard]] static absl::StatusOr<Id> FromBytes(absl::string_view bytes);
+  // NodeId = SHA-256(public key).
+  [[nodiscard]] static Id OfNode(const crypto::PublicKey& key);
+
+  [[nodiscard]] absl::string_view bytes() const {
+    return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
+  }
+  [[nodiscard]] Id DistanceTo(const Id& other) const;
+  // Leading bits that both share: 0–256.
+  [[nodiscard]] int CommonPrefix(const Id& other) const;
+
+  friend auto operator<=>(const Id&, const Id&) = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const Id& id) {
+    return H::combine(std::move(h), id.bytes_);
+  }
+
+ private:
+  std::array<uint8_t, 32> bytes_{};
+};
+
+// A node and where to reach it.
+struct Contact {
+  Id id;
+  crypto::PublicKey key;
+  std::vector<std::string> addresses;  // text multiaddrs without /p2p; empty: a client, which never enters a table
+};
+
+enum class ValueKind : uint8_t { kRecord = 1, kRevocation = 2 };
+
+struct PingCall {};
+struct FindNodeCall {
+  Id target;
+};
+struct FindValueCall {
+  Id key;
+  ValueKind kind;
+};
+struct StoreCall {
+  Id key;
+  ValueKind kind;
+  std::string value;
+};
+struct Request {
+  Contact sender;
+  std::variant<PingCall, FindNodeCall, FindValueCall, StoreCall> call;
+};
+
+struct PingAnswer {};
+struct NodesAnswer {
+  std::vector<Contact> nodes;
+};
+struct ValueAnswer {
+  std::string value;
+  std::vector<Contact> nodes;
+};
+struct StoreAnswer {};
+// A refusal travels as absl::Status.
+struct Response {
+  std::variant<PingAnswer, NodesAnswer, ValueAnswer, StoreAnswer, absl::Status> answer;
+};
+
+}  // namespace dotagent::dht
+
+#endif  // DOTAGENT_COMMON_DHT_TYPES_H_

@@ -1,0 +1,38 @@
+// dht::Network over a node's sessions, and the DHT protocol served on its port.
+#ifndef DOTAGENT_COMMON_P2P_DHT_NETWORK_H_
+#define DOTAGENT_COMMON_P2P_DHT_NETWORK_H_
+
+#include <asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "common/dht/dht.h"
+#include "common/dht/network.h"
+#include "common/p2p/node.h"
+
+namespace dotagent::p2p {
+
+// Both must outlive it.
+class DhtNetwork : public dht::Network {
+ public:
+  DhtNetwork(asio::io_context& context, Node& node, absl::Duration call_timeout = absl::Seconds(2));
+  ~DhtNetwork() override;
+
+  // Answers the DHT protocol on the node's port with `dht`. Call once; `dht` must outlive the node's sessions
+  // (Node::Close ends them).
+  void Serve(dht::Dht& dht);
+
+  void Call(const dht::Contact& to, const dht::Request& request,
+            std::function<void(absl::StatusOr<dht::Response>)> done) override;
+  void Identify(const std::string& address, std::function<void(absl::StatusOr<dht::Contact>)> done) override;
+  void RunAfter(absl::Duration delay, std::function<void()> run) override;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace dotagent::p2p
+
+#endif  // DOTAGENT_COMMON_P2P_DHT_NETWORK_H_

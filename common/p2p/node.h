@@ -1,0 +1,127 @@
+// A node's public port: listens and dials, runs sessions on sockets, keeps them, and carries protocols as streams.
+//
+// One key, one port: the session's key is the node's key. What comes in is either a session (its first byte is
+// multistream-select's 0x13) or a relay circuit being claimed (its first byte is 0x00, circuit.h). Dialling goes: a
+// session that is open, then direct addresses in order, then relayed ones.
+//
+// Defends against a flood of connections (a cap in all and an address, a deadline for the handshake, a bounded queue),
+// slow readers (credit), and strangers who pose as the peer that was dialled (the expected key is part of the dial).
+//
+// Not thread-safe: everything, callbacks included, runs on the thread of the io_context; others post to it (loop.h).
+//
+//   Node node(loop.context(), {.key = &key, .listen = "/ip4/0.0.0.0/tcp/4001", …});
+//   RETURN_IF_ERROR(node.Listen());
+//   node.Serve("/dotagent/dht/1.0.0", [](std::shared_ptr<Stream> s) { … });
+//   node.Call(peer, "/dotagent/dht/1.0.0", request, absl::Seconds(3), [](absl::StatusOr<std::string> response) { … });
+#ifndef DOTAGENT_COMMON_P2P_NODE_H_
+#define DOTAGENT_COMMON_P2P_NODE_H_
+
+#include <asio/io_context.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/base/random.h"
+#include "common/crypto/keys.h"
+#include "common/p2p/multiaddr.h"
+#include "common/p2p/stream.h"
+#include "common/session/session.h"
+#include "common/telemetry/metrics.h"
+
+namespace dotagent::p2p {
+
+struct NodeOptions {
+  const crypto::Signer* key = nullptr;
+  Random* random = nullptr;
+  const Clock* clock = nullptr;
+  telemetry::Metrics* metrics = nullptr;
+  std::string listen = "/ip4/127.0.0.1/tcp/0";  // empty: a client that only dials
+  std::vector<std::string> advertise;           // transport multiaddrs to tell others; empty: where it listens
+  size_t max_connections = 4096;
+  size_t max_connections_per_address = 1024;
+  absl::Duration dial_timeout = absl::Seconds(3);  // an address
+  absl::Duration idle_timeout = absl::Minutes(5);  // a session without streams
+};
+
+// Whom to reach, and where.
+struct PeerAddress {
+  std::optional<crypto::PublicKey> key;  // none: whoever answers (bootstrap)
+  std::vector<Multiaddr> addresses;      // direct ones are tried before relayed ones
+};
+
+enum class PathKind { kDirect, kRelayed };
+
+using StreamHandler = std::function<void(std::shared_ptr<Stream>)>;
+using StreamCallback = std::function<void(absl::StatusOr<std::shared_ptr<Stream>>)>;
+using CallCallback = std::function<void(absl::StatusOr<std::string>)>;
+// Answers a unary call: call `respond` once, at any time.
+using CallHandler =
+    std::function<void(const crypto::PublicKey& peer, std::string request, std::function<void(std::string)> respond)>;
+
+class Node {
+ public:
+  Node(asio::io_context& context, NodeOptions options);
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  // Binds the listening socket. Unavailable with the address if it is in use.
+  [[nodiscard]] absl::Status Listen();
+  // Stops listening, resets streams, closes sessions. Idempotent.
+  void Close();
+
+  [[nodiscard]] const crypto::PublicKey& key() const;
+  // Transport multiaddrs that others may dial (advertise, or the bound address).
+  [[nodiscard]] std::vector<std::string> addresses() const;
+
+  // Hands each stream that a peer opens for `protocol` to `handler`. A stream for a protocol that nobody serves is
+  // reset.
+  void Serve(const std::string& protocol, StreamHandler handler);
+  // Serves unary calls: one length-prefixed request (at most `max_request` bytes) and one response a stream.
+  void ServeCalls(const std::string& protocol, size_t max_request, CallHandler handler);
+
+  // Opens a stream, dialling first if there is no session. Unavailable (UNREACHABLE) lists each address that was tried
+  // and why it failed.
+  void OpenStream(const PeerAddress& peer, const std::string& protocol, session::Priority priority,
+                  StreamCallback done);
+  // A unary call: opens a stream, sends `request`, reads one response of at most `max_response` bytes. DeadlineExceeded
+  // after `timeout`.
+  void Call(const PeerAddress& peer, const std::string& protocol, std::string request, size_t max_response,
+            absl::Duration timeout, CallCallback done);
+
+  // Dials (or finds an open session) and tells who answered.
+  void Connect(const PeerAddress& peer, std::function<void(absl::StatusOr<crypto::PublicKey>)> done);
+
+  // Holds a reservation at `relay` (a multiaddr with /p2p), renewing and redialling it with growing pauses until Close,
+  // so that peers can reach this node through it. `changed` is called when it is won or lost.
+  void HoldReservation(const Multiaddr& relay, std::function<void(bool held)> changed);
+
+  // Takes over incoming raw circuits (a relay's business): gets the socket and the voucher. Without it they are
+  // refused.
+  using CircuitHandler = std::function<void(class CircuitSocket socket, std::string voucher)>;
+  void ServeCircuits(CircuitHandler handler);
+
+  // Ends every session with `peer` (revoked, say).
+  void Drop(const crypto::PublicKey& peer, absl::string_view why);
+
+  // How the open session with `peer` runs; std::nullopt if there is none.
+  [[nodiscard]] std::optional<PathKind> PathTo(const crypto::PublicKey& peer) const;
+  [[nodiscard]] size_t open_sessions() const;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace dotagent::p2p
+
+#endif  // DOTAGENT_COMMON_P2P_NODE_H_

@@ -1,0 +1,136 @@
+// A secure, multiplexed session between two keys, as a state machine: bytes and time in, bytes and events out.
+//
+// Stages, in order: multistream-select for `/noise`; the Noise_XX_25519_ChaChaPoly_SHA256 handshake of the public
+// libp2p `noise` specification (2-byte lengths; the payload carries the Ed25519 key, its signature over
+// "noise-libp2p-static-key:" ‖ static key, and the muxer list); then frames of
+// `/dotagent/mux/1.0.0` (frame.h) inside Noise transport messages.
+//
+// Defends against eavesdropping and tampering (Noise), a man in the middle (`expected_peer`), replay and reordering
+// (nonces; the receiver's advances only after authentication succeeds), a peer that sends more than it was allowed
+// (credit), opens streams without end (limits) or never rekeys (refused). An error on one stream never touches another;
+// an error of the session is final.
+//
+//   Session a({.role = Role::kDialler, .identity = &alice, .random = &random}, now);
+//   while (connected) { write(a.TakeOutput()); a.Receive(read(), now); for (const Event& e : a.TakeEvents()) …; }
+//
+// Not thread-safe. Memory: at most the receive window a stream and the send buffer a stream, both bounded by Options.
+#ifndef DOTAGENT_COMMON_SESSION_SESSION_H_
+#define DOTAGENT_COMMON_SESSION_SESSION_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/base/random.h"
+#include "common/crypto/keys.h"
+
+namespace dotagent::session {
+
+enum class Role { kDialler, kListener };
+
+// §4.2. A sender's higher level goes first, within the floors that scheduler.h gives the lower ones.
+enum class Priority : uint8_t { kCritical = 0, kHigh = 1, kNormal = 2, kLow = 3 };
+
+// 62 bits. As in QUIC: the lowest bit tells who opened it (0 the dialler), and bit 1 is 0 (bidirectional).
+using StreamId = uint64_t;
+
+struct Options {
+  Role role = Role::kDialler;
+  const crypto::Signer* identity = nullptr;        // must outlive the session
+  std::optional<crypto::PublicKey> expected_peer;  // any other key ends the handshake: Unauthenticated (KEY_MISMATCH)
+  Random* random = nullptr;                        // must outlive the session
+  uint64_t stream_window = 256 * 1024;             // bytes that the peer may send on a stream before we read
+  uint64_t connection_window = 1024 * 1024;        // the same for all streams together
+  uint64_t max_streams = 256;                      // streams of the peer's that may be open at once
+  size_t send_buffer = 256 * 1024;  // bytes that Write takes on a stream beyond what the peer's credit allows
+  absl::Duration handshake_timeout = absl::Seconds(10);
+  uint64_t rekey_messages = 1000;  // §4.1; a peer that sends more under one key is refused
+  absl::Duration rekey_interval = absl::Minutes(10);
+};
+
+struct Event {
+  enum class Kind {
+    kEstablished,   // the handshake is over; peer_key() is known
+    kStreamOpened,  // by the peer; `protocol` is its first line
+    kReadable,      // Read will return bytes, or the end
+    kWritable,      // Write will take bytes again after having refused some
+    kStreamReset,   // by the peer; `code`; both directions are gone
+    kGoAway,        // the peer opens and accepts no more streams
+  };
+  Kind kind;
+  StreamId stream = 0;
+  std::string protocol;
+  uint64_t code = 0;
+};
+
+struct ReadResult {
+  std::string data;
+  bool finished = false;  // the peer has closed its direction and all of it has been read
+};
+
+class Session {
+ public:
+  Session(Options options, absl::Time now);
+  ~Session();
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+
+  // Takes bytes from the transport, in any pieces. An error is final: send what TakeOutput still has (a GOAWAY with the
+  // cause), then close the transport.
+  [[nodiscard]] absl::Status Receive(absl::string_view bytes, absl::Time now);
+
+  // At most about `max` bytes for the transport; empty if there is nothing to send. Ciphertext is made here, so
+  // whatever is most urgent now goes first.
+  [[nodiscard]] std::string TakeOutput(size_t max, absl::Time now);
+  [[nodiscard]] bool HasOutput() const;
+
+  // What has happened since the last call.
+  [[nodiscard]] std::vector<Event> TakeEvents();
+
+  // When OnTimeout must be called unless something else happens first; InfiniteFuture if never.
+  [[nodiscard]] absl::Time NextTimeout() const;
+  // DeadlineExceeded if the handshake took too long; the session is then over.
+  [[nodiscard]] absl::Status OnTimeout(absl::Time now);
+
+  [[nodiscard]] bool established() const;
+  // Only once established.
+  [[nodiscard]] const crypto::PublicKey& peer_key() const;
+  // The Noise handshake hash, 32 bytes, the same at both ends and unique to this session (§4.1, Channel ID); once
+  // established.
+  [[nodiscard]] const std::string& channel_id() const;
+
+  // Opens a stream; `protocol` (1–255 printable bytes, such as "/dotagent/dht/1.0.0") is its first line.
+  // ResourceExhausted (LIMIT) over the peer's limit, FailedPrecondition before establishment or after GOAWAY.
+  [[nodiscard]] absl::StatusOr<StreamId> OpenStream(absl::string_view protocol, Priority priority = Priority::kNormal);
+
+  // Takes as much of `data` as the send buffer has room for and returns how much; kWritable follows when there is room
+  // again. NotFound if there is no such stream (any more), FailedPrecondition after CloseWrite.
+  [[nodiscard]] absl::StatusOr<size_t> Write(StreamId stream, absl::string_view data);
+  // Half close: the peer sees the end after all that was written.
+  [[nodiscard]] absl::Status CloseWrite(StreamId stream);
+  // Takes what has arrived, at most `max` bytes, and gives the peer that much credit back. Empty and not finished:
+  // nothing yet.
+  [[nodiscard]] absl::StatusOr<ReadResult> Read(StreamId stream, size_t max);
+  // Ends both directions at once; nothing more is sent or delivered. No effect on an unknown stream.
+  void Reset(StreamId stream, uint64_t code);
+  void SetPriority(StreamId stream, Priority priority);
+  [[nodiscard]] size_t open_streams() const;
+
+  // Opens and accepts no more streams; those that are open go on.
+  void GoAway();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dotagent::session
+
+#endif  // DOTAGENT_COMMON_SESSION_SESSION_H_

@@ -1,0 +1,87 @@
+// An ordered key-value store: what a service keeps across a restart.
+//
+// One store, many tables: a table is a key prefix, so that one batch can change several atomically. A write that
+// returned OK with Durability::kSync survives kill -9 and power loss; the caller must look at every Status (they are
+// [[nodiscard]]).
+//
+//   ASSIGN_OR_RETURN(auto store, storage::OpenRocksDb({.path = "/var/lib/dotagent/resolver", .schema_version = 1}));
+//   storage::Batch batch;
+//   batch.Put("value/" + key, bytes);
+//   RETURN_IF_ERROR(store->Write(batch, storage::Durability::kSync));
+#ifndef DOTAGENT_COMMON_STORAGE_STORE_H_
+#define DOTAGENT_COMMON_STORAGE_STORE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace dotagent::storage {
+
+enum class Durability {
+  kSync,      // on disk before Write returns
+  kBuffered,  // survives the process, not the machine
+};
+
+// Changes that are made together or not at all.
+class Batch {
+ public:
+  void Put(absl::string_view key, absl::string_view value) { changes_.emplace_back(key, std::string(value)); }
+  void Delete(absl::string_view key) { changes_.emplace_back(key, std::nullopt); }
+  [[nodiscard]] bool empty() const { return changes_.empty(); }
+
+  // In the order in which they were added; std::nullopt deletes.
+  [[nodiscard]] const std::vector<std::pair<std::string, std::optional<std::string>>>& changes() const {
+    return changes_;
+  }
+
+ private:
+  std::vector<std::pair<std::string, std::optional<std::string>>> changes_;
+};
+
+// Thread-safe.
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  // NotFound if there is none; Unavailable or DataLoss (STORAGE) if the disk fails.
+  [[nodiscard]] virtual absl::StatusOr<std::string> Get(absl::string_view key) const = 0;
+
+  // Unavailable (STORAGE) if the disk is full or read-only; nothing of the batch is then visible.
+  [[nodiscard]] virtual absl::Status Write(const Batch& batch, Durability durability) = 0;
+
+  // Calls `visit` for each key that begins with `prefix` and is not below `from`, in key order, over one snapshot,
+  // until it returns false.
+  [[nodiscard]] virtual absl::Status Scan(
+      absl::string_view prefix, absl::string_view from,
+      const std::function<bool(absl::string_view key, absl::string_view value)>& visit) const = 0;
+
+  [[nodiscard]] absl::Status Put(absl::string_view key, absl::string_view value, Durability durability) {
+    Batch batch;
+    batch.Put(key, value);
+    return Write(batch, durability);
+  }
+};
+
+struct RocksDbOptions {
+  std::string path;             // a folder; made if missing, mode 0700
+  uint32_t schema_version = 1;  // of what the service writes
+};
+
+// FailedPrecondition (STORAGE) if another process has the folder open, or it was written with a newer schema (says
+// which, and what to do).
+[[nodiscard]] absl::StatusOr<std::unique_ptr<Store>> OpenRocksDb(const RocksDbOptions& options);
+
+// In memory, ordered, never fails: for tests, simulations and clients.
+[[nodiscard]] std::unique_ptr<Store> NewMemoryStore();
+
+}  // namespace dotagent::storage
+
+#endif  // DOTAGENT_COMMON_STORAGE_STORE_H_
