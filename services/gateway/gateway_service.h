@@ -1,0 +1,37 @@
+// The gateway: the agents' door. Authenticates them, publishes and resolves their names, keeps their inboxes, and
+// carries their channels to other gateways.
+#ifndef DOTAGENT_SERVICES_GATEWAY_GATEWAY_SERVICE_H_
+#define DOTAGENT_SERVICES_GATEWAY_GATEWAY_SERVICE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/base/config.h"
+#include "services/host/host.h"
+
+namespace dotagent::gateway_service {
+
+struct Options {
+  host::HostOptions host;
+  std::string resolver;                                   // --resolver: host:port; required
+  std::string identity;                                   // --identity: host:port, for revocations; empty: none
+  std::vector<std::string> relays;                        // --relay: multiaddrs with /p2p/; repeatable
+  absl::Duration token_lifetime = absl::Hours(1);         // --token-lifetime
+  uint64_t max_inbox_messages = 10'000;                   // --max-inbox-messages, an agent
+  absl::Duration message_lifetime = absl::Hours(24 * 7);  // --message-lifetime
+  uint64_t max_channels_per_agent = 64;                   // --max-channels-per-agent
+  std::string
+      tap;  // --tap: appends a copy of everything forwarded for agents to this file, to show what a gateway can see
+
+  void AddTo(OptionTable& table);
+};
+
+[[nodiscard]] absl::StatusOr<std::unique_ptr<host::Service>> Start(const Options& options);
+
+}  // namespace dotagent::gateway_service
+
+#endif  // DOTAGENT_SERVICES_GATEWAY_GATEWAY_SERVICE_H_

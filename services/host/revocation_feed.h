@@ -1,0 +1,42 @@
+// Follows identity's stream of revocations from a cursor that it keeps on disk, for as long as the service lives:
+// reconnects with growing pauses, and misses none.
+#ifndef DOTAGENT_SERVICES_HOST_REVOCATION_FEED_H_
+#define DOTAGENT_SERVICES_HOST_REVOCATION_FEED_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "common/identity/revocation.h"
+#include "services/host/host.h"
+
+namespace dotagent::host {
+
+// Everything on the host's loop, but Create and the destructor, which are called from outside it.
+class RevocationFeed {
+ public:
+  // Loads the revocations kept in the host's store (under "revoked/"), then follows `target`. `on_revoked` is called on
+  // the loop, once for each key as it becomes known, with the verified statement and its bytes, after it is on disk. An
+  // empty `target` follows nobody: Learn feeds it.
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<RevocationFeed>> Create(
+      Host& host, const std::string& target,
+      std::function<void(const identity::Revocation&, const std::string& statement)> on_revoked);
+  ~RevocationFeed();
+
+  [[nodiscard]] bool IsRevoked(const crypto::PublicKey& key) const;
+  // The statement's bytes, or empty.
+  [[nodiscard]] std::string StatementFor(const crypto::PublicKey& key) const;
+  // A revocation found elsewhere (in the DHT, say). Idempotent. As VerifyRevocation.
+  [[nodiscard]] absl::Status Learn(absl::string_view statement);
+
+ private:
+  RevocationFeed();
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace dotagent::host
+
+#endif  // DOTAGENT_SERVICES_HOST_REVOCATION_FEED_H_

@@ -1,0 +1,29 @@
+// Identity: certificates for agents, revocations for everyone.
+#ifndef DOTAGENT_SERVICES_IDENTITY_IDENTITY_SERVICE_H_
+#define DOTAGENT_SERVICES_IDENTITY_IDENTITY_SERVICE_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/base/config.h"
+#include "services/host/host.h"
+
+namespace dotagent::identity_service {
+
+struct Options {
+  host::HostOptions host;
+  std::string resolver;  // --resolver: host:port; names are checked and revocations published there. Empty:
+                         // certificates are refused
+  std::string trust_domain = "dotagent.local";            // --trust-domain
+  absl::Duration certificate_lifetime = absl::Hours(24);  // --certificate-lifetime
+
+  void AddTo(OptionTable& table);
+};
+
+[[nodiscard]] absl::StatusOr<std::unique_ptr<host::Service>> Start(const Options& options);
+
+}  // namespace dotagent::identity_service
+
+#endif  // DOTAGENT_SERVICES_IDENTITY_IDENTITY_SERVICE_H_
