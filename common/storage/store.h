@@ -4,6 +4,10 @@
 // returned OK with Durability::kSync survives kill -9 and power loss; the caller must look at every Status (they are
 // [[nodiscard]]).
 //
+// Defends against a half-made change (batches are atomic), a folder that two processes write (it is locked), data that
+// a newer release wrote (refused, not misread) and a full disk (the write fails, nothing of it is visible, and the
+// store goes on once there is space).
+//
 //   ASSIGN_OR_RETURN(auto store, storage::OpenRocksDb({.path = "/var/lib/dotagent/resolver", .schema_version = 1}));
 //   storage::Batch batch;
 //   batch.Put("value/" + key, bytes);
@@ -11,6 +15,7 @@
 #ifndef DOTAGENT_COMMON_STORAGE_STORE_H_
 #define DOTAGENT_COMMON_STORAGE_STORE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -36,6 +41,7 @@ class Batch {
   void Put(absl::string_view key, absl::string_view value) { changes_.emplace_back(key, std::string(value)); }
   void Delete(absl::string_view key) { changes_.emplace_back(key, std::nullopt); }
   [[nodiscard]] bool empty() const { return changes_.empty(); }
+  [[nodiscard]] size_t size() const { return changes_.size(); }
 
   // In the order in which they were added; std::nullopt deletes.
   [[nodiscard]] const std::vector<std::pair<std::string, std::optional<std::string>>>& changes() const {
@@ -46,7 +52,8 @@ class Batch {
   std::vector<std::pair<std::string, std::optional<std::string>>> changes_;
 };
 
-// Thread-safe.
+// Keys are any bytes, but one that begins with a zero byte is the store's own: Write refuses it (InvalidArgument) and
+// Scan skips it. Thread-safe.
 class Store {
  public:
   virtual ~Store() = default;
@@ -54,11 +61,14 @@ class Store {
   // NotFound if there is none; Unavailable or DataLoss (STORAGE) if the disk fails.
   [[nodiscard]] virtual absl::StatusOr<std::string> Get(absl::string_view key) const = 0;
 
-  // Unavailable (STORAGE) if the disk is full or read-only; nothing of the batch is then visible.
+  // Unavailable (STORAGE) if the disk is full or read-only; nothing of the batch is then visible, reads go on, and a
+  // later Write succeeds as soon as there is space again. (After a power cut in between, the batch may come back whole:
+  // the disk may have kept what it reported as failed.) Any other failure of the disk is final until the process is
+  // started again; the message says so. An empty batch changes nothing.
   [[nodiscard]] virtual absl::Status Write(const Batch& batch, Durability durability) = 0;
 
   // Calls `visit` for each key that begins with `prefix` and is not below `from`, in key order, over one snapshot,
-  // until it returns false.
+  // until it returns false. `visit` may call the store; what it writes is not part of the snapshot.
   [[nodiscard]] virtual absl::Status Scan(
       absl::string_view prefix, absl::string_view from,
       const std::function<bool(absl::string_view key, absl::string_view value)>& visit) const = 0;
@@ -71,15 +81,20 @@ class Store {
 };
 
 struct RocksDbOptions {
-  std::string path;             // a folder; made if missing, mode 0700
-  uint32_t schema_version = 1;  // of what the service writes
+  std::string path;  // a folder; made if missing, mode 0700 (one that is there keeps its mode)
+  // Of what the service writes. A service reads what its older versions wrote: an older folder is opened, and marked
+  // with this version from then on.
+  uint32_t schema_version = 1;
 };
 
-// FailedPrecondition (STORAGE) if another process has the folder open, or it was written with a newer schema (says
-// which, and what to do).
+// Costs about 10 MiB of memory at most and 256 open files.
+//
+// Errors, all STORAGE and all naming the folder: FailedPrecondition if another process has it open, it was written with
+// a newer schema (says which, and what to do), or it is not a folder; PermissionDenied; Unavailable if the disk is full
+// or read-only; DataLoss if what is there is damaged.
 [[nodiscard]] absl::StatusOr<std::unique_ptr<Store>> OpenRocksDb(const RocksDbOptions& options);
 
-// In memory, ordered, never fails: for tests, simulations and clients.
+// In memory, ordered, fails only for reserved keys: for tests, simulations and clients. Scan copies the keys it visits.
 [[nodiscard]] std::unique_ptr<Store> NewMemoryStore();
 
 }  // namespace dotagent::storage

@@ -1,0 +1,216 @@
+// RocksDB behind Store.
+//
+// Keys and values are stored as they are. One key of the store's own, "\0schema", holds the schema version as decimal
+// text. RocksDB's messages name files and lines, not remedies, so each status is turned into one that does.
+#include <fcntl.h>
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+#include <rocksdb/options.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/storage/keys.h"
+#include "common/storage/store.h"
+
+namespace dotagent::storage {
+namespace {
+
+constexpr absl::string_view kSchemaKey("\0schema", 7);
+
+rocksdb::Slice ToSlice(absl::string_view text) { return {text.data(), text.size()}; }
+absl::string_view ToView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+absl::Status StorageError(absl::StatusCode code, absl::string_view message) {
+  return ErrorWithReason(code, reason::kStorage, message);
+}
+
+bool MentionsErrno(absl::string_view text, int error) {
+  return absl::StrContains(text, std::generic_category().message(error));
+}
+
+absl::Status FullDiskError(absl::string_view path) {
+  return StorageError(absl::StatusCode::kUnavailable,
+                      absl::StrCat("the disk that holds ", path, " is full; free some space and try again"));
+}
+
+absl::Status ReadOnlyError(absl::string_view path) {
+  return StorageError(
+      absl::StatusCode::kUnavailable,
+      absl::StrCat("the disk that holds ", path, " is read-only; mount it for writing, or use another folder"));
+}
+
+absl::Status PermissionError(absl::string_view path) {
+  return StorageError(absl::StatusCode::kPermissionDenied,
+                      absl::StrCat("this user may not write in ", path, "; change its owner, or use another folder"));
+}
+
+absl::Status InUseError(absl::string_view path) {
+  return StorageError(absl::StatusCode::kFailedPrecondition,
+                      absl::StrCat(path, " is in use by another process; stop that process, or use another folder"));
+}
+
+absl::Status ToStatus(const rocksdb::Status& status, absl::string_view path) {
+  if (status.ok()) return absl::OkStatus();
+  const std::string text = status.ToString();
+  if (status.IsNotFound()) return absl::NotFoundError("no such key");
+  if (status.IsNoSpace()) return FullDiskError(path);
+  // RocksDB has one code for all that the system refuses; its text ends with the system's own words.
+  if (MentionsErrno(text, EROFS)) return ReadOnlyError(path);
+  if (MentionsErrno(text, EACCES) || MentionsErrno(text, EPERM)) return PermissionError(path);
+  if (absl::StrContains(text, "While lock file") || absl::StrContains(text, "lock hold by current process")) {
+    return InUseError(path);
+  }
+  if (status.IsCorruption()) {
+    return StorageError(absl::StatusCode::kDataLoss,
+                        absl::StrCat("the data in ", path, " is damaged: ", text,
+                                     "; restore the folder from a copy, or start with an empty one"));
+  }
+  return StorageError(absl::StatusCode::kUnavailable, absl::StrCat("the storage in ", path, " failed: ", text,
+                                                                   "; check the disk, then restart the service"));
+}
+
+// Makes the folder and those above it. Only the folder itself is closed to others: what is above may be shared.
+absl::Status MakeFolder(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path parent = std::filesystem::path(path).parent_path();
+  if (!parent.empty()) std::filesystem::create_directories(parent, error);
+  int failure = error.value();
+  if (failure == 0 && mkdir(path.c_str(), 0700) != 0) failure = errno;
+  switch (failure) {
+    case 0:
+      return absl::OkStatus();
+    case EEXIST:
+      if (std::filesystem::is_directory(path, error)) return absl::OkStatus();
+      [[fallthrough]];
+    case ENOTDIR:
+      return StorageError(absl::StatusCode::kFailedPrecondition,
+                          absl::StrCat(path, " is not a folder; name a folder for the data, or one to be made"));
+    case ENOSPC:
+      return FullDiskError(path);
+    case EROFS:
+      return ReadOnlyError(path);
+    case EACCES:
+    case EPERM:
+      return PermissionError(path);
+    default:
+      return StorageError(absl::StatusCode::kUnavailable, absl::StrCat("cannot make the folder ", path, ": ",
+                                                                       std::generic_category().message(failure)));
+  }
+}
+
+// Modest: several services share a machine (`dotagent up` runs all of them in one process), and values are small.
+rocksdb::Options EngineOptions() {
+  constexpr size_t kMiB = size_t{1} << 20;
+  rocksdb::Options options;
+  options.create_if_missing = true;
+  options.write_buffer_size = 2 * kMiB;
+  options.max_write_buffer_number = 3;
+  options.target_file_size_base = 8 * kMiB;
+  options.max_open_files = 256;
+  options.manifest_preallocation_size = 64 * 1024;
+  options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+  options.max_log_file_size = kMiB;
+  options.keep_log_file_num = 2;
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = rocksdb::NewLRUCache(4 * kMiB);
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return options;
+}
+
+class RocksDbStore : public Store {
+ public:
+  RocksDbStore(std::string path, std::unique_ptr<rocksdb::DB> db) : path_(std::move(path)), db_(std::move(db)) {}
+
+  absl::StatusOr<std::string> Get(absl::string_view key) const override {
+    std::string value;
+    RETURN_IF_ERROR(ToStatus(db_->Get(rocksdb::ReadOptions(), ToSlice(key), &value), path_));
+    return value;
+  }
+
+  absl::Status Write(const Batch& batch, Durability durability) override {
+    RETURN_IF_ERROR(CheckKeys(batch));
+    if (batch.empty()) return absl::OkStatus();
+    return WriteUnchecked(batch, durability);
+  }
+
+  absl::Status Scan(absl::string_view prefix, absl::string_view from,
+                    const std::function<bool(absl::string_view key, absl::string_view value)>& visit) const override {
+    const std::string end = EndOfPrefix(prefix);
+    const rocksdb::Slice end_slice = ToSlice(end);
+    rocksdb::ReadOptions options;
+    if (!end.empty()) options.iterate_upper_bound = &end_slice;
+    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
+    for (it->Seek(ToSlice(std::max(prefix, from))); it->Valid(); it->Next()) {
+      if (!IsReserved(ToView(it->key())) && !visit(ToView(it->key()), ToView(it->value()))) break;
+    }
+    return ToStatus(it->status(), path_);
+  }
+
+  // Refuses data of a newer schema; marks new and older data with `ours`.
+  absl::Status CheckSchema(uint32_t ours) {
+    const absl::StatusOr<std::string> stored = Get(kSchemaKey);
+    if (!stored.ok() && !absl::IsNotFound(stored.status())) return stored.status();
+    uint32_t theirs = 0;
+    if (stored.ok() && !absl::SimpleAtoi(*stored, &theirs)) {
+      return StorageError(absl::StatusCode::kDataLoss,
+                          absl::StrCat("the schema version in ", path_,
+                                       " is damaged; restore the folder from a copy, or start with an empty one"));
+    }
+    if (theirs > ours) {
+      return StorageError(absl::StatusCode::kFailedPrecondition,
+                          absl::StrCat(path_, " was written with schema ", theirs, ", and this release knows schema ",
+                                       ours, " at most; run the newer release, or use another folder"));
+    }
+    if (theirs == ours) return absl::OkStatus();
+    Batch batch;
+    batch.Put(kSchemaKey, absl::StrCat(ours));
+    return WriteUnchecked(batch, Durability::kSync);
+  }
+
+ private:
+  absl::Status WriteUnchecked(const Batch& batch, Durability durability) {
+    rocksdb::WriteBatch changes;
+    for (const auto& [key, value] : batch.changes()) {
+      const rocksdb::Status added = value ? changes.Put(key, *value) : changes.Delete(key);
+      RETURN_IF_ERROR(ToStatus(added, path_));
+    }
+    rocksdb::WriteOptions options;
+    options.sync = durability == Durability::kSync;
+    rocksdb::Status written = db_->Write(options, &changes);
+    // A full disk stops RocksDB for good, even when there is space again, until it is told to go on.
+    if (written.IsNoSpace() && db_->Resume().ok()) written = db_->Write(options, &changes);
+    return ToStatus(written, path_);
+  }
+
+  const std::string path_;
+  const std::unique_ptr<rocksdb::DB> db_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Store>> OpenRocksDb(const RocksDbOptions& options) {
+  if (options.path.empty()) {
+    return StorageError(absl::StatusCode::kInvalidArgument, "no folder for the data is named; set the data folder");
+  }
+  RETURN_IF_ERROR(MakeFolder(options.path));
+  rocksdb::DB* opened = nullptr;
+  const rocksdb::Status status = rocksdb::DB::Open(EngineOptions(), options.path, &opened);
+  std::unique_ptr<rocksdb::DB> db(opened);
+  RETURN_IF_ERROR(ToStatus(status, options.path));
+  auto store = std::make_unique<RocksDbStore>(options.path, std::move(db));
+  RETURN_IF_ERROR(store->CheckSchema(options.schema_version));
+  return store;
+}
+
+}  // namespace dotagent::storage

@@ -1,0 +1,119 @@
+// Full and read-only disks. Each test runs itself again in a mount namespace of its own, with a small tmpfs that goes
+// with the namespace; that takes root.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <climits>
+#include <cstdlib>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/storage/store.h"
+#include "tests/unit/storage/temp_folder.h"
+
+namespace dotagent::storage {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr char kFolderVariable[] = "DOTAGENT_TEST_DISK";
+
+std::string SmallDisk() {
+  const char* path = std::getenv(kFolderVariable);
+  return path == nullptr ? "" : path;
+}
+
+std::string OwnPath() {
+  char path[PATH_MAX];
+  const ssize_t size = readlink("/proc/self/exe", path, sizeof(path));
+  return {path, size > 0 ? static_cast<size_t>(size) : 0};
+}
+
+// Runs the test DiskTest.`name` of this program with a tmpfs of `size` at $DOTAGENT_TEST_DISK.
+void RunOnSmallDisk(const std::string& name, const std::string& size) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can mount a small disk";
+  if (std::system("unshare --mount true 2>/dev/null") != 0) GTEST_SKIP() << "no mount namespaces here";
+  const TempFolder folder;
+  const std::string command =
+      absl::StrCat("unshare --mount --propagation private sh -c 'mount -t tmpfs -o size=", size, " none ",
+                   folder.path(), " && ", kFolderVariable, "=", folder.path(), " exec ", OwnPath(),
+                   " --gtest_also_run_disabled_tests --gtest_filter=DiskTest.DISABLED_", name, "'");
+  EXPECT_EQ(std::system(command.c_str()), 0) << "see the inner run above";
+}
+
+TEST(DiskTest, AFullDiskFailsTheWriteAndTheStoreGoesOnWithSpace) { RunOnSmallDisk("Full", "12m"); }
+TEST(DiskTest, AFullDiskIsToldAtOpening) { RunOnSmallDisk("FullAtOpening", "1m"); }
+TEST(DiskTest, AReadOnlyDiskIsToldAtOpening) { RunOnSmallDisk("ReadOnly", "8m"); }
+
+// Takes all that is left of the disk.
+void Fill(const std::string& path) {
+  std::ofstream file(path, std::ios::binary);
+  const std::string block(4096, 'x');
+  while (file.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
+  }
+}
+
+TEST(DiskTest, DISABLED_Full) {
+  ASSERT_FALSE(SmallDisk().empty()) << "run by the tests above only";
+  const std::string path = SmallDisk() + "/data";
+  auto store = OpenRocksDb({.path = path});
+  ASSERT_TRUE(store.ok()) << store.status();
+  ASSERT_TRUE((*store)->Put("before", "kept", Durability::kSync).ok());
+
+  Fill(SmallDisk() + "/ballast");
+  absl::Status status;
+  int written = 0;
+  const std::string value(32 * 1024, 'v');
+  // The log's preallocated part still takes some.
+  while (status.ok() && written < 1000) {
+    status = (*store)->Put(absl::StrCat("fill/", written), value, Durability::kSync);
+    if (status.ok()) ++written;
+  }
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  EXPECT_EQ(ReasonOf(status), reason::kStorage);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("full"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr(path));
+  EXPECT_EQ((*store)->Put("again", value, Durability::kSync).code(), absl::StatusCode::kUnavailable);
+
+  // Nothing of the failed writes is visible, everything else is.
+  EXPECT_EQ(*(*store)->Get("before"), "kept");
+  EXPECT_EQ((*store)->Get(absl::StrCat("fill/", written)).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ((*store)->Get("again").status().code(), absl::StatusCode::kNotFound);
+
+  ASSERT_EQ(unlink((SmallDisk() + "/ballast").c_str()), 0);
+  status = (*store)->Put("after", "kept", Durability::kSync);
+  ASSERT_TRUE(status.ok()) << status;
+
+  store->reset();
+  store = OpenRocksDb({.path = path});
+  ASSERT_TRUE(store.ok()) << store.status();
+  for (const char* key : {"before", "after"}) EXPECT_EQ(*(*store)->Get(key), "kept");
+  for (int i = 0; i < written; ++i) EXPECT_EQ(*(*store)->Get(absl::StrCat("fill/", i)), value);
+}
+
+TEST(DiskTest, DISABLED_FullAtOpening) {
+  ASSERT_FALSE(SmallDisk().empty()) << "run by the tests above only";
+  Fill(SmallDisk() + "/ballast");
+  const absl::Status status = OpenRocksDb({.path = SmallDisk() + "/data"}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("full"));
+}
+
+TEST(DiskTest, DISABLED_ReadOnly) {
+  ASSERT_FALSE(SmallDisk().empty()) << "run by the tests above only";
+  const std::string path = SmallDisk() + "/data";
+  ASSERT_TRUE(OpenRocksDb({.path = path}).ok());
+  ASSERT_EQ(mount(nullptr, SmallDisk().c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr), 0);
+  for (const std::string& folder : {path, SmallDisk() + "/new"}) {
+    const absl::Status status = OpenRocksDb({.path = folder}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+    EXPECT_EQ(ReasonOf(status), reason::kStorage);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("read-only"));
+  }
+}
+
+}  // namespace
+}  // namespace dotagent::storage
