@@ -1,0 +1,71 @@
+# A thin layer over the CMake presets (CMakePresets.json) and scripts/; `make help` lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# Debian's Python: the one for which install-dependencies installs packages.
+PYTHON := /usr/bin/python3
+BIN := build/release/bin
+# What `make up` runs on; kept between runs, removed by `make clean`.
+UP_DATA := build/up
+
+.PHONY: help demo test up build check format asan tsan fuzz images chart clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
+	  printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+demo: ## Install, build, and run the main job: two agents find each other and talk (FILE=path: send that file)
+	@scripts/install-dependencies --demo
+	@scripts/build release binaries
+	@$(PYTHON) demo/demo.py --bin $(BIN) $(if $(FILE),--file '$(subst ','\'',$(FILE))')
+
+test: ## Install, build, and run every test
+	@scripts/install-dependencies --test
+	@scripts/install-tools
+	@scripts/build release
+	@ctest --preset release
+
+up: ## Run a whole local network in the foreground and say what to type next
+	@scripts/install-dependencies --demo
+	@scripts/build release binaries
+	@exec $(BIN)/dotagent up --data-dir $(UP_DATA)
+
+build: ## Build the programs into build/release/bin
+	@scripts/install-dependencies --demo
+	@scripts/build release binaries
+
+check: ## Style checks: clang-format, clang-tidy, floors, shellcheck, buf, helm (seconds once built; see scripts/check)
+	@scripts/install-dependencies --test
+	@scripts/install-tools
+	@scripts/check
+
+format: ## Format every C++ file in place
+	@git ls-files -z '*.h' '*.cc' | xargs -0 clang-format-14 -i
+
+asan: ## Unit tests under the address and undefined-behaviour sanitizers
+	@scripts/install-dependencies --test
+	@scripts/build asan 'unit_*'
+	@ctest --preset asan
+
+tsan: ## Unit tests under the thread sanitizer
+	@scripts/install-dependencies --test
+	@scripts/build tsan 'unit_*'
+	@ctest --preset tsan
+
+fuzz: ## Fuzz every parser for FUZZ_SECONDS each (default 60)
+	@scripts/install-dependencies --test
+	@scripts/build fuzz 'fuzz_*'
+	@scripts/fuzz $(or $(FUZZ_SECONDS),60)
+
+images: ## Build a container image of each service (needs docker, podman or buildah)
+	@scripts/build-images
+
+chart: ## Lint and render the Helm chart, and package it into build/chart
+	@scripts/install-dependencies --test
+	@scripts/install-tools
+	@scripts/check chart
+	@build/tools/bin/helm package --destination build/chart helm/dotagent
+
+clean: ## Remove everything that was built
+	@rm -rf build
