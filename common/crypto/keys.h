@@ -11,9 +11,11 @@
 #define DOTAGENT_COMMON_CRYPTO_KEYS_H_
 
 #include <array>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -34,7 +36,9 @@ class PublicKey {
   // All zeros: equals no key that FromBytes accepts.
   PublicKey() = default;
 
-  // Refuses any size but 32, points that are not on the curve or not canonical, and small-order points.
+  // InvalidArgument (BAD_KEY) for any size but 32, points that are not on the curve or not canonical, and points
+  // outside the subgroup of prime order. (RFC 8032 would take a point with a small-order component; no honest key has
+  // one, and with it two verifiers can disagree on a signature.) About 50 µs: keep the PublicKey, not its bytes.
   [[nodiscard]] static absl::StatusOr<PublicKey> FromBytes(absl::string_view bytes);
 
   [[nodiscard]] absl::string_view bytes() const {
@@ -49,6 +53,7 @@ class PublicKey {
   }
 
  private:
+  friend class SigningKey;
   std::array<uint8_t, kPublicKeySize> bytes_{};
 };
 
@@ -68,7 +73,8 @@ class Signer {
 class SigningKey : public Signer {
  public:
   [[nodiscard]] static SigningKey Generate(Random& random);
-  // From the 32-byte seed of RFC 8032 §5.1.5.
+  // From the 32-byte seed of RFC 8032 §5.1.5; the caller wipes its own copy. InvalidArgument (BAD_KEY) for another
+  // size.
   [[nodiscard]] static absl::StatusOr<SigningKey> FromSeed(absl::string_view seed);
 
   [[nodiscard]] const PublicKey& public_key() const override { return public_key_; }
@@ -78,6 +84,7 @@ class SigningKey : public Signer {
   [[nodiscard]] const SecretBytes& seed() const { return seed_; }
 
  private:
+  static SigningKey FromSecretSeed(SecretBytes seed);
   SigningKey(SecretBytes seed, SecretBytes expanded, PublicKey public_key)
       : seed_(std::move(seed)), expanded_(std::move(expanded)), public_key_(public_key) {}
   SecretBytes seed_;
@@ -89,13 +96,17 @@ class SigningKey : public Signer {
 class DhKey {
  public:
   [[nodiscard]] static DhKey Generate(Random& random);
+  // From 32 bytes, clamped as RFC 7748 §5 says; the caller wipes its own copy. InvalidArgument (BAD_KEY) for another
+  // size.
   [[nodiscard]] static absl::StatusOr<DhKey> FromPrivate(absl::string_view private_key);
 
   [[nodiscard]] absl::string_view public_bytes() const { return public_; }
-  // About 30 µs. InvalidArgument for a public key that is not 32 bytes or yields the all-zero secret (RFC 7748 §6.1).
+  // About 30 µs. InvalidArgument (BAD_KEY) for a public key that is not 32 bytes or yields the all-zero secret
+  // (RFC 7748 §6.1).
   [[nodiscard]] absl::StatusOr<SecretBytes> Agree(absl::string_view their_public) const;
 
  private:
+  static DhKey FromSecret(SecretBytes private_key);
   DhKey(SecretBytes private_key, std::string public_key)
       : private_(std::move(private_key)), public_(std::move(public_key)) {}
   SecretBytes private_;
