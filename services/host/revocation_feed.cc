@@ -1,0 +1,198 @@
+#include "services/host/revocation_feed.h"
+
+#include <grpcpp/client_context.h>
+#include <grpcpp/support/client_callback.h>
+
+#include <algorithm>
+#include <asio/steady_timer.hpp>
+#include <cstdint>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "common/base/status.h"
+#include "common/rpc/status.h"
+#include "common/telemetry/log.h"
+#include "dotagent/identity/v1/identity.grpc.pb.h"
+
+namespace dotagent::host {
+namespace {
+
+namespace v1 = ::dotagent::identity::v1;
+
+constexpr char kTable[] = "revoked/";
+constexpr char kCursorKey[] = "revoked-cursor";
+constexpr absl::Duration kFirstPause = absl::Milliseconds(100);
+constexpr absl::Duration kLongestPause = absl::Seconds(10);
+
+}  // namespace
+
+struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl> {
+  // One stream from identity. Deletes itself by way of its last reference once gRPC is done with it.
+  class Watch : public grpc::ClientReadReactor<v1::WatchRevocationsResponse> {
+   public:
+    explicit Watch(std::shared_ptr<Impl> owner) : post_(owner->post), owner_(owner) {}
+
+    void Start(std::shared_ptr<Watch> self, uint64_t after) {
+      self_ = std::move(self);
+      request_.set_after_sequence(after);
+      // Locked only here: the feed outlives the start of each watch.
+      owner_.lock()->stub->async()->WatchRevocations(&context_, &request_, this);
+      AddHold();  // reads are started from the loop, and so between reactions
+      StartRead(&response_);
+      StartCall();
+    }
+    void Cancel() { context_.TryCancel(); }
+    void WaitUntilDone() { done_.WaitForNotification(); }
+
+    void OnReadDone(bool ok) override {
+      if (!ok) {
+        RemoveHold();
+        return;
+      }
+      // The next read starts only when this one has been dealt with, so that a burst waits in the network and not in
+      // memory.
+      post_([self = self_] {
+        if (auto owner = self->owner_.lock()) owner->OnResponse(self->response_);
+        self->StartRead(&self->response_);
+      });
+    }
+    void OnDone(const grpc::Status& status) override {
+      post_([owner = owner_, status] {
+        if (auto feed = owner.lock()) feed->OnDisconnected(rpc::FromGrpc(status));
+      });
+      auto self = std::move(self_);
+      done_.Notify();
+    }
+
+   private:
+    const rpc::Executor post_;
+    const std::weak_ptr<Impl> owner_;
+    std::shared_ptr<Watch> self_;
+    grpc::ClientContext context_;
+    v1::WatchRevocationsRequest request_;
+    v1::WatchRevocationsResponse response_;
+    absl::Notification done_;
+  };
+
+  explicit Impl(Host& service_host)
+      : host(service_host), post(service_host.executor()), timer(service_host.loop().context()) {}
+
+  [[nodiscard]] absl::Status Load() {
+    absl::Status bad;
+    RETURN_IF_ERROR(host.store().Scan(kTable, kTable, [&](absl::string_view key, absl::string_view statement) {
+      auto revocation = identity::VerifyRevocation(statement, host.clock().Now());
+      if (!revocation.ok()) {
+        bad = WithContext(revocation.status(), absl::StrCat("revocation stored under ", key));
+        return false;
+      }
+      revoked.emplace(revocation->public_key, std::string(statement));
+      return true;
+    }));
+    RETURN_IF_ERROR(bad);
+    auto saved = host.store().Get(kCursorKey);
+    if (saved.ok() && !absl::SimpleAtoi(*saved, &cursor)) {
+      return ErrorWithReason(
+          absl::StatusCode::kDataLoss, reason::kStorage,
+          "the saved place in the stream of revocations is not a number; delete the data folder to start anew");
+    }
+    if (!saved.ok() && !absl::IsNotFound(saved.status())) return saved.status();
+    return absl::OkStatus();
+  }
+
+  void Connect() {
+    if (stopped) return;
+    watch = std::make_shared<Watch>(shared_from_this());
+    watch->Start(watch, cursor);
+  }
+
+  void OnResponse(const v1::WatchRevocationsResponse& response) {
+    pause = kFirstPause;
+    if (response.statement().empty()) return;  // the past has been told
+    const absl::Status learnt = Learn(response.statement(), response.sequence());
+    if (!learnt.ok()) {
+      telemetry::Log(telemetry::Level::kError, "revocation from identity was not taken",
+                     {{"sequence", absl::StrCat(response.sequence())}, {"error", std::string(learnt.message())}});
+    }
+  }
+
+  void OnDisconnected(const absl::Status& status) {
+    if (stopped) return;
+    telemetry::Log(telemetry::Level::kWarning, "lost identity's stream of revocations; trying again",
+                   {{"error", std::string(status.message())}, {"pause", absl::FormatDuration(pause)}});
+    timer.expires_after(absl::ToChronoNanoseconds(pause));
+    pause = std::min(pause * 2, kLongestPause);
+    timer.async_wait([weak = weak_from_this()](const asio::error_code& error) {
+      auto self = weak.lock();
+      if (!error && self) self->Connect();
+    });
+  }
+
+  // `sequence` 0: not from identity's stream, and so the cursor stays.
+  [[nodiscard]] absl::Status Learn(absl::string_view statement, uint64_t sequence) {
+    ASSIGN_OR_RETURN(const identity::Revocation revocation, identity::VerifyRevocation(statement, host.clock().Now()));
+    const bool known = revoked.contains(revocation.public_key);
+    storage::Batch batch;
+    if (!known) batch.Put(absl::StrCat(kTable, revocation.public_key.bytes()), statement);
+    if (sequence > cursor) batch.Put(kCursorKey, absl::StrCat(sequence));
+    if (!batch.empty()) RETURN_IF_ERROR(host.store().Write(batch, storage::Durability::kSync));
+    cursor = std::max(cursor, sequence);
+    if (known) return absl::OkStatus();
+    revoked.emplace(revocation.public_key, std::string(statement));
+    on_revoked(revocation, std::string(statement));
+    return absl::OkStatus();
+  }
+
+  Host& host;
+  const rpc::Executor post;
+  asio::steady_timer timer;
+  std::function<void(const identity::Revocation&, const std::string&)> on_revoked;
+  absl::flat_hash_map<crypto::PublicKey, std::string> revoked;
+  uint64_t cursor = 0;
+  absl::Duration pause = kFirstPause;
+  bool stopped = false;
+  std::unique_ptr<rpc::Channel> channel;
+  std::unique_ptr<v1::IdentityService::Stub> stub;
+  std::shared_ptr<Watch> watch;
+};
+
+RevocationFeed::RevocationFeed() = default;
+
+absl::StatusOr<std::unique_ptr<RevocationFeed>> RevocationFeed::Create(
+    Host& host, const std::string& target,
+    std::function<void(const identity::Revocation&, const std::string&)> on_revoked) {
+  std::unique_ptr<RevocationFeed> feed(new RevocationFeed());
+  feed->impl_ = std::make_shared<Impl>(host);
+  feed->impl_->on_revoked = std::move(on_revoked);
+  RETURN_IF_ERROR(feed->impl_->Load());
+  if (!target.empty()) {
+    ASSIGN_OR_RETURN(feed->impl_->channel, host.Dial(target));
+    feed->impl_->stub = v1::IdentityService::NewStub(feed->impl_->channel->grpc());
+    host.loop().Post([impl = feed->impl_] { impl->Connect(); });
+  }
+  return feed;
+}
+
+RevocationFeed::~RevocationFeed() {
+  auto watch = impl_->host.loop().Run([impl = impl_] {
+    impl->stopped = true;
+    impl->timer.cancel();
+    return std::exchange(impl->watch, nullptr);
+  });
+  if (watch) {
+    watch->Cancel();
+    watch->WaitUntilDone();
+  }
+}
+
+bool RevocationFeed::IsRevoked(const crypto::PublicKey& key) const { return impl_->revoked.contains(key); }
+
+std::string RevocationFeed::StatementFor(const crypto::PublicKey& key) const {
+  const auto found = impl_->revoked.find(key);
+  return found == impl_->revoked.end() ? std::string() : found->second;
+}
+
+absl::Status RevocationFeed::Learn(absl::string_view statement) { return impl_->Learn(statement, 0); }
+
+}  // namespace dotagent::host

@@ -1,0 +1,123 @@
+#include "services/identity/handler.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "common/base/status.h"
+#include "common/identity/revocation.h"
+#include "common/record/name.h"
+#include "common/telemetry/log.h"
+
+namespace dotagent::identity_service {
+
+Handler::Handler(const crypto::Signer& key, const identity::NodeCertificate& certificate, identity::Issuer issuer,
+                 RevocationLog log, NameDirectory& names, const Clock& clock, Random& random,
+                 telemetry::Metrics& metrics)
+    : key_(key),
+      issuer_(std::move(issuer)),
+      log_(std::move(log)),
+      names_(names),
+      clock_(clock),
+      random_(random),
+      challenger_("certificate", key, certificate.sha256, random),
+      issued_(metrics.AddCounter("dotagent_identity_certificates_total", "Certificate requests, by result.",
+                                 {{"result", "issued"}})),
+      refused_(metrics.AddCounter("dotagent_identity_certificates_total", "Certificate requests, by result.",
+                                  {{"result", "refused"}})),
+      revocations_(metrics.AddCounter("dotagent_identity_revocations_total", "Revocations taken.")) {}
+
+absl::StatusOr<identity::v1::ChallengeResponse> Handler::Challenge(const identity::v1::ChallengeRequest& request) {
+  ASSIGN_OR_RETURN(const crypto::PublicKey client, crypto::PublicKey::FromBytes(request.public_key()));
+  ASSIGN_OR_RETURN(const identity::Challenger::Challenge challenge,
+                   challenger_.Begin(client, request.client_nonce(), clock_.Now()));
+  identity::v1::ChallengeResponse response;
+  response.set_challenge_id(challenge.id);
+  response.set_server_nonce(challenge.server_nonce);
+  response.set_server_key(std::string(key_.public_key().bytes()));
+  response.set_server_signature(challenge.server_signature);
+  return response;
+}
+
+void Handler::IssueCertificate(const identity::v1::IssueCertificateRequest& request,
+                               Callback<identity::v1::IssueCertificateResponse> done) {
+  const auto refuse = [&](const absl::Status& status) {
+    refused_.Increment();
+    done(status);
+  };
+  const auto client = challenger_.Finish(request.challenge_id(), request.signature(), clock_.Now());
+  if (!client.ok()) return refuse(client.status());
+  const auto name = record::Name::Parse(request.name());
+  if (!name.ok()) return refuse(name.status());
+  const auto revoked = log_.Find(*client);
+  if (!revoked.ok()) return refuse(revoked.status());
+  if (*revoked) {
+    return refuse(ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
+                                  "the key is revoked; make a new one"));
+  }
+  names_.KeyOf(name->text(), [this, client = *client, name = name->text(), csr = request.csr_der(),
+                              done = std::move(done)](absl::StatusOr<crypto::PublicKey> holder) {
+    if (!holder.ok() || *holder != client) {
+      refused_.Increment();
+      done(holder.ok()
+               ? ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyMismatch,
+                                 absl::StrCat(name, " is held by another key; ask with the key that its record holds"))
+               : WithContext(holder.status(), absl::StrCat("cannot tell who holds ", name)));
+      return;
+    }
+    auto leaf = issuer_.Issue(csr, client, name, random_.Bytes(16), clock_.Now());
+    (leaf.ok() ? issued_ : refused_).Increment();
+    if (!leaf.ok()) return done(leaf.status());
+    identity::v1::IssueCertificateResponse response;
+    response.set_certificate_der(*std::move(leaf));
+    response.set_issuer_der(issuer_.root_der());
+    done(std::move(response));
+  });
+}
+
+identity::v1::GetTrustBundleResponse Handler::GetTrustBundle() const {
+  identity::v1::GetTrustBundleResponse response;
+  response.set_bundle_pem(issuer_.root_pem());
+  return response;
+}
+
+absl::StatusOr<identity::v1::RevokeResponse> Handler::Revoke(const identity::v1::RevokeRequest& request) {
+  ASSIGN_OR_RETURN(const identity::Revocation revocation,
+                   identity::VerifyRevocation(request.statement(), clock_.Now()));
+  bool added = false;
+  ASSIGN_OR_RETURN(const uint64_t sequence, log_.Append(revocation.public_key, request.statement(), &added));
+  if (added) {
+    revocations_.Increment();
+    telemetry::Log(telemetry::Level::kInfo, "key revoked",
+                   {{"agent_id", revocation.agent_id.ToString()}, {"sequence", absl::StrCat(sequence)}});
+    // A wake may unwatch, so the table is not walked while calling.
+    std::vector<std::function<void()>> wakes;
+    for (const auto& [id, wake] : watches_) wakes.push_back(wake);
+    for (const auto& wake : wakes) wake();
+  }
+  identity::v1::RevokeResponse response;
+  response.set_sequence(sequence);
+  response.set_recorded_at_ms(absl::ToUnixMillis(clock_.Now()));
+  return response;
+}
+
+absl::StatusOr<identity::v1::GetKeyStatusResponse> Handler::GetKeyStatus(
+    const identity::v1::GetKeyStatusRequest& request) const {
+  ASSIGN_OR_RETURN(const crypto::PublicKey key, crypto::PublicKey::FromBytes(request.public_key()));
+  ASSIGN_OR_RETURN(const std::optional<RevocationLog::Entry> entry, log_.Find(key));
+  identity::v1::GetKeyStatusResponse response;
+  response.set_revoked(entry.has_value());
+  if (entry) response.set_statement(entry->statement);
+  return response;
+}
+
+uint64_t Handler::Watch(std::function<void()> wake) {
+  watches_.emplace(next_watch_, std::move(wake));
+  return next_watch_++;
+}
+
+void Handler::Unwatch(uint64_t watch) { watches_.erase(watch); }
+
+}  // namespace dotagent::identity_service

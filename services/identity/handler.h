@@ -1,0 +1,81 @@
+// What identity does, knowing nothing of gRPC: proofs of possession, certificates, revocations.
+//
+// Who may do what: anyone may revoke with a statement that the key itself signed; a certificate needs a proof of
+// possession and a name that the DHT's record gives to that key. Requests cost the caller a signature before they cost
+// the service one.
+//
+// Not thread-safe: everything on the service's loop.
+#ifndef DOTAGENT_SERVICES_IDENTITY_HANDLER_H_
+#define DOTAGENT_SERVICES_IDENTITY_HANDLER_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "common/base/clock.h"
+#include "common/base/random.h"
+#include "common/crypto/keys.h"
+#include "common/identity/certificate.h"
+#include "common/identity/challenge.h"
+#include "common/telemetry/metrics.h"
+#include "dotagent/identity/v1/identity.pb.h"
+#include "services/identity/revocation_log.h"
+
+namespace dotagent::identity_service {
+
+template <typename T>
+using Callback = std::function<void(absl::StatusOr<T>)>;
+
+// What the handler needs of a resolver.
+class NameDirectory {
+ public:
+  virtual ~NameDirectory() = default;
+  // The key that a name's record holds.
+  virtual void KeyOf(const std::string& name, Callback<crypto::PublicKey> done) = 0;
+};
+
+class Handler {
+ public:
+  // Everything must outlive it.
+  Handler(const crypto::Signer& key, const identity::NodeCertificate& certificate, identity::Issuer issuer,
+          RevocationLog log, NameDirectory& names, const Clock& clock, Random& random, telemetry::Metrics& metrics);
+
+  [[nodiscard]] absl::StatusOr<identity::v1::ChallengeResponse> Challenge(
+      const identity::v1::ChallengeRequest& request);
+  void IssueCertificate(const identity::v1::IssueCertificateRequest& request,
+                        Callback<identity::v1::IssueCertificateResponse> done);
+  [[nodiscard]] identity::v1::GetTrustBundleResponse GetTrustBundle() const;
+  [[nodiscard]] absl::StatusOr<identity::v1::RevokeResponse> Revoke(const identity::v1::RevokeRequest& request);
+  [[nodiscard]] absl::StatusOr<identity::v1::GetKeyStatusResponse> GetKeyStatus(
+      const identity::v1::GetKeyStatusRequest& request) const;
+
+  // Calls `wake` after each new revocation until Unwatch. The watcher then reads NextAfter until it is empty.
+  uint64_t Watch(std::function<void()> wake);
+  void Unwatch(uint64_t watch);
+  [[nodiscard]] absl::StatusOr<std::optional<RevocationLog::Entry>> NextAfter(uint64_t sequence) const {
+    return log_.After(sequence);
+  }
+
+ private:
+  const crypto::Signer& key_;
+  const identity::Issuer issuer_;
+  RevocationLog log_;
+  NameDirectory& names_;
+  const Clock& clock_;
+  Random& random_;
+  identity::Challenger challenger_;
+  absl::flat_hash_map<uint64_t, std::function<void()>> watches_;
+  uint64_t next_watch_ = 1;
+  telemetry::Counter& issued_;
+  telemetry::Counter& refused_;
+  telemetry::Counter& revocations_;
+};
+
+}  // namespace dotagent::identity_service
+
+#endif  // DOTAGENT_SERVICES_IDENTITY_HANDLER_H_

@@ -1,0 +1,82 @@
+#include "services/identity/identity_service.h"
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "common/base/status.h"
+#include "services/identity/handler.h"
+#include "services/identity/resolver_directory.h"
+#include "services/identity/revocation_log.h"
+#include "services/identity/shell.h"
+
+namespace dotagent::identity_service {
+namespace {
+
+constexpr uint32_t kSchemaVersion = 1;
+constexpr char kRootKey[] = "issuer-root";
+
+// The root certificate is kept, so that certificates issued before a restart still verify.
+absl::StatusOr<identity::Issuer> OpenIssuer(host::Host& host, const Options& options) {
+  const identity::IssuerOptions issuer_options{.trust_domain = options.trust_domain,
+                                               .leaf_lifetime = options.certificate_lifetime};
+  const auto root = host.store().Get(kRootKey);
+  if (root.ok()) return identity::Issuer::Load(host.key(), issuer_options, *root);
+  if (!absl::IsNotFound(root.status())) return root.status();
+  ASSIGN_OR_RETURN(identity::Issuer issuer, identity::Issuer::Create(host.key(), issuer_options, host.clock().Now()));
+  RETURN_IF_ERROR(host.store().Put(kRootKey, issuer.root_pem(), storage::Durability::kSync));
+  return issuer;
+}
+
+class IdentityServer : public host::Service {
+ public:
+  explicit IdentityServer(std::unique_ptr<host::Host> host) : host_(std::move(host)) {}
+  ~IdentityServer() override {
+    host_->Drain();
+    if (publisher_) host_->loop().Run([this] { publisher_->Stop(); });
+    host_->loop().Stop();
+  }
+
+  [[nodiscard]] absl::Status Start(const Options& options) {
+    std::unique_ptr<rpc::Channel> channel;
+    if (!options.resolver.empty()) {
+      ASSIGN_OR_RETURN(channel, host_->Dial(options.resolver));
+    }
+    directory_ = std::make_unique<ResolverDirectory>(std::move(channel), host_->clock(), host_->executor());
+    ASSIGN_OR_RETURN(identity::Issuer issuer, OpenIssuer(*host_, options));
+    ASSIGN_OR_RETURN(RevocationLog log, RevocationLog::Open(&host_->store()));
+    handler_ = std::make_unique<Handler>(host_->key(), host_->certificate(), std::move(issuer), std::move(log),
+                                         *directory_, host_->clock(), host_->random(), host_->metrics());
+    publisher_ = std::make_shared<RevocationPublisher>(*host_, *handler_, *directory_);
+    RETURN_IF_ERROR(host_->loop().Run([this] { return publisher_->Start(); }));
+    shell_ = std::make_unique<Shell>(*handler_, host_->executor());
+    return host_->Serve({shell_.get()});
+  }
+
+  [[nodiscard]] host::Host& host() override { return *host_; }
+
+ private:
+  // Destroyed from the last to the first: the host, which all of them use, goes last.
+  std::unique_ptr<host::Host> host_;
+  std::unique_ptr<ResolverDirectory> directory_;
+  std::unique_ptr<Handler> handler_;
+  std::shared_ptr<RevocationPublisher> publisher_;
+  std::unique_ptr<Shell> shell_;
+};
+
+}  // namespace
+
+void Options::AddTo(OptionTable& table) {
+  table.Add("resolver", &resolver, "host:port of a resolver: names are checked and revocations published there");
+  table.Add("trust-domain", &trust_domain, "SPIFFE trust domain of the certificates issued here");
+  table.Add("certificate-lifetime", &certificate_lifetime, "How long a certificate is valid");
+  table.AddExample("dotagent-identity --data-dir /var/lib/dotagent-identity --resolver resolver-0:7443");
+}
+
+absl::StatusOr<std::unique_ptr<host::Service>> Start(const Options& options) {
+  ASSIGN_OR_RETURN(auto host, host::Host::Create("identity", options.host, kSchemaVersion));
+  auto server = std::make_unique<IdentityServer>(std::move(host));
+  RETURN_IF_ERROR(server->Start(options));
+  return std::unique_ptr<host::Service>(std::move(server));
+}
+
+}  // namespace dotagent::identity_service

@@ -1,0 +1,124 @@
+#include "services/identity/resolver_directory.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/record/record.h"
+#include "common/telemetry/log.h"
+
+namespace dotagent::identity_service {
+namespace {
+
+namespace v1 = ::dotagent::resolver::v1;
+
+constexpr absl::Duration kCallTimeout = absl::Seconds(10);
+constexpr absl::Duration kFirstPause = absl::Milliseconds(200);
+constexpr absl::Duration kLongestPause = absl::Seconds(30);
+constexpr char kCursorKey[] = "published-through";
+
+}  // namespace
+
+ResolverDirectory::ResolverDirectory(std::unique_ptr<rpc::Channel> channel, const Clock& clock, rpc::Executor post)
+    : channel_(std::move(channel)), clock_(clock), post_(std::move(post)) {
+  if (channel_) stub_ = v1::ResolverService::NewStub(channel_->grpc());
+}
+
+void ResolverDirectory::KeyOf(const std::string& name, Callback<crypto::PublicKey> done) {
+  if (!stub_) {
+    done(absl::FailedPreconditionError("this identity service has no resolver to ask; start it with --resolver"));
+    return;
+  }
+  v1::ResolveRequest request;
+  request.set_name(name);
+  using Async = v1::ResolverService::StubInterface::async_interface;
+  rpc::CallUnary<Async, v1::ResolveRequest, v1::ResolveResponse>(
+      stub_->async(), &Async::Resolve, std::move(request), kCallTimeout, post_,
+      [this, done = std::move(done)](absl::StatusOr<v1::ResolveResponse> response) {
+        if (!response.ok()) return done(response.status());
+        const auto record = record::Record::Verify(response->record_json(), clock_.Now());
+        if (!record.ok()) return done(record.status());
+        done(record->public_key());
+      });
+}
+
+void ResolverDirectory::PublishRevocation(const std::string& statement, std::function<void(absl::Status)> done) {
+  v1::PublishRevocationRequest request;
+  request.set_statement(statement);
+  using Async = v1::ResolverService::StubInterface::async_interface;
+  rpc::CallUnary<Async, v1::PublishRevocationRequest, v1::PublishRevocationResponse>(
+      stub_->async(), &Async::PublishRevocation, std::move(request), kCallTimeout, post_,
+      [done = std::move(done)](const absl::StatusOr<v1::PublishRevocationResponse>& response) {
+        done(response.status());
+      });
+}
+
+RevocationPublisher::RevocationPublisher(host::Host& host, Handler& handler, ResolverDirectory& directory)
+    : host_(host), handler_(handler), directory_(directory), timer_(host.loop().context()), pause_(kFirstPause) {}
+
+absl::Status RevocationPublisher::Start() {
+  if (!directory_.available()) return absl::OkStatus();
+  const auto saved = host_.store().Get(kCursorKey);
+  if (saved.ok()) {
+    if (!absl::SimpleAtoi(*saved, &cursor_)) {
+      return ErrorWithReason(
+          absl::StatusCode::kDataLoss, reason::kStorage,
+          "the place reached in publishing revocations is not a number; restore the data folder from a backup");
+    }
+  } else if (!absl::IsNotFound(saved.status())) {
+    return saved.status();
+  }
+  watch_ = handler_.Watch([weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->Continue();
+  });
+  Continue();
+  return absl::OkStatus();
+}
+
+void RevocationPublisher::Stop() {
+  stopped_ = true;
+  timer_.cancel();
+  handler_.Unwatch(watch_);
+}
+
+void RevocationPublisher::Continue() {
+  if (busy_ || stopped_) return;
+  auto next = handler_.NextAfter(cursor_);
+  if (!next.ok()) {
+    telemetry::Log(telemetry::Level::kError, "the log of revocations cannot be read",
+                   {{"error", std::string(next.status().message())}});
+    return;
+  }
+  if (!*next) return;
+  busy_ = true;
+  directory_.PublishRevocation((*next)->statement,
+                               [weak = weak_from_this(), sequence = (*next)->sequence](const absl::Status& status) {
+                                 if (auto self = weak.lock()) self->OnPublished(sequence, status);
+                               });
+}
+
+void RevocationPublisher::OnPublished(uint64_t sequence, const absl::Status& status) {
+  if (stopped_) return;
+  const absl::Status saved =
+      status.ok() ? host_.store().Put(kCursorKey, absl::StrCat(sequence), storage::Durability::kBuffered) : status;
+  if (saved.ok()) {
+    busy_ = false;
+    cursor_ = sequence;
+    pause_ = kFirstPause;
+    return Continue();
+  }
+  telemetry::Log(telemetry::Level::kWarning, "revocation is not in the DHT yet; trying again",
+                 {{"sequence", absl::StrCat(sequence)}, {"error", std::string(saved.message())}});
+  timer_.expires_after(absl::ToChronoNanoseconds(pause_));
+  pause_ = std::min(pause_ * 2, kLongestPause);
+  timer_.async_wait([weak = weak_from_this()](const asio::error_code& error) {
+    auto self = weak.lock();
+    if (error || !self) return;
+    self->busy_ = false;
+    self->Continue();
+  });
+}
+
+}  // namespace dotagent::identity_service

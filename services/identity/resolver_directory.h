@@ -1,0 +1,67 @@
+// Identity's view of the DHT, through a resolver: who holds a name, and where revocations go.
+#ifndef DOTAGENT_SERVICES_IDENTITY_RESOLVER_DIRECTORY_H_
+#define DOTAGENT_SERVICES_IDENTITY_RESOLVER_DIRECTORY_H_
+
+#include <asio/steady_timer.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "common/base/clock.h"
+#include "common/rpc/channel.h"
+#include "common/rpc/client_call.h"
+#include "common/storage/store.h"
+#include "dotagent/resolver/v1/resolver.grpc.pb.h"
+#include "services/host/host.h"
+#include "services/identity/handler.h"
+
+namespace dotagent::identity_service {
+
+// Not thread-safe: on the host's loop.
+class ResolverDirectory : public NameDirectory {
+ public:
+  // Without a channel every question is refused with FailedPrecondition.
+  ResolverDirectory(std::unique_ptr<rpc::Channel> channel, const Clock& clock, rpc::Executor post);
+
+  void KeyOf(const std::string& name, Callback<crypto::PublicKey> done) override;
+  void PublishRevocation(const std::string& statement, std::function<void(absl::Status)> done);
+  [[nodiscard]] bool available() const { return stub_ != nullptr; }
+
+ private:
+  const std::unique_ptr<rpc::Channel> channel_;
+  const Clock& clock_;
+  const rpc::Executor post_;
+  std::unique_ptr<resolver::v1::ResolverService::Stub> stub_;
+};
+
+// Carries each revocation of the log into the DHT, in order, trying again with growing pauses; its place in the log is
+// on disk, so that a restart neither forgets one nor repeats all.
+class RevocationPublisher : public std::enable_shared_from_this<RevocationPublisher> {
+ public:
+  // Everything must outlive it.
+  RevocationPublisher(host::Host& host, Handler& handler, ResolverDirectory& directory);
+
+  // Reads its place and begins. On the loop.
+  [[nodiscard]] absl::Status Start();
+  // On the loop; nothing is called after.
+  void Stop();
+
+ private:
+  void Continue();
+  void OnPublished(uint64_t sequence, const absl::Status& status);
+
+  host::Host& host_;
+  Handler& handler_;
+  ResolverDirectory& directory_;
+  asio::steady_timer timer_;
+  uint64_t cursor_ = 0;
+  uint64_t watch_ = 0;
+  absl::Duration pause_;
+  bool busy_ = false;
+  bool stopped_ = false;
+};
+
+}  // namespace dotagent::identity_service
+
+#endif  // DOTAGENT_SERVICES_IDENTITY_RESOLVER_DIRECTORY_H_

@@ -1,0 +1,50 @@
+// All revocations that this service has taken, in the order in which it took them, durable and numbered from 1.
+//
+// Watchers read it from any number on, so that one that was away misses none: the number is the cursor.
+#ifndef DOTAGENT_SERVICES_IDENTITY_REVOCATION_LOG_H_
+#define DOTAGENT_SERVICES_IDENTITY_REVOCATION_LOG_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "common/crypto/keys.h"
+#include "common/storage/store.h"
+
+namespace dotagent::identity_service {
+
+// Not thread-safe. Memory: none but the last number; everything else is read from the store.
+class RevocationLog {
+ public:
+  struct Entry {
+    uint64_t sequence = 0;
+    std::string statement;
+  };
+
+  // `store` must outlive it. Tables "log/" (by number) and "key/" (number by key).
+  [[nodiscard]] static absl::StatusOr<RevocationLog> Open(storage::Store* store);
+
+  // On disk when it returns. A key that is there already keeps its first statement and number; `added` tells.
+  [[nodiscard]] absl::StatusOr<uint64_t> Append(const crypto::PublicKey& key, absl::string_view statement, bool* added);
+
+  // The entry for a key; std::nullopt if it has not been revoked.
+  [[nodiscard]] absl::StatusOr<std::optional<Entry>> Find(const crypto::PublicKey& key) const;
+
+  // The first entry after `sequence`; std::nullopt if there is none.
+  [[nodiscard]] absl::StatusOr<std::optional<Entry>> After(uint64_t sequence) const;
+
+  [[nodiscard]] uint64_t last_sequence() const { return last_; }
+
+ private:
+  explicit RevocationLog(storage::Store* store) : store_(store) {}
+  storage::Store* store_;
+  uint64_t last_ = 0;
+};
+
+}  // namespace dotagent::identity_service
+
+#endif  // DOTAGENT_SERVICES_IDENTITY_REVOCATION_LOG_H_

@@ -1,0 +1,133 @@
+#include "services/resolver/resolver_service.h"
+
+#include <asio/steady_timer.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/crypto/peer_id.h"
+#include "common/dht/dht.h"
+#include "common/p2p/dht_network.h"
+#include "common/telemetry/log.h"
+#include "services/host/revocation_feed.h"
+#include "services/resolver/handler.h"
+#include "services/resolver/shell.h"
+
+namespace dotagent::resolver_service {
+namespace {
+
+constexpr uint32_t kSchemaVersion = 1;
+constexpr auto kGaugeInterval = std::chrono::seconds(1);
+
+class FeedRevocations : public Revocations {
+ public:
+  explicit FeedRevocations(const std::unique_ptr<host::RevocationFeed>& feed) : feed_(feed) {}
+  [[nodiscard]] bool IsRevoked(const crypto::PublicKey& key) const override { return feed_->IsRevoked(key); }
+  [[nodiscard]] absl::Status Learn(absl::string_view statement) override { return feed_->Learn(statement); }
+
+ private:
+  const std::unique_ptr<host::RevocationFeed>& feed_;
+};
+
+class ResolverServer : public host::Service {
+ public:
+  explicit ResolverServer(std::unique_ptr<host::Host> host)
+      : host_(std::move(host)), revocations_(feed_), gauges_timer_(host_->loop().context()) {}
+
+  ~ResolverServer() override {
+    host_->Drain();
+    feed_.reset();  // needs a running loop
+    host_->loop().Run([this] {
+      gauges_timer_.cancel();
+      handler_.reset();
+      dht_.reset();
+      network_.reset();
+    });
+    host_->loop().Stop();
+  }
+
+  [[nodiscard]] absl::Status Start(const Options& options) {
+    const crypto::PublicKey& key = host_->key().public_key();
+    host_->loop().Run([&] {
+      network_ = std::make_unique<p2p::DhtNetwork>(host_->loop().context(), host_->node());
+      dht_ = std::make_unique<dht::Dht>(dht::DhtOptions{.self = {dht::Id::OfNode(key), key, host_->node().addresses()}},
+                                        network_.get(), &host_->clock(), &host_->random(), &host_->store());
+      handler_ = std::make_unique<Handler>(*dht_, revocations_, host_->clock(), host_->metrics());
+      network_->Serve(*dht_);
+    });
+    ASSIGN_OR_RETURN(feed_, host::RevocationFeed::Create(
+                                *host_, options.identity,
+                                [this](const identity::Revocation& revocation, const std::string& statement) {
+                                  handler_->OnRevoked(revocation, statement);
+                                }));
+    host_->loop().Run([&] {
+      dht_->Start(options.bootstrap, [](const absl::Status& status) {
+        if (!status.ok()) {
+          telemetry::Log(telemetry::Level::kWarning, "no bootstrap node answered yet; trying on",
+                         {{"error", std::string(status.message())}});
+        }
+      });
+      UpdateGauges();
+    });
+    shell_ = std::make_unique<Shell>(
+        *handler_, [this] { return Status(); }, host_->executor());
+    return host_->Serve({shell_.get()});
+  }
+
+  [[nodiscard]] host::Host& host() override { return *host_; }
+
+ private:
+  [[nodiscard]] resolver::v1::GetStatusResponse Status() {
+    resolver::v1::GetStatusResponse response;
+    const std::string peer_id = crypto::PeerIdFromKey(host_->key().public_key());
+    response.set_peer_id(peer_id);
+    for (const std::string& address : host_->node().addresses())
+      response.add_addresses(absl::StrCat(address, "/p2p/", peer_id));
+    response.set_known_nodes(static_cast<uint32_t>(dht_->known_nodes()));
+    response.set_stored_values(dht_->stored_values());
+    response.set_version(Version());
+    return response;
+  }
+
+  // The DHT core knows nothing of metrics, so its sizes are read from time to time.
+  void UpdateGauges() {
+    known_nodes_.Set(static_cast<double>(dht_->known_nodes()));
+    stored_values_.Set(static_cast<double>(dht_->stored_values()));
+    gauges_timer_.expires_after(kGaugeInterval);
+    gauges_timer_.async_wait([this](const asio::error_code& error) {
+      if (!error && dht_) UpdateGauges();
+    });
+  }
+
+  // Destroyed from the last to the first: the host, which all of them use, goes last.
+  std::unique_ptr<host::Host> host_;
+  telemetry::Gauge& known_nodes_ = host_->metrics().AddGauge("dotagent_dht_known_nodes", "Nodes in the routing table.");
+  telemetry::Gauge& stored_values_ =
+      host_->metrics().AddGauge("dotagent_dht_stored_values", "Values that this node stores.");
+  std::unique_ptr<host::RevocationFeed> feed_;
+  FeedRevocations revocations_;
+  std::unique_ptr<p2p::DhtNetwork> network_;
+  std::unique_ptr<dht::Dht> dht_;
+  std::unique_ptr<Handler> handler_;
+  std::unique_ptr<Shell> shell_;
+  asio::steady_timer gauges_timer_;
+};
+
+}  // namespace
+
+void Options::AddTo(OptionTable& table) {
+  table.Add("bootstrap", &bootstrap, "Multiaddr of a node to join through; repeatable; none starts a new network");
+  table.Add("identity", &identity, "host:port of identity, to learn of revocations at once");
+  table.AddExample(
+      "dotagent-resolver --data-dir /var/lib/dotagent-resolver --p2p-listen /ip4/0.0.0.0/tcp/4001 --bootstrap "
+      "/dns/resolver-0/tcp/4001");
+}
+
+absl::StatusOr<std::unique_ptr<host::Service>> Start(const Options& options) {
+  ASSIGN_OR_RETURN(auto host, host::Host::Create("resolver", options.host, kSchemaVersion));
+  auto server = std::make_unique<ResolverServer>(std::move(host));
+  RETURN_IF_ERROR(server->Start(options));
+  return std::unique_ptr<host::Service>(std::move(server));
+}
+
+}  // namespace dotagent::resolver_service

@@ -1,0 +1,40 @@
+// The resolver's gRPC methods: each hands its request to the handler on the service's loop.
+#ifndef DOTAGENT_SERVICES_RESOLVER_SHELL_H_
+#define DOTAGENT_SERVICES_RESOLVER_SHELL_H_
+
+#include <functional>
+
+#include "common/rpc/call.h"
+#include "dotagent/resolver/v1/resolver.grpc.pb.h"
+#include "services/resolver/handler.h"
+
+namespace dotagent::resolver_service {
+
+class Shell : public resolver::v1::ResolverService::CallbackService {
+ public:
+  // `status` runs on the loop. Both must outlive every call.
+  Shell(Handler& handler, std::function<resolver::v1::GetStatusResponse()> status, rpc::Executor post)
+      : handler_(handler), status_(std::move(status)), post_(std::move(post)) {}
+
+  grpc::ServerUnaryReactor* Publish(grpc::CallbackServerContext* context, const resolver::v1::PublishRequest* request,
+                                    resolver::v1::PublishResponse* response) override;
+  grpc::ServerUnaryReactor* Resolve(grpc::CallbackServerContext* context, const resolver::v1::ResolveRequest* request,
+                                    resolver::v1::ResolveResponse* response) override;
+  grpc::ServerWriteReactor<resolver::v1::WatchResponse>* Watch(grpc::CallbackServerContext* context,
+                                                               const resolver::v1::WatchRequest* request) override;
+  grpc::ServerUnaryReactor* PublishRevocation(grpc::CallbackServerContext* context,
+                                              const resolver::v1::PublishRevocationRequest* request,
+                                              resolver::v1::PublishRevocationResponse* response) override;
+  grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context,
+                                      const resolver::v1::GetStatusRequest* request,
+                                      resolver::v1::GetStatusResponse* response) override;
+
+ private:
+  Handler& handler_;
+  const std::function<resolver::v1::GetStatusResponse()> status_;
+  const rpc::Executor post_;
+};
+
+}  // namespace dotagent::resolver_service
+
+#endif  // DOTAGENT_SERVICES_RESOLVER_SHELL_H_
