@@ -35,7 +35,7 @@ build: ## Build the programs into build/release/bin
 	@scripts/install-dependencies --demo
 	@scripts/build release binaries
 
-check: ## Style checks: clang-format, clang-tidy, floors, shellcheck, buf, helm (seconds once built; see scripts/check)
+check: ## Style checks: clang-format, clang-tidy, floors, shellcheck, buf, helm (scripts/check NAME runs one)
 	@scripts/install-dependencies --test
 	@scripts/install-tools
 	@scripts/check
@@ -45,12 +45,12 @@ format: ## Format every C++ file in place
 
 asan: ## Unit tests under the address and undefined-behaviour sanitizers
 	@scripts/install-dependencies --test
-	@scripts/build asan 'unit_*'
+	@scripts/build asan 'unit_*' 'fuzz_*'
 	@ctest --preset asan
 
 tsan: ## Unit tests under the thread sanitizer
 	@scripts/install-dependencies --test
-	@scripts/build tsan 'unit_*'
+	@scripts/build tsan 'unit_*' 'fuzz_*'
 	@ctest --preset tsan
 
 fuzz: ## Fuzz every parser for FUZZ_SECONDS each (default 60)
