@@ -1,0 +1,112 @@
+#include "sdk/cpp/agent.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/base/random.h"
+#include "common/base/status.h"
+#include "common/record/name.h"
+
+namespace dotagent::sdk {
+
+namespace v1 = ::dotagent::gateway::v1;
+
+absl::StatusOr<std::unique_ptr<Agent>> Agent::Connect(const AgentOptions& options,
+                                                      std::shared_ptr<const crypto::Signer> key) {
+  std::string name;
+  if (!options.name.empty()) {
+    ASSIGN_OR_RETURN(const record::Name parsed, record::Name::Parse(options.name));
+    name = parsed.text();
+  }
+  ASSIGN_OR_RETURN(auto gateway, GatewayClient::Connect(options.gateway, std::move(key)));
+  return std::unique_ptr<Agent>(new Agent(std::move(name), std::move(gateway)));
+}
+
+absl::Status Agent::RequireName() const {
+  if (!name_.empty()) return absl::OkStatus();
+  return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kBadName,
+                         "this call needs the agent's own name; give one");
+}
+
+absl::StatusOr<Registration> Agent::Register(const RegisterOptions& options) {
+  RETURN_IF_ERROR(RequireName());
+  v1::GetInfoResponse info;
+  RETURN_IF_ERROR(
+      gateway_->Run([&](grpc::ClientContext& context) { return gateway_->stub().GetInfo(&context, {}, &info); }));
+  record::RecordFields fields{
+      .name = name_, .protocols = options.protocols, .timestamp = absl::Now(), .ttl_seconds = options.ttl_seconds};
+  fields.addresses.assign(info.addresses().begin(), info.addresses().end());
+  fields.addresses.insert(fields.addresses.end(), options.extra_addresses.begin(), options.extra_addresses.end());
+  ASSIGN_OR_RETURN(const record::Record record, record::Record::Sign(fields, gateway_->key()));
+  return RegisterSigned(record.json());
+}
+
+absl::StatusOr<Registration> Agent::RegisterSigned(absl::string_view record_json) {
+  ASSIGN_OR_RETURN(record::Record record, record::Record::Verify(record_json, absl::Now()));
+  v1::RegisterRequest request;
+  request.set_record_json(record.json());
+  v1::RegisterResponse response;
+  RETURN_IF_ERROR(gateway_->Run(
+      [&](grpc::ClientContext& context) { return gateway_->stub().Register(&context, request, &response); }));
+  return Registration{std::move(record), {response.stored_by().begin(), response.stored_by().end()}, response.asked()};
+}
+
+absl::StatusOr<ResolvedName> Agent::Resolve(absl::string_view name, bool bypass_cache) {
+  ASSIGN_OR_RETURN(const record::Name asked, record::Name::Parse(name));
+  v1::ResolveRequest request;
+  request.set_name(asked.text());
+  request.set_bypass_cache(bypass_cache);
+  v1::ResolveResponse response;
+  RETURN_IF_ERROR(gateway_->Run(
+      [&](grpc::ClientContext& context) { return gateway_->stub().Resolve(&context, request, &response); }));
+  ASSIGN_OR_RETURN(record::Record record, record::Record::Verify(response.record_json(), absl::Now()));
+  if (record.name() != asked) {
+    return ErrorWithReason(absl::StatusCode::kDataLoss, reason::kBadRecord,
+                           absl::StrCat("asked for ", asked.text(), ", the gateway answered with the record of ",
+                                        record.name().text(), "; do not trust it"));
+  }
+  return ResolvedName{std::move(record), response.source(), response.hops(), response.agreeing_nodes()};
+}
+
+absl::StatusOr<SentMessage> Agent::Send(const OutgoingMessage& message) {
+  RETURN_IF_ERROR(RequireName());
+  SystemRandom random;
+  ASSIGN_OR_RETURN(
+      record::Message signed_message,
+      record::Message::Sign(
+          {.id = record::NewMessageId(random),
+           .type = message.type,
+           .sender = name_,
+           .recipient = message.recipient,
+           .timestamp = absl::Now(),
+           .content = message.attachment.empty() ? message.content
+                                                 : record::AttachmentContent(message.media_type, message.attachment)},
+          gateway_->key()));
+  v1::SendRequest request;
+  request.set_message_json(signed_message.json());
+  request.set_attachment(message.attachment);
+  v1::SendResponse response;
+  RETURN_IF_ERROR(
+      gateway_->Run([&](grpc::ClientContext& context) { return gateway_->stub().Send(&context, request, &response); }));
+  return SentMessage{std::move(signed_message), response.duplicate()};
+}
+
+absl::StatusOr<std::unique_ptr<Inbox>> Agent::OpenInbox(bool accept_channels) {
+  RETURN_IF_ERROR(RequireName());
+  return Inbox::Open(*this, gateway_, name_, accept_channels);
+}
+
+absl::StatusOr<std::unique_ptr<Channel>> Agent::OpenChannel(absl::string_view recipient) {
+  RETURN_IF_ERROR(RequireName());
+  ASSIGN_OR_RETURN(const ResolvedName resolved, Resolve(recipient));
+  return Channel::Call(gateway_, name_, resolved.record.name().text(), resolved.record.public_key());
+}
+
+absl::StatusOr<std::unique_ptr<Channel>> Agent::AcceptChannel(const ChannelOffer& offer) {
+  // Before the answer: an offer from a name that another key holds is not worth a handshake.
+  ASSIGN_OR_RETURN(const ResolvedName caller, Resolve(offer.caller));
+  return Channel::Accept(gateway_, offer, caller.record.public_key());
+}
+
+}  // namespace dotagent::sdk

@@ -1,0 +1,268 @@
+#include "sdk/cpp/channel.h"
+
+#include <grpcpp/client_context.h>
+
+#include <algorithm>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "common/base/random.h"
+#include "common/base/status.h"
+#include "common/rpc/status.h"
+#include "common/session/session.h"
+
+namespace dotagent::sdk {
+namespace {
+
+namespace v1 = ::dotagent::gateway::v1;
+
+constexpr char kProtocol[] = "/dotagent/agent/1.0.0";
+constexpr size_t kMaxChunk = 64 * 1024;
+constexpr absl::Duration kHandshakeTimeout = absl::Seconds(20);
+
+absl::Status Ended() { return absl::CancelledError("the channel was ended here"); }
+
+}  // namespace
+
+// Two threads: one reads the pipe and feeds the session, one writes what the session has to say. They are apart so that
+// each direction moves while the other is stuck; with one, two ends that both write would wait for each other for ever.
+struct Channel::Impl {
+  Impl(std::shared_ptr<GatewayClient> client, session::Role role, const crypto::PublicKey& peer)
+      : gateway(std::move(client)),
+        is_caller(role == session::Role::kDialler),
+        core({.role = role,
+              .identity = &gateway->key(),
+              .expected_peer = peer,
+              .random = &random,
+              .handshake_timeout = kHandshakeTimeout},
+             absl::Now()) {
+    gateway->Authorize(context);
+    pipe = gateway->stub().OpenChannel(&context);
+  }
+
+  ~Impl() {
+    Cancel();
+    if (reader.joinable()) reader.join();
+    if (writer.joinable()) writer.join();
+  }
+
+  // Sends the first request, waits for `opened`, shakes hands, agrees on the stream.
+  [[nodiscard]] absl::Status Open(const v1::OpenChannelRequest& first) {
+    v1::OpenChannelResponse opened;
+    if (!pipe->Write(first) || !pipe->Read(&opened))
+      return WithContext(rpc::FromGrpc(pipe->Finish()), "the channel was refused");
+    if (!opened.has_opened()) {
+      context.TryCancel();
+      static_cast<void>(pipe->Finish());  // cancelled just now, so its status says nothing
+      return ErrorWithReason(absl::StatusCode::kInternal, reason::kProtocol,
+                             "the gateway did not begin the channel with `opened`");
+    }
+    path = opened.opened().path();
+    reader = std::thread([this] { ReadPipe(); });
+    writer = std::thread([this] { WritePipe(); });
+
+    absl::MutexLock lock(&mutex);
+    if (!mutex.AwaitWithTimeout(absl::Condition(this, &Impl::EstablishedOrEnded), kHandshakeTimeout)) {
+      return ErrorWithReason(absl::StatusCode::kDeadlineExceeded, reason::kUnreachable,
+                             "the other agent did not complete the handshake in time");
+    }
+    RETURN_IF_ERROR(status);
+    if (!is_caller) return absl::OkStatus();  // the stream has come, or EstablishedOrEnded would wait
+    ASSIGN_OR_RETURN(stream, core.OpenStream(kProtocol));
+    return absl::OkStatus();
+  }
+
+  [[nodiscard]] bool EstablishedOrEnded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    return ended || (core.established() && (is_caller || stream.has_value()));
+  }
+
+  void ReadPipe() {
+    v1::OpenChannelResponse response;
+    while (pipe->Read(&response)) {
+      absl::MutexLock lock(&mutex);
+      if (ended) continue;  // only drains
+      const absl::Status fed = core.Receive(response.data(), absl::Now());
+      TakeEvents();
+      if (!fed.ok()) End(fed);
+    }
+    const absl::Status end = rpc::FromGrpc(pipe->Finish());
+    absl::MutexLock lock(&mutex);
+    pipe_closed = true;
+    if (!end.ok()) {
+      End(end);
+    } else if (!(local_finished && remote_finished)) {
+      End(ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
+                          "the channel was cut before both ends had finished"));
+    }
+  }
+
+  void WritePipe() {
+    for (;;) {
+      v1::OpenChannelRequest request;
+      {
+        absl::MutexLock lock(&mutex);
+        mutex.AwaitWithDeadline(absl::Condition(this, &Impl::ShouldWrite), core.NextTimeout());
+        if (!ShouldWrite()) {
+          const absl::Status late = core.OnTimeout(absl::Now());
+          if (!late.ok()) End(late);
+          continue;
+        }
+        request.set_data(core.TakeOutput(kMaxChunk, absl::Now()));
+        TakeEvents();  // what was taken made room for a Write that waits
+        if (request.data().empty()) break;  // ended or finished, and all is sent
+      }
+      if (!pipe->Write(request)) return;  // ReadPipe learns why
+    }
+    pipe->WritesDone();
+  }
+
+  [[nodiscard]] bool ShouldWrite() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    return ended || core.HasOutput() || (local_finished && remote_finished);
+  }
+
+  void TakeEvents() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    for (const session::Event& event : core.TakeEvents()) {
+      switch (event.kind) {
+        case session::Event::Kind::kStreamOpened:
+          if (!is_caller && !stream && event.protocol == kProtocol) {
+            stream = event.stream;
+          } else {
+            core.Reset(event.stream, 0);
+          }
+          break;
+        case session::Event::Kind::kStreamReset:
+          if (stream == event.stream) {
+            End(ErrorWithReason(absl::StatusCode::kAborted, reason::kUnreachable, "the other agent ended the channel"));
+          }
+          break;
+        default:  // the conditions that threads wait for ask the session itself
+          break;
+      }
+    }
+    ++changes;
+  }
+
+  // The first cause stays.
+  void End(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    if (std::exchange(ended, true)) return;
+    status = why;
+  }
+
+  void Cancel() {
+    {
+      absl::MutexLock lock(&mutex);
+      End(Ended());
+    }
+    context.TryCancel();
+  }
+
+  SystemRandom random;
+  const std::shared_ptr<GatewayClient> gateway;
+  const bool is_caller;
+  grpc::ClientContext context;
+  std::unique_ptr<grpc::ClientReaderWriter<v1::OpenChannelRequest, v1::OpenChannelResponse>> pipe;
+  std::string path;
+  absl::Mutex mutex;
+  session::Session core ABSL_GUARDED_BY(mutex);
+  std::optional<session::StreamId> stream ABSL_GUARDED_BY(mutex);
+  uint64_t changes ABSL_GUARDED_BY(mutex) = 0;  // rounds of events, for those who wait for the next
+  bool local_finished ABSL_GUARDED_BY(mutex) = false;
+  bool remote_finished ABSL_GUARDED_BY(mutex) = false;
+  bool ended ABSL_GUARDED_BY(mutex) = false;
+  bool pipe_closed ABSL_GUARDED_BY(mutex) = false;
+  absl::Status status ABSL_GUARDED_BY(mutex);
+  std::thread reader;
+  std::thread writer;
+};
+
+Channel::Channel() = default;
+Channel::~Channel() = default;
+
+absl::StatusOr<std::unique_ptr<Channel>> Channel::Call(std::shared_ptr<GatewayClient> gateway,
+                                                       const std::string& caller, const std::string& recipient,
+                                                       const crypto::PublicKey& peer) {
+  std::unique_ptr<Channel> channel(new Channel());
+  channel->impl_ = std::make_unique<Impl>(std::move(gateway), session::Role::kDialler, peer);
+  v1::OpenChannelRequest first;
+  first.mutable_call()->set_recipient(recipient);
+  first.mutable_call()->set_caller(caller);
+  RETURN_IF_ERROR(channel->impl_->Open(first));
+  return channel;
+}
+
+absl::StatusOr<std::unique_ptr<Channel>> Channel::Accept(std::shared_ptr<GatewayClient> gateway,
+                                                         const ChannelOffer& offer, const crypto::PublicKey& peer) {
+  std::unique_ptr<Channel> channel(new Channel());
+  channel->impl_ = std::make_unique<Impl>(std::move(gateway), session::Role::kListener, peer);
+  v1::OpenChannelRequest first;
+  first.mutable_accept()->set_channel_id(offer.channel_id);
+  RETURN_IF_ERROR(channel->impl_->Open(first));
+  return channel;
+}
+
+absl::Status Channel::Write(absl::string_view data) {
+  absl::MutexLock lock(&impl_->mutex);
+  while (!data.empty()) {
+    RETURN_IF_ERROR(impl_->status);
+    ASSIGN_OR_RETURN(const size_t taken, impl_->core.Write(*impl_->stream, data));
+    data.remove_prefix(taken);
+    if (taken > 0) continue;
+    // The buffer is full: what the peer says next (credit) or what the writer takes makes room.
+    const auto changed = [impl = impl_.get(), before = impl_->changes]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(impl->mutex) {
+      return impl->ended || impl->changes != before;
+    };
+    impl_->mutex.Await(absl::Condition(&changed));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Channel::CloseWrite() {
+  absl::MutexLock lock(&impl_->mutex);
+  RETURN_IF_ERROR(impl_->status);
+  RETURN_IF_ERROR(impl_->core.CloseWrite(*impl_->stream));
+  impl_->local_finished = true;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> Channel::Read(size_t max) {
+  absl::MutexLock lock(&impl_->mutex);
+  for (;;) {
+    if (impl_->remote_finished) return std::string();
+    RETURN_IF_ERROR(impl_->status);
+    ASSIGN_OR_RETURN(session::ReadResult result, impl_->core.Read(*impl_->stream, max));
+    if (result.finished) impl_->remote_finished = true;
+    if (result.finished || !result.data.empty()) return std::move(result.data);
+    const auto changed = [impl = impl_.get(), before = impl_->changes]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(impl->mutex) {
+      return impl->ended || impl->changes != before;
+    };
+    impl_->mutex.Await(absl::Condition(&changed));
+  }
+}
+
+absl::Status Channel::Finish(absl::Duration timeout) {
+  for (;;) {
+    ASSIGN_OR_RETURN(const std::string rest, Read(kMaxChunk));
+    if (rest.empty()) break;
+  }
+  absl::MutexLock lock(&impl_->mutex);
+  if (!impl_->mutex.AwaitWithTimeout(absl::Condition(&impl_->pipe_closed), timeout)) {
+    return absl::DeadlineExceededError("the other agent did not close the channel in time");
+  }
+  return impl_->status;
+}
+
+void Channel::Cancel() { impl_->Cancel(); }
+
+const crypto::PublicKey& Channel::peer_key() const {
+  absl::MutexLock lock(&impl_->mutex);
+  return impl_->core.peer_key();
+}
+
+const std::string& Channel::path() const { return impl_->path; }
+
+}  // namespace dotagent::sdk

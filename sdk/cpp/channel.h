@@ -1,0 +1,65 @@
+// A channel between two agents: their own Noise session, end to end, through whatever gateways and relays lie between.
+//
+// The session's keys are the agents' keys, so what carries it sees ciphertext, and cannot pose as either end. This
+// version gives one stream of bytes in each direction, with back pressure from end to end.
+#ifndef DOTAGENT_SDK_CPP_CHANNEL_H_
+#define DOTAGENT_SDK_CPP_CHANNEL_H_
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "common/crypto/keys.h"
+#include "sdk/cpp/gateway_client.h"
+
+namespace dotagent::sdk {
+
+// Another agent calls; from Inbox.
+struct ChannelOffer {
+  std::string channel_id;
+  std::string caller;            // a hint until AcceptChannel has proved it
+  crypto::PublicKey caller_key;  // likewise
+};
+
+// Thread-safe; one Read and one Write at a time. Two threads each, joined by the destructor.
+class Channel {
+ public:
+  // Both return once the handshake is over and the other end has proved `peer`.
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<Channel>> Call(std::shared_ptr<GatewayClient> gateway,
+                                                                     const std::string& caller,
+                                                                     const std::string& recipient,
+                                                                     const crypto::PublicKey& peer);
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<Channel>> Accept(std::shared_ptr<GatewayClient> gateway,
+                                                                       const ChannelOffer& offer,
+                                                                       const crypto::PublicKey& peer);
+  // Ends the channel at once if it has not ended.
+  ~Channel();
+
+  // Returns when all of `data` is in the bounded send buffer. Errors say why the channel ended: PermissionDenied
+  // (KEY_REVOKED), Unavailable, ….
+  [[nodiscard]] absl::Status Write(absl::string_view data);
+  // No more from here: the other end reads the end after all that was written.
+  [[nodiscard]] absl::Status CloseWrite();
+  // 1 to `max` bytes, or an empty string at the end. Errors as Write's.
+  [[nodiscard]] absl::StatusOr<std::string> Read(size_t max);
+  // Waits until the other end has closed too and all is sent; then both ends are gone.
+  [[nodiscard]] absl::Status Finish(absl::Duration timeout);
+  // Ends it at once, also a Read or Write that waits in another thread.
+  void Cancel();
+
+  [[nodiscard]] const crypto::PublicKey& peer_key() const;
+  // "local", "direct" or "relayed": how this end's gateway reaches the other's.
+  [[nodiscard]] const std::string& path() const;
+
+ private:
+  Channel();
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dotagent::sdk
+
+#endif  // DOTAGENT_SDK_CPP_CHANNEL_H_

@@ -1,0 +1,95 @@
+#include "sdk/cpp/gateway_client.h"
+
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/random.h"
+#include "common/base/status.h"
+#include "common/crypto/hash.h"
+#include "common/identity/challenge.h"
+#include "common/rpc/status.h"
+
+namespace dotagent::sdk {
+namespace {
+
+namespace v1 = ::dotagent::gateway::v1;
+
+constexpr size_t kNonceSize = 32;
+
+void SetDeadline(grpc::ClientContext& context, absl::Duration timeout) {
+  context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(timeout));
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<GatewayClient>> GatewayClient::Connect(const GatewayOptions& options,
+                                                                      std::shared_ptr<const crypto::Signer> key) {
+  std::shared_ptr<GatewayClient> client(new GatewayClient(options, std::move(key)));
+  ASSIGN_OR_RETURN(client->channel_, rpc::NewChannel(options.gateway, {.known_nodes = options.known_nodes,
+                                                                       .plaintext = options.plaintext}));
+  RETURN_IF_ERROR(client->channel_->WaitUntilReady(options.timeout));
+  client->stub_ = v1::GatewayService::NewStub(client->channel_->grpc());
+  RETURN_IF_ERROR(client->Authenticate());
+  return client;
+}
+
+absl::Status GatewayClient::Authenticate() {
+  identity::AuthTranscript transcript{
+      .purpose = "gateway", .client_nonce = SystemRandom().Bytes(kNonceSize), .client_key = key_->public_key()};
+
+  v1::ChallengeRequest ask;
+  ask.set_public_key(std::string(key_->public_key().bytes()));
+  ask.set_client_nonce(transcript.client_nonce);
+  v1::ChallengeResponse challenge;
+  grpc::ClientContext ask_context;
+  SetDeadline(ask_context, options_.timeout);
+  RETURN_IF_ERROR(rpc::FromGrpc(stub_->Challenge(&ask_context, ask, &challenge)));
+
+  transcript.server_nonce = challenge.server_nonce();
+  ASSIGN_OR_RETURN(transcript.server_key, crypto::PublicKey::FromBytes(challenge.server_key()));
+  transcript.channel_binding = std::string(crypto::kSha256Size, '\0');
+  if (!options_.plaintext) {
+    ASSIGN_OR_RETURN(const identity::PeerCertificate server, channel_->server());
+    if (server.node_key != transcript.server_key) {
+      return ErrorWithReason(absl::StatusCode::kUnauthenticated, reason::kKeyMismatch,
+                             absl::StrCat("the gateway at ", options_.gateway,
+                                          " signs with another key than its TLS certificate proves; do not trust it"));
+    }
+    transcript.channel_binding = server.sha256;
+  }
+  ASSIGN_OR_RETURN(std::string signature, identity::AnswerChallenge(transcript, challenge.server_signature(), *key_));
+
+  v1::AuthenticateRequest prove;
+  prove.set_challenge_id(challenge.challenge_id());
+  prove.set_signature(std::move(signature));
+  v1::AuthenticateResponse proved;
+  grpc::ClientContext prove_context;
+  SetDeadline(prove_context, options_.timeout);
+  RETURN_IF_ERROR(rpc::FromGrpc(stub_->Authenticate(&prove_context, prove, &proved)));
+
+  absl::MutexLock lock(&mutex_);
+  gateway_key_ = transcript.server_key;
+  token_ = proved.token();
+  return absl::OkStatus();
+}
+
+void GatewayClient::Authorize(grpc::ClientContext& context) {
+  absl::MutexLock lock(&mutex_);
+  context.AddMetadata("authorization", absl::StrCat("Bearer ", token_));
+}
+
+absl::Status GatewayClient::Run(const std::function<grpc::Status(grpc::ClientContext&)>& call) {
+  const auto once = [&] {
+    grpc::ClientContext context;
+    Authorize(context);
+    SetDeadline(context, options_.timeout);
+    return rpc::FromGrpc(call(context));
+  };
+  const absl::Status first = once();
+  if (ReasonOf(first) != reason::kNotAuthenticated) return first;
+  RETURN_IF_ERROR(Authenticate());
+  return once();
+}
+
+}  // namespace dotagent::sdk

@@ -1,0 +1,164 @@
+#include "sdk/cpp/inbox.h"
+
+#include <grpcpp/client_context.h>
+
+#include <deque>
+#include <thread>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "common/base/status.h"
+#include "common/rpc/status.h"
+#include "sdk/cpp/agent.h"
+
+namespace dotagent::sdk {
+namespace {
+
+namespace v1 = ::dotagent::gateway::v1;
+
+constexpr size_t kMaxWaiting = 64;
+
+}  // namespace
+
+struct Inbox::Impl {
+  Impl(Agent& owner, std::shared_ptr<GatewayClient> client) : agent(owner), gateway(std::move(client)) {
+    gateway->Authorize(context);
+    stream = gateway->stub().Inbox(&context);
+  }
+
+  // Reads until the stream ends; waits when the queue is full, and so lets the gateway wait.
+  void ReadAll() {
+    v1::InboxResponse response;
+    while (stream->Read(&response)) {
+      absl::MutexLock lock(&mutex);
+      mutex.Await(absl::Condition(this, &Impl::HasRoom));
+      if (cancelled) break;
+      waiting.push_back(std::move(response));
+    }
+    const absl::Status end = rpc::FromGrpc(stream->Finish());
+    absl::MutexLock lock(&mutex);
+    ended = true;
+    status = end.ok() ? ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
+                                        "the gateway closed the inbox; open it again")
+                      : end;
+  }
+
+  [[nodiscard]] bool HasRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    return cancelled || waiting.size() < kMaxWaiting;
+  }
+  [[nodiscard]] bool HasNews() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    return cancelled || ended || !waiting.empty();
+  }
+
+  [[nodiscard]] absl::StatusOr<v1::InboxResponse> Take(absl::Duration timeout) {
+    absl::MutexLock lock(&mutex);
+    if (!mutex.AwaitWithTimeout(absl::Condition(this, &Impl::HasNews), timeout))
+      return absl::DeadlineExceededError("nothing has come");
+    if (cancelled) return absl::CancelledError("the inbox was closed here");
+    if (waiting.empty()) return status;
+    v1::InboxResponse response = std::move(waiting.front());
+    waiting.pop_front();
+    return response;
+  }
+
+  void Cancel() {
+    {
+      absl::MutexLock lock(&mutex);
+      cancelled = true;
+    }
+    context.TryCancel();
+  }
+
+  // Verifies a message against its sender's record.
+  [[nodiscard]] InboxItem Check(const v1::InboxMessage& in) {
+    const auto verified = [&]() -> absl::StatusOr<record::Message> {
+      ASSIGN_OR_RETURN(const crypto::PublicKey claimed, crypto::PublicKey::FromBytes(in.sender_key()));
+      ASSIGN_OR_RETURN(record::Message message, record::Message::Verify(in.message_json(), claimed, absl::Now()));
+      RETURN_IF_ERROR(message.CheckAttachment(in.attachment()));
+      ASSIGN_OR_RETURN(const ResolvedName sender, agent.Resolve(message.sender().text()));
+      if (sender.record.public_key() != claimed) {
+        return ErrorWithReason(absl::StatusCode::kUnauthenticated, reason::kKeyMismatch,
+                               "the message is signed by another key than its sender's record holds");
+      }
+      return message;
+    }();
+    if (!verified.ok()) return RejectedMessage{in.sequence(), verified.status()};
+    return ReceivedMessage{in.sequence(), *verified, in.attachment()};
+  }
+
+  Agent& agent;
+  const std::shared_ptr<GatewayClient> gateway;
+  grpc::ClientContext context;
+  std::unique_ptr<grpc::ClientReaderWriter<v1::InboxRequest, v1::InboxResponse>> stream;
+  uint64_t pending = 0;
+  absl::Mutex write_mutex;  // one write at a time
+  absl::Mutex mutex;
+  std::deque<v1::InboxResponse> waiting ABSL_GUARDED_BY(mutex);
+  bool ended ABSL_GUARDED_BY(mutex) = false;
+  bool cancelled ABSL_GUARDED_BY(mutex) = false;
+  absl::Status status ABSL_GUARDED_BY(mutex);
+  std::thread reader;
+};
+
+Inbox::Inbox() = default;
+
+absl::StatusOr<std::unique_ptr<Inbox>> Inbox::Open(Agent& agent, std::shared_ptr<GatewayClient> gateway,
+                                                   const std::string& name, bool accept_channels) {
+  std::unique_ptr<Inbox> inbox(new Inbox());
+  const absl::Duration timeout = gateway->options().timeout;
+  inbox->impl_ = std::make_unique<Impl>(agent, std::move(gateway));
+  v1::InboxRequest open;
+  open.mutable_open()->set_name(name);
+  open.mutable_open()->set_accept_channels(accept_channels);
+  // A failed write is explained by the stream's status, which Take returns.
+  static_cast<void>(inbox->impl_->stream->Write(open));
+  inbox->impl_->reader = std::thread([impl = inbox->impl_.get()] { impl->ReadAll(); });
+  ASSIGN_OR_RETURN(const v1::InboxResponse first, inbox->impl_->Take(timeout));
+  if (!first.has_ready())
+    return ErrorWithReason(absl::StatusCode::kInternal, reason::kProtocol,
+                           "the gateway did not begin the inbox with `ready`");
+  inbox->impl_->pending = first.ready().pending();
+  return inbox;
+}
+
+Inbox::~Inbox() {
+  if (!impl_) return;
+  impl_->Cancel();
+  if (impl_->reader.joinable()) impl_->reader.join();
+}
+
+void Inbox::Cancel() { impl_->Cancel(); }
+
+absl::StatusOr<InboxItem> Inbox::Next(absl::Duration timeout) {
+  ASSIGN_OR_RETURN(const v1::InboxResponse response, impl_->Take(timeout));
+  switch (response.event_case()) {
+    case v1::InboxResponse::kMessage:
+      return impl_->Check(response.message());
+    case v1::InboxResponse::kOffer: {
+      ASSIGN_OR_RETURN(const crypto::PublicKey caller, crypto::PublicKey::FromBytes(response.offer().caller_key()));
+      return ChannelOffer{response.offer().channel_id(), response.offer().caller(), caller};
+    }
+    case v1::InboxResponse::kReady:
+    case v1::InboxResponse::EVENT_NOT_SET:
+      break;
+  }
+  return ErrorWithReason(absl::StatusCode::kInternal, reason::kProtocol,
+                         "the gateway sent an inbox event that this release does not know; use a newer one");
+}
+
+absl::Status Inbox::Ack(uint64_t sequence) {
+  v1::InboxRequest request;
+  request.mutable_ack()->add_sequences(sequence);
+  absl::MutexLock lock(&impl_->write_mutex);
+  if (!impl_->stream->Write(request)) {
+    return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
+                           "the inbox has ended; the message will come again");
+  }
+  return absl::OkStatus();
+}
+
+uint64_t Inbox::pending() const { return impl_->pending; }
+
+}  // namespace dotagent::sdk

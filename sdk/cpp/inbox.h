@@ -1,0 +1,65 @@
+// An agent's inbox: its messages, verified, and the calls of other agents.
+//
+// At least once: a message comes again on the next Open until Ack. Messages are verified against the record of their
+// sender.
+#ifndef DOTAGENT_SDK_CPP_INBOX_H_
+#define DOTAGENT_SDK_CPP_INBOX_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/crypto/keys.h"
+#include "common/record/message.h"
+#include "sdk/cpp/channel.h"
+#include "sdk/cpp/gateway_client.h"
+
+namespace dotagent::sdk {
+
+class Agent;
+
+struct ReceivedMessage {
+  uint64_t sequence = 0;  // for Ack
+  record::Message message;
+  std::string attachment;
+};
+
+// A message that did not verify: a lying gateway, or a sender who has changed keys since.
+struct RejectedMessage {
+  uint64_t sequence = 0;
+  absl::Status why;
+};
+
+using InboxItem = std::variant<ReceivedMessage, RejectedMessage, ChannelOffer>;
+
+// Thread-safe. Holds at most 64 items that have not been asked for; the rest waits at the gateway.
+class Inbox {
+ public:
+  // `agent` must outlive it. Returns when the gateway has said that everything from now on arrives here.
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<Inbox>> Open(Agent& agent, std::shared_ptr<GatewayClient> gateway,
+                                                                   const std::string& name, bool accept_channels);
+  // Ends the stream; what is not acknowledged stays at the gateway.
+  ~Inbox();
+
+  // The next item; DeadlineExceeded after `timeout`; otherwise why the stream has ended.
+  [[nodiscard]] absl::StatusOr<InboxItem> Next(absl::Duration timeout);
+  // Ends a Next that waits, and this inbox: from a signal handler's thread, say.
+  void Cancel();
+  // The gateway may forget the message.
+  [[nodiscard]] absl::Status Ack(uint64_t sequence);
+  // Messages that waited when it was opened.
+  [[nodiscard]] uint64_t pending() const;
+
+ private:
+  Inbox();
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dotagent::sdk
+
+#endif  // DOTAGENT_SDK_CPP_INBOX_H_
