@@ -1,0 +1,84 @@
+{{- define "dotagent.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What selects pods; never changes between releases of the chart. */}}
+{{- define "dotagent.selector" -}}
+app.kubernetes.io/name: dotagent
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "dotagent.labels" -}}
+{{ include "dotagent.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{- define "dotagent.image" -}}
+{{- printf "%s-%s:%s" .root.Values.image.repository .service (.root.Values.image.tag | default .root.Chart.AppVersion) -}}
+{{- end -}}
+
+{{/* The services that are switched on, as {"list": […]}: relay can be off. */}}
+{{- define "dotagent.services" -}}
+{{- $services := list "resolver" "identity" -}}
+{{- if .Values.relay.enabled -}}{{- $services = append $services "relay" -}}{{- end -}}
+{{- toYaml (dict "list" (append $services "gateway")) -}}
+{{- end -}}
+
+{{/* host:port of a service's gRPC port. */}}
+{{- define "dotagent.target" -}}
+{{- printf "%s-%s:%d" (include "dotagent.fullname" .root) .service (int .root.Values.ports.grpc) -}}
+{{- end -}}
+
+{{/* Variables of the one service that is asked for; the common ones are in services.yaml. */}}
+{{- define "dotagent.env" -}}
+{{- $root := .root -}}
+{{- $full := include "dotagent.fullname" $root -}}
+{{- $identity := include "dotagent.target" (dict "root" $root "service" "identity") -}}
+{{- $resolver := include "dotagent.target" (dict "root" $root "service" "resolver") -}}
+{{- if eq .service "resolver" -}}
+{{- $own := printf "/dns/%s-resolver-headless.%s.svc/tcp/%d" $full $root.Release.Namespace (int $root.Values.ports.p2p) -}}
+- name: DOTAGENT_BOOTSTRAP
+  value: {{ concat (list $own) $root.Values.resolver.bootstrap | join "," | quote }}
+- name: DOTAGENT_IDENTITY
+  value: {{ $identity | quote }}
+{{- else if eq .service "identity" -}}
+- name: DOTAGENT_RESOLVER
+  value: {{ $resolver | quote }}
+- name: DOTAGENT_TRUST_DOMAIN
+  value: {{ $root.Values.identity.trustDomain | quote }}
+- name: DOTAGENT_CERTIFICATE_LIFETIME
+  value: {{ $root.Values.identity.certificateLifetime | quote }}
+{{- else if eq .service "relay" -}}
+- name: DOTAGENT_IDENTITY
+  value: {{ $identity | quote }}
+{{- else if eq .service "gateway" -}}
+- name: DOTAGENT_RESOLVER
+  value: {{ $resolver | quote }}
+- name: DOTAGENT_IDENTITY
+  value: {{ $identity | quote }}
+{{- with include "dotagent.relays" $root }}
+- name: DOTAGENT_RELAY
+  value: {{ . | quote }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* Multiaddrs of the release's own relays and of those of other deployments. */}}
+{{- define "dotagent.relays" -}}
+{{- $relays := list -}}
+{{- if .Values.relay.enabled -}}
+{{- $full := include "dotagent.fullname" . -}}
+{{- range $i := until (int .Values.relay.replicas) -}}
+{{- $relays = append $relays (printf "/dns/%s-relay-%d.%s-relay-headless.%s.svc/tcp/%d" $full $i $full $.Release.Namespace (int $.Values.ports.p2p)) -}}
+{{- end -}}
+{{- end -}}
+{{- concat $relays .Values.gateway.relays | join "," -}}
+{{- end -}}
