@@ -1,7 +1,9 @@
 // Agents' messages (§5.1): exactly the specification's JSON, signed like a record.
 //
-// Binary content travels beside the JSON; `content` then holds {"mediaType": …, "sha256": hex, "size": n}.
-// Refusals: TOO_LARGE, BAD_MESSAGE (says which field), BAD_NAME, BAD_SIGNATURE, FUTURE_DATED.
+// Binary content travels beside the JSON; `content` then holds {"mediaType": …, "sha256": hex, "size": n} and no other
+// member. Refusals: TOO_LARGE, BAD_MESSAGE (says which field), BAD_NAME, BAD_SIGNATURE (InvalidArgument), FUTURE_DATED
+// (FailedPrecondition). Defends against altered or forged messages; not against replay, which takes memory: see the
+// gateway's inbox.
 #ifndef DOTAGENT_COMMON_RECORD_MESSAGE_H_
 #define DOTAGENT_COMMON_RECORD_MESSAGE_H_
 
@@ -46,13 +48,16 @@ struct MessageFields {
 // A message whose signature has been verified. A value.
 class Message {
  public:
+  // In canonical form; checked by the rules of Verify.
   [[nodiscard]] static absl::StatusOr<Message> Sign(const MessageFields& fields, const crypto::Signer& key);
 
-  // `key` is the sender's, from its record. `now` refuses a message dated over 5 minutes ahead.
+  // `key` is the sender's, from its record. Checks in this order: size, strict JSON, fields and types, id, type, names,
+  // signature, timestamp. `now` refuses a message dated over 5 minutes ahead. About 60 µs for a small message.
   [[nodiscard]] static absl::StatusOr<Message> Verify(absl::string_view json, const crypto::PublicKey& key,
                                                       absl::Time now);
 
-  // InvalidArgument (BAD_MESSAGE) unless the attachment is the one that `content` describes (or both are absent).
+  // InvalidArgument (BAD_MESSAGE) unless the attachment is the one that `content` describes (or both are absent);
+  // TOO_LARGE over kMaxAttachmentSize. An empty attachment is an absent one, unless `content` describes it.
   [[nodiscard]] absl::Status CheckAttachment(absl::string_view attachment) const;
 
   [[nodiscard]] const std::string& json() const { return json_; }  // verbatim

@@ -1,0 +1,133 @@
+#include "common/record/message.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/bytes.h"
+#include "common/base/status.h"
+#include "common/crypto/hash.h"
+#include "common/record/document.h"
+#include "common/record/timestamp.h"
+
+namespace dotagent::record {
+namespace {
+
+constexpr Field kFields[] = {
+    {"id", FieldType::kString},        {"type", FieldType::kString},      {"sender", FieldType::kString},
+    {"recipient", FieldType::kString}, {"timestamp", FieldType::kString}, {"content", FieldType::kObject},
+    {"signature", FieldType::kString},
+};
+
+constexpr DocumentKind kMessageKind = {
+    .noun = "message",
+    .reason = reason::kBadMessage,
+    .max_size = kMaxMessageSize,
+    .size_hint = "send large content as an attachment or over a channel",
+    .fields = kFields,
+};
+
+constexpr std::array<std::pair<MessageType, absl::string_view>, 5> kTypes = {{
+    {MessageType::kRequest, "REQUEST"},
+    {MessageType::kResponse, "RESPONSE"},
+    {MessageType::kNotification, "NOTIFICATION"},
+    {MessageType::kStream, "STREAM"},
+    {MessageType::kError, "ERROR"},
+}};
+
+absl::Status BadMessage(absl::string_view problem) {
+  return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadMessage, absl::StrCat("message: ", problem));
+}
+
+absl::Status CheckId(absl::string_view id) {
+  const bool ok =
+      !id.empty() && id.size() <= kMaxMessageIdSize &&
+      std::all_of(id.begin(), id.end(), [](unsigned char c) { return absl::ascii_isalnum(c) || c == '_' || c == '-'; });
+  if (ok) return absl::OkStatus();
+  return BadMessage(absl::StrCat("id \"", absl::CHexEscape(id.substr(0, kMaxMessageIdSize)), "\" must be 1–",
+                                 kMaxMessageIdSize, " of the characters A–Z, a–z, 0–9, _ and -"));
+}
+
+// Whether `content` is a description of an attachment: these three members and no other.
+bool DescribesAttachment(const Json& content) {
+  return content.size() == 3 && content.contains("mediaType") && content.contains("sha256") && content.contains("size");
+}
+
+}  // namespace
+
+absl::string_view MessageTypeName(MessageType type) {
+  for (const auto& [known, name] : kTypes) {
+    if (known == type) return name;
+  }
+  return "";
+}
+
+absl::StatusOr<MessageType> ParseMessageType(absl::string_view text) {
+  for (const auto& [type, name] : kTypes) {
+    if (name == text) return type;
+  }
+  return BadMessage(absl::StrCat("type \"", absl::CHexEscape(text.substr(0, 32)),
+                                 "\" is unknown; use REQUEST, RESPONSE, NOTIFICATION, STREAM or ERROR"));
+}
+
+std::string NewMessageId(Random& random) { return HexEncode(random.Bytes(16)); }
+
+Json AttachmentContent(absl::string_view media_type, absl::string_view attachment) {
+  return {{"mediaType", std::string(media_type)},
+          {"sha256", HexEncode(crypto::Sha256(attachment))},
+          {"size", static_cast<int64_t>(attachment.size())}};
+}
+
+absl::StatusOr<Message> Message::Sign(const MessageFields& fields, const crypto::Signer& key) {
+  ASSIGN_OR_RETURN(const Name sender, Name::Parse(fields.sender));
+  ASSIGN_OR_RETURN(const Name recipient, Name::Parse(fields.recipient));
+  ASSIGN_OR_RETURN(const std::string json, Document::Sign(kMessageKind,
+                                                          {{"id", fields.id},
+                                                           {"type", std::string(MessageTypeName(fields.type))},
+                                                           {"sender", sender.text()},
+                                                           {"recipient", recipient.text()},
+                                                           {"timestamp", FormatTimestamp(fields.timestamp)},
+                                                           {"content", fields.content}},
+                                                          key));
+  return Verify(json, key.public_key(), fields.timestamp);
+}
+
+absl::StatusOr<Message> Message::Verify(absl::string_view json, const crypto::PublicKey& key, absl::Time now) {
+  ASSIGN_OR_RETURN(const Document document, Document::Parse(kMessageKind, json));
+  RETURN_IF_ERROR(CheckId(document.String("id")));
+  ASSIGN_OR_RETURN(const MessageType type, ParseMessageType(document.String("type")));
+  ASSIGN_OR_RETURN(Name sender, Name::Parse(document.String("sender")));
+  ASSIGN_OR_RETURN(Name recipient, Name::Parse(document.String("recipient")));
+  RETURN_IF_ERROR(document.VerifySignature(key));
+  Message message(std::string(json), document.String("id"), type, std::move(sender), std::move(recipient));
+  ASSIGN_OR_RETURN(message.timestamp_, document.CheckTimestamp(now));
+  message.content_ = document.Value("content");
+  return message;
+}
+
+absl::Status Message::CheckAttachment(absl::string_view attachment) const {
+  if (attachment.size() > kMaxAttachmentSize) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kTooLarge,
+                           absl::StrCat("attachment: it has ", attachment.size(), " bytes; at most ",
+                                        kMaxAttachmentSize, " are allowed: send it over a channel"));
+  }
+  if (!DescribesAttachment(content_)) {
+    if (attachment.empty()) return absl::OkStatus();
+    return BadMessage(
+        "its content describes no attachment, but one came with it; set content to mediaType, sha256 and "
+        "size of the attachment");
+  }
+  if (!content_["mediaType"].is_string()) return BadMessage("mediaType must be a string");
+  if (content_["size"] != attachment.size()) {
+    return BadMessage(absl::StrCat("the attachment has ", attachment.size(), " bytes, not the size in content"));
+  }
+  if (content_["sha256"] != HexEncode(crypto::Sha256(attachment))) {
+    return BadMessage("the attachment's SHA-256 is not the one in content; it was altered");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace dotagent::record
