@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "dotagent"
 HELM = ROOT / "build" / "tools" / "bin" / "helm"
 # The oldest that Chart.yaml allows, and a recent one.
-KUBERNETES = ("1.25.0", "1.33.0")
+KUBERNETES = ("1.28.0", "1.33.0")
 SERVICES = ("resolver", "identity", "relay", "gateway")
 EVERYTHING = {
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
@@ -125,9 +125,15 @@ class ChartTest(unittest.TestCase):
         self.assertEqual(resolver["DOTAGENT_P2P_ADVERTISE"], "/dns/$(POD_NAME).example/tcp/4001")
         gateway = environment(sets["agents-dotagent-gateway"])
         self.assertEqual(gateway["DOTAGENT_P2P_ADVERTISE"], "/ip4/$(POD_IP)/tcp/4001")
-        for variable in ("DOTAGENT_RESOLVER", "DOTAGENT_IDENTITY"):
-            host, port = gateway[variable].split(":")
-            self.assertIn(int(port), [each["port"] for each in services[host]["spec"]["ports"]])
+        host, port = gateway["DOTAGENT_IDENTITY"].split(":")
+        pod, service = host.split(".")[:2]
+        self.assertEqual(pod, "agents-dotagent-identity-0")
+        self.assertIn(int(port), [each["port"] for each in services[service]["spec"]["ports"]])
+        # A pod of its own, with a key that stays the same, and not a service that leads to a different key each time.
+        self.assertEqual(
+            gateway["DOTAGENT_RESOLVER"],
+            "agents-dotagent-resolver-$(POD_INDEX).agents-dotagent-resolver-headless.net.svc:7443",
+        )
         self.assertEqual(len(gateway["DOTAGENT_RELAY"].split(",")), 2)
 
     def test_stops_within_its_grace(self):
@@ -204,6 +210,11 @@ class ChartTest(unittest.TestCase):
                 run = helm("template", "agents", str(CHART), values=values)
                 self.assertNotEqual(run.returncode, 0)
                 self.assertIn("values don't meet the specifications of the schema", run.stderr)
+
+    def test_every_gateway_needs_a_resolver(self):
+        run = helm("template", "agents", str(CHART), values={"gateway": {"replicas": 6}, "resolver": {"replicas": 5}})
+        self.assertNotEqual(run.returncode, 0)
+        self.assertIn("gateway.replicas must not be over resolver.replicas", run.stderr)
 
 
 if __name__ == "__main__":

@@ -32,17 +32,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- toYaml (dict "list" (append $services "gateway")) -}}
 {{- end -}}
 
-{{/* host:port of a service's gRPC port. */}}
+{{/* host:port of a pod's gRPC port. A pod, since callers hold a service to the key that they first saw; pods keep
+theirs on their volumes. */}}
 {{- define "dotagent.target" -}}
-{{- printf "%s-%s:%d" (include "dotagent.fullname" .root) .service (int .root.Values.ports.grpc) -}}
+{{- $name := printf "%s-%s" (include "dotagent.fullname" .root) .service -}}
+{{- printf "%s-%v.%s-headless.%s.svc:%d" $name .pod $name .root.Release.Namespace (int .root.Values.ports.grpc) -}}
 {{- end -}}
 
 {{/* Variables of the one service that is asked for; the common ones are in services.yaml. */}}
 {{- define "dotagent.env" -}}
 {{- $root := .root -}}
 {{- $full := include "dotagent.fullname" $root -}}
-{{- $identity := include "dotagent.target" (dict "root" $root "service" "identity") -}}
-{{- $resolver := include "dotagent.target" (dict "root" $root "service" "resolver") -}}
+{{- $identity := include "dotagent.target" (dict "root" $root "service" "identity" "pod" 0) -}}
+{{- $resolver := include "dotagent.target" (dict "root" $root "service" "resolver" "pod" "$(POD_INDEX)") -}}
 {{- if eq .service "resolver" -}}
 {{- $own := printf "/dns/%s-resolver-headless.%s.svc/tcp/%d" $full $root.Release.Namespace (int $root.Values.ports.p2p) -}}
 - name: DOTAGENT_BOOTSTRAP
