@@ -52,6 +52,7 @@ struct PutResult {
 class Dht {
  public:
   // All pointers must outlive it. `store` keeps values and the routing table across restarts (keys under "dht/").
+  // `options.self.id` is computed from its key. Destroying it drops what is under way: those `done`s are not called.
   Dht(DhtOptions options, Network* network, const Clock* clock, Random* random, storage::Store* store);
   ~Dht();
   Dht(const Dht&) = delete;
@@ -63,16 +64,22 @@ class Dht {
   // network: OK.
   void Start(const std::vector<std::string>& addresses, std::function<void(absl::Status)> done);
 
-  // Answers a call. `peer` is the key that the session proved; a request whose sender key differs is refused.
+  // Answers a call. `peer` is the key that the session proved; a request whose sender key differs is refused:
+  // PermissionDenied (KEY_MISMATCH). A sender with addresses may get a ping there.
   [[nodiscard]] Response Handle(const crypto::PublicKey& peer, const Request& request);
 
-  // Finds the best value under `key`: own store, then an iterative lookup. NotFound (NAME_NOT_FOUND for records) if no
-  // node has one; Unavailable (NOT_BOOTSTRAPPED) if no node could be asked.
+  // Finds the best value under `key` (quorum.h says which) by an iterative lookup, in which this node's own store has a
+  // vote like any other. NotFound (NAME_NOT_FOUND for records) if no node has one; PermissionDenied (KEY_REVOKED) if
+  // all that was found is of a key whose revocation this node knows; Unavailable (NOT_BOOTSTRAPPED) if no node could be
+  // asked and this one has nothing; DeadlineExceeded (UNREACHABLE) if the nearest nodes could not be asked in time.
+  // A revocation that is found is kept, and evicts the key's records here.
   void Get(const Id& key, ValueKind kind, std::function<void(absl::StatusOr<GetResult>)> done);
 
   // Stores `value` on the r nodes nearest to the key that it implies. InvalidArgument as the value's type says;
-  // AlreadyExists (NAME_TAKEN) if a node refused it because another key holds the name; Unavailable (TOO_FEW_REPLICAS)
-  // if fewer than min(quorum 3, nodes asked) confirmed.
+  // AlreadyExists (NAME_TAKEN) if another key's record is found under the name, or nodes refused it because another key
+  // holds the name and fewer than a quorum took it (so one liar cannot keep a name from its owner); likewise
+  // PermissionDenied (KEY_REVOKED) and FailedPrecondition (SUPERSEDED); otherwise Unavailable (TOO_FEW_REPLICAS) if
+  // fewer than min(quorum 3, nodes that could be asked) confirmed; Unavailable (NOT_BOOTSTRAPPED).
   void Put(ValueKind kind, const std::string& value, std::function<void(absl::StatusOr<PutResult>)> done);
 
   // The best valid value in this node's own store.

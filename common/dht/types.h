@@ -22,6 +22,8 @@ inline constexpr size_t kBucketSize = 20;        // k (§2.1)
 inline constexpr size_t kReplicationFactor = 5;  // r
 inline constexpr size_t kConcurrency = 3;        // α
 inline constexpr size_t kIdBits = 256;
+inline constexpr size_t kMaxContactAddresses = 8;
+inline constexpr size_t kMaxAddressSize = 128;
 
 // A node's id, a value's key, or the XOR distance between two of them: 256 bits, big-endian. A value.
 class Id {

@@ -3,7 +3,9 @@
 #ifndef DOTAGENT_COMMON_DHT_WIRE_H_
 #define DOTAGENT_COMMON_DHT_WIRE_H_
 
+#include <cstddef>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -15,10 +17,18 @@ inline constexpr char kProtocolId[] = "/dotagent/dht/1.0.0";
 // A full answer: a value, and 20 contacts of 8 addresses of 128 bytes.
 inline constexpr size_t kMaxDhtMessage = 64 * 1024;
 
+inline constexpr size_t kMaxValueSize = 16 * 1024;  // of any kind; each kind has its own limit too
+inline constexpr size_t kMaxSavedContacts = 512;
+
+// Texts in refusals are cut to 512 bytes and made printable ASCII, on both ways.
 [[nodiscard]] std::string EncodeRequest(const Request& request);
 [[nodiscard]] absl::StatusOr<Request> DecodeRequest(absl::string_view bytes);
 [[nodiscard]] std::string EncodeResponse(const Response& response);
 [[nodiscard]] absl::StatusOr<Response> DecodeResponse(absl::string_view bytes);
+
+// Contacts as a NodesResponse, for keeping on disk.
+[[nodiscard]] std::string EncodeContacts(const std::vector<Contact>& contacts);
+[[nodiscard]] absl::StatusOr<std::vector<Contact>> DecodeContacts(absl::string_view bytes, size_t max_contacts);
 
 }  // namespace dotagent::dht
 

@@ -1,0 +1,225 @@
+#include "common/dht/dht.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/dht/bootstrap.h"
+#include "common/dht/peers.h"
+#include "common/dht/query.h"
+#include "common/dht/quorum.h"
+#include "common/dht/replicate.h"
+#include "common/dht/upkeep.h"
+#include "common/dht/value_store.h"
+#include "common/dht/value_type.h"
+
+namespace dotagent::dht {
+namespace {
+
+DhtOptions WithId(DhtOptions options) {
+  options.self.id = Id::OfNode(options.self.key);
+  return options;
+}
+
+absl::Status NotBootstrapped() {
+  return ErrorWithReason(
+      absl::StatusCode::kUnavailable, reason::kNotBootstrapped,
+      "this node knows no other DHT node; check its bootstrap addresses and network, then try again");
+}
+
+// The refusal that says most, if any: what to tell a caller whose value too few nodes took.
+const absl::Status* MostTelling(const std::vector<absl::Status>& refusals) {
+  for (const absl::string_view telling : {reason::kNameTaken, reason::kKeyRevoked, reason::kSuperseded}) {
+    for (const absl::Status& refusal : refusals) {
+      if (ReasonOf(refusal) == telling) return &refusal;
+    }
+  }
+  return nullptr;
+}
+
+absl::Status TooFewReplicas(const ReplicateResult& result) {
+  std::string message = absl::StrCat("only ", result.stored_by.size(), " of ", result.asked,
+                                     " nodes confirmed that they store the value; try again");
+  if (!result.refusals.empty()) absl::StrAppend(&message, " (one refused: ", result.refusals[0].message(), ")");
+  return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kTooFewReplicas, message);
+}
+
+}  // namespace
+
+struct Dht::Impl {
+  Impl(DhtOptions options_in, Network* network, const Clock* clock_in, Random* random, storage::Store* store)
+      : options(WithId(std::move(options_in))),
+        clock(clock_in),
+        peers(options.self, network, clock_in, random, store),
+        values(store, options.max_values),
+        bootstrap(&peers),
+        upkeep(&peers, &values, options.refresh_interval, options.republish_interval) {}
+
+  [[nodiscard]] bool IsAlone() const { return peers.table().size() == 0 && !bootstrap.is_first_node(); }
+
+  [[nodiscard]] absl::StatusOr<Response> Answer(const Contact& sender, const Request& request);
+  [[nodiscard]] std::vector<Contact> NearestFor(const Contact& sender, const Id& target) const;
+  void FinishGet(const Id& key, ValueKind kind, QueryResult found,
+                 const std::function<void(absl::StatusOr<GetResult>)>& done);
+  void Store(const Value& value, const QueryResult& found, std::function<void(absl::StatusOr<PutResult>)> done);
+
+  const DhtOptions options;
+  const Clock* const clock;
+  Peers peers;
+  ValueStore values;
+  Bootstrap bootstrap;
+  Upkeep upkeep;
+  Lifeline lifeline;
+};
+
+Dht::Dht(DhtOptions options, Network* network, const Clock* clock, Random* random, storage::Store* store)
+    : impl_(std::make_unique<Impl>(std::move(options), network, clock, random, store)) {}
+
+Dht::~Dht() = default;
+
+void Dht::Start(const std::vector<std::string>& addresses, std::function<void(absl::Status)> done) {
+  impl_->upkeep.Start();
+  impl_->bootstrap.Start(addresses, [impl = impl_.get(), done = std::move(done)](const absl::Status& status) {
+    // Buckets far from us that the lookup of our own id left untouched.
+    impl->upkeep.RefreshBuckets(
+        impl->peers.table().StaleBuckets(impl->options.refresh_interval, impl->clock->Elapsed()));
+    done(status);
+  });
+}
+
+Response Dht::Handle(const crypto::PublicKey& peer, const Request& request) {
+  if (!impl_->peers.is_server()) {
+    return Response{ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kProtocol,
+                                    "this node is a DHT client and answers no calls; ask a server")};
+  }
+  if (request.sender.key != peer) {
+    return Response{ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyMismatch,
+                                    "the request's sender is not the session's peer; send your own key")};
+  }
+  Contact sender = request.sender;
+  sender.id = Id::OfNode(peer);
+  impl_->peers.Offer(sender);
+  absl::StatusOr<Response> response = impl_->Answer(sender, request);
+  return response.ok() ? *std::move(response) : Response{response.status()};
+}
+
+absl::StatusOr<Response> Dht::Impl::Answer(const Contact& sender, const Request& request) {
+  if (const auto* find = std::get_if<FindNodeCall>(&request.call)) {
+    return Response{NodesAnswer{NearestFor(sender, find->target)}};
+  }
+  if (const auto* find = std::get_if<FindValueCall>(&request.call)) {
+    std::vector<Contact> nearest = NearestFor(sender, find->key);
+    absl::StatusOr<HeldValue> held = values.Get(find->kind, find->key, clock->Now());
+    if (absl::IsNotFound(held.status())) return Response{NodesAnswer{std::move(nearest)}};
+    RETURN_IF_ERROR(held.status());
+    return Response{ValueAnswer{std::move(held->value.bytes), std::move(nearest)}};
+  }
+  if (const auto* store = std::get_if<StoreCall>(&request.call)) {
+    const absl::Time now = clock->Now();
+    ASSIGN_OR_RETURN(const Value value, ValidateUnder(store->key, store->kind, store->value, now));
+    RETURN_IF_ERROR(values.Store(value, now));
+    return Response{StoreAnswer{}};
+  }
+  return Response{PingAnswer{}};
+}
+
+std::vector<Contact> Dht::Impl::NearestFor(const Contact& sender, const Id& target) const {
+  std::vector<Contact> nearest = peers.table().Nearest(target, kBucketSize + 1, RoutingTable::Which::kAnswering);
+  std::erase_if(nearest, [&](const Contact& contact) { return contact.id == sender.id; });
+  if (nearest.size() > kBucketSize) nearest.pop_back();
+  return nearest;
+}
+
+void Dht::Get(const Id& key, ValueKind kind, std::function<void(absl::StatusOr<GetResult>)> done) {
+  FindValue(&impl_->peers, &impl_->values, key, kind, Thoroughness::kEnough,
+            impl_->lifeline.Guard([impl = impl_.get(), key, kind, done = std::move(done)](QueryResult found) {
+              impl->FinishGet(key, kind, std::move(found), done);
+            }));
+}
+
+void Dht::Impl::FinishGet(const Id& key, ValueKind kind, QueryResult found,
+                          const std::function<void(absl::StatusOr<GetResult>)>& done) {
+  if (found.value) {
+    Value& value = found.value->value;
+    // Where the disk is full the answer still counts.
+    if (value.revokes_owner) values.Store(value, clock->Now()).IgnoreError();
+    const absl::StatusOr<HeldValue> own = values.Get(kind, key, clock->Now());
+    return done(GetResult{.value = std::move(value.bytes),
+                          .from_own_store = own.ok() && own->value.owner == value.owner,
+                          .hops = found.hops,
+                          .agreeing_nodes = found.value->agreeing});
+  }
+  if (found.revoked) {
+    return done(ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
+                                "the key that signed this name's record is revoked; ask its owner for a new name"));
+  }
+  if (found.answered == 0 && !(bootstrap.is_first_node() && peers.table().size() == 0)) return done(NotBootstrapped());
+  if (!found.complete) {
+    return done(ErrorWithReason(absl::StatusCode::kDeadlineExceeded, reason::kUnreachable,
+                                "the nodes nearest to the key could not all be asked in time; try again"));
+  }
+  done(TypeOf(kind).Absent());
+}
+
+void Dht::Put(ValueKind kind, const std::string& value, std::function<void(absl::StatusOr<PutResult>)> done) {
+  Impl* impl = impl_.get();
+  absl::StatusOr<Value> checked = TypeOf(kind).Validate(value, impl->clock->Now());
+  absl::Status status = checked.status();
+  if (status.ok() && impl->IsAlone()) status = NotBootstrapped();
+  if (!status.ok()) {
+    impl->peers.RunAfter(absl::ZeroDuration(), [status, done = std::move(done)] { done(status); });
+    return;
+  }
+  // Not FindNodes: what is there already decides whether this may be stored at all.
+  const Id key = checked->key;
+  FindValue(&impl->peers, &impl->values, key, kind, Thoroughness::kAll,
+            impl->lifeline.Guard([impl, value = *std::move(checked), done = std::move(done)](const QueryResult& found) {
+              impl->Store(value, found, done);
+            }));
+}
+
+void Dht::Impl::Store(const Value& value, const QueryResult& found,
+                      std::function<void(absl::StatusOr<PutResult>)> done) {
+  if (found.answered == 0 && !(bootstrap.is_first_node() && peers.table().size() == 0)) return done(NotBootstrapped());
+  if (found.value && found.value->value.owner != value.owner && TypeOf(value.kind).first_claim()) {
+    return done(
+        ErrorWithReason(absl::StatusCode::kAlreadyExists, reason::kNameTaken,
+                        "another key holds this name; choose another name, or sign with the key that holds it"));
+  }
+  if (found.value && found.value->value.owner == value.owner) {
+    const absl::StatusOr<bool> replaces = TypeOf(value.kind).Replaces(found.value->value, value);
+    if (!replaces.ok()) return done(replaces.status());
+  }
+  const size_t reachable = found.nearest.size() + (peers.is_server() ? 1 : 0);
+  Replicate(&peers, &values, value, found.nearest,
+            lifeline.Guard([reachable, done = std::move(done)](ReplicateResult result) {
+              if (!result.stored_by.empty() && result.stored_by.size() >= std::min(kQuorum, reachable)) {
+                return done(PutResult{.stored_by = std::move(result.stored_by), .asked = result.asked});
+              }
+              const absl::Status* telling = MostTelling(result.refusals);
+              done(telling != nullptr ? *telling : TooFewReplicas(result));
+            }));
+}
+
+absl::StatusOr<std::string> Dht::GetLocal(const Id& key, ValueKind kind) const {
+  ASSIGN_OR_RETURN(HeldValue held, impl_->values.Get(kind, key, impl_->clock->Now()));
+  return std::move(held.value.bytes);
+}
+
+void Dht::AddContact(const Contact& contact) {
+  Contact verified = contact;
+  verified.id = Id::OfNode(contact.key);
+  impl_->peers.Offer(verified);
+}
+
+size_t Dht::known_nodes() const { return impl_->peers.table().size(); }
+
+uint64_t Dht::stored_values() const { return impl_->values.size(); }
+
+std::vector<Contact> Dht::Nearest(const Id& target, size_t count) const {
+  return impl_->peers.table().Nearest(target, count, RoutingTable::Which::kAnswering);
+}
+
+}  // namespace dotagent::dht

@@ -1,0 +1,144 @@
+#include "common/dht/peers.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "common/base/status.h"
+#include "common/dht/wire.h"
+
+namespace dotagent::dht {
+namespace {
+
+constexpr absl::string_view kTableKey = "dht/table";
+constexpr absl::Duration kSaveDelay = absl::Seconds(5);
+constexpr absl::Duration kRecheckDelay = absl::Seconds(20);
+constexpr size_t kMaxVerifying = 32;
+constexpr size_t kMaxTried = 1024;
+constexpr absl::Duration kRetryAfter = absl::Minutes(1);
+
+// Whether `response` is of the kind that `call` asks for.
+bool Fits(const Peers::Call& call, const Response& response) {
+  const auto& answer = response.answer;
+  if (std::holds_alternative<absl::Status>(answer)) return true;
+  if (std::holds_alternative<PingCall>(call)) return std::holds_alternative<PingAnswer>(answer);
+  if (std::holds_alternative<FindNodeCall>(call)) return std::holds_alternative<NodesAnswer>(answer);
+  if (std::holds_alternative<StoreCall>(call)) return std::holds_alternative<StoreAnswer>(answer);
+  return std::holds_alternative<NodesAnswer>(answer) || std::holds_alternative<ValueAnswer>(answer);
+}
+
+}  // namespace
+
+Peers::Peers(Contact self, Network* network, const Clock* clock, Random* random, storage::Store* store)
+    : self_(std::move(self)), network_(network), clock_(clock), random_(random), store_(store), table_(self_.id) {}
+
+Peers::~Peers() {
+  if (save_scheduled_) Save();
+}
+
+void Peers::Ask(const Contact& to, Call call, Answered done) {
+  Request request{self_, std::move(call)};
+  auto on_answer = [this, to, call = request.call, done = std::move(done)](absl::StatusOr<Response> response) {
+    if (response.ok() && !Fits(call, *response)) {
+      response = ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
+                                 "the node answered another question than the one it was asked");
+    }
+    if (response.ok()) {
+      NoteAnswer(to);
+    } else {
+      NoteFailure(to.id);
+    }
+    done(std::move(response));
+  };
+  network_->Call(to, request, lifeline_.Guard(std::move(on_answer)));
+}
+
+void Peers::Ping(const Contact& to, std::function<void(bool)> done) {
+  Ask(to, PingCall{}, [done = std::move(done)](const absl::StatusOr<Response>& response) {
+    done(response.ok() && std::holds_alternative<PingAnswer>(response->answer));
+  });
+}
+
+void Peers::Offer(const Contact& contact) {
+  if (contact.addresses.empty() || contact.id == self_.id) return;
+  const Contact* known = table_.Find(contact.id);
+  const bool current = known != nullptr && known->addresses == contact.addresses && !table_.Doubtful(contact.id);
+  if (current || !table_.HasRoomFor(contact.id) || verifying_ >= kMaxVerifying) return;
+  const absl::Duration now = clock_->Elapsed();
+  while (!tried_order_.empty() &&
+         (now - tried_order_.front().first >= kRetryAfter || tried_order_.size() >= kMaxTried)) {
+    tried_.erase(tried_order_.front().second);
+    tried_order_.pop_front();
+  }
+  if (!tried_.insert(contact.id).second) return;
+  tried_order_.emplace_back(now, contact.id);
+  ++verifying_;
+  Ping(contact, [this](bool) { --verifying_; });
+}
+
+void Peers::Misbehaved(const Id& node) {
+  table_.Evict(node);
+  SaveSoon();
+}
+
+void Peers::NoteAnswer(const Contact& contact) {
+  const Contact* known = table_.Find(contact.id);
+  const bool changes = known == nullptr || known->addresses != contact.addresses;
+  const std::optional<Contact> oldest = table_.Seen(contact, clock_->Elapsed());
+  if (changes) SaveSoon();
+  if (!oldest) return;
+  Ping(*oldest, [this, id = oldest->id](bool alive) {
+    if (!alive) table_.Evict(id);
+  });
+}
+
+void Peers::NoteFailure(const Id& id) {
+  if (!table_.Failed(id)) return;
+  SaveSoon();
+  if (const Contact* doubtful = table_.Find(id); doubtful != nullptr) Recheck(*doubtful);
+}
+
+void Peers::Recheck(const Contact& contact) {
+  if (!rechecking_.insert(contact.id).second) return;
+  RunAfter(kRecheckDelay, [this, id = contact.id] {
+    rechecking_.erase(id);
+    const Contact* known = table_.Find(id);
+    if (known != nullptr && table_.Doubtful(id)) Ping(Contact(*known), [](bool) {});
+  });
+}
+
+void Peers::RunAfter(absl::Duration delay, std::function<void()> run) {
+  network_->RunAfter(delay, lifeline_.Guard(std::move(run)));
+}
+
+void Peers::Identify(const std::string& address, std::function<void(absl::StatusOr<Contact>)> done) {
+  network_->Identify(address, lifeline_.Guard(std::move(done)));
+}
+
+void Peers::SaveSoon() {
+  if (save_scheduled_) return;
+  save_scheduled_ = true;
+  RunAfter(kSaveDelay, [this] { Save(); });
+}
+
+void Peers::Save() {
+  save_scheduled_ = false;
+  // An empty table is what an outage leaves; the saved one is then the way back.
+  if (table_.size() == 0) return;
+  // Only saves time at the next start.
+  store_
+      ->Put(kTableKey, EncodeContacts(table_.Nearest(self_.id, kMaxSavedContacts, RoutingTable::Which::kAll)),
+            storage::Durability::kBuffered)
+      .IgnoreError();
+}
+
+std::vector<Contact> Peers::Saved() const {
+  const absl::StatusOr<std::string> bytes = store_->Get(kTableKey);
+  if (!bytes.ok()) return {};
+  absl::StatusOr<std::vector<Contact>> contacts = DecodeContacts(*bytes, kMaxSavedContacts);
+  if (!contacts.ok()) return {};  // written by another version: the bootstrap addresses will do
+  return *std::move(contacts);
+}
+
+}  // namespace dotagent::dht

@@ -1,0 +1,95 @@
+// The nodes around this one: calls to them, and the routing table that the outcomes of calls keep true.
+//
+// Defends against unverified nodes in the table: a node enters it only by answering a call that went to its announced
+// address. Strangers who call us are pinged back first, a bounded number at a time and each not more than once a
+// minute, so that no one can use us to knock on a third party's door. A node whose call failed is not passed on to
+// others until it answers again, is pinged soon, and dropped after three failures.
+//
+// Not thread-safe.
+#ifndef DOTAGENT_COMMON_DHT_PEERS_H_
+#define DOTAGENT_COMMON_DHT_PEERS_H_
+
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/base/random.h"
+#include "common/dht/lifeline.h"
+#include "common/dht/network.h"
+#include "common/dht/routing_table.h"
+#include "common/dht/types.h"
+#include "common/storage/store.h"
+
+namespace dotagent::dht {
+
+class Peers {
+ public:
+  using Call = decltype(Request::call);
+  using Answered = std::function<void(absl::StatusOr<Response>)>;
+
+  // All pointers must outlive it.
+  Peers(Contact self, Network* network, const Clock* clock, Random* random, storage::Store* store);
+  // Saves the table.
+  ~Peers();
+  Peers(const Peers&) = delete;
+  Peers& operator=(const Peers&) = delete;
+
+  // Calls a node and notes in the table what came of it. `done` gets the answer (of the kind that the call asks for,
+  // or a refusal), or an error: the network's, or InvalidArgument (PROTOCOL).
+  void Ask(const Contact& to, Call call, Answered done);
+
+  // Pings; true if it answered.
+  void Ping(const Contact& to, std::function<void(bool)> done);
+
+  // Someone proved to hold contact.key and says that it can be reached at contact.addresses. Pings it there, if it is
+  // not known and there is room for it.
+  void Offer(const Contact& contact);
+
+  // `node` gave an answer that no honest node gives.
+  void Misbehaved(const Id& node);
+
+  // The table as it was last saved; at most kMaxSaved.
+  [[nodiscard]] std::vector<Contact> Saved() const;
+
+  void RunAfter(absl::Duration delay, std::function<void()> run);
+  void Identify(const std::string& address, std::function<void(absl::StatusOr<Contact>)> done);
+
+  [[nodiscard]] const Contact& self() const { return self_; }
+  [[nodiscard]] bool is_server() const { return !self_.addresses.empty(); }
+  [[nodiscard]] RoutingTable& table() { return table_; }
+  [[nodiscard]] const RoutingTable& table() const { return table_; }
+  [[nodiscard]] const Clock& clock() const { return *clock_; }
+  [[nodiscard]] Random& random() { return *random_; }
+
+ private:
+  void NoteAnswer(const Contact& contact);
+  void NoteFailure(const Id& id);
+  // Pings a node whose call failed, until it answers or is dropped.
+  void Recheck(const Contact& contact);
+  void SaveSoon();
+  void Save();
+
+  const Contact self_;
+  Network* const network_;
+  const Clock* const clock_;
+  Random* const random_;
+  storage::Store* const store_;
+  RoutingTable table_;
+  size_t verifying_ = 0;
+  std::deque<std::pair<absl::Duration, Id>> tried_order_;  // strangers pinged of late, oldest first; bounded
+  absl::flat_hash_set<Id> tried_;
+  absl::flat_hash_set<Id> rechecking_;  // of nodes in the table, so bounded with it
+  bool save_scheduled_ = false;
+  Lifeline lifeline_;
+};
+
+}  // namespace dotagent::dht
+
+#endif  // DOTAGENT_COMMON_DHT_PEERS_H_

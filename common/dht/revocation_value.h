@@ -1,0 +1,27 @@
+// The revocation of a key (identity/revocation.h), under SHA-256("revocation:" ‖ AgentId). Final: it never expires; of
+// several, the earliest stays.
+#ifndef DOTAGENT_COMMON_DHT_REVOCATION_VALUE_H_
+#define DOTAGENT_COMMON_DHT_REVOCATION_VALUE_H_
+
+#include "common/dht/value_type.h"
+
+namespace dotagent::dht {
+
+class RevocationValue final : public ValueType {
+ public:
+  [[nodiscard]] ValueKind kind() const override { return ValueKind::kRevocation; }
+  [[nodiscard]] size_t max_size() const override;
+  // As VerifyRevocation; InvalidArgument (KEY_MISMATCH) unless the statement's identity is the signer's own, so that no
+  // one revokes another's key.
+  [[nodiscard]] absl::StatusOr<Value> Validate(absl::string_view bytes, absl::Time now) const override;
+  [[nodiscard]] bool first_claim() const override { return false; }
+  [[nodiscard]] absl::StatusOr<bool> Replaces(const Value& held, const Value& offered) const override;
+  [[nodiscard]] absl::Status Absent() const override;
+
+  // Where the revocation of a key would be. `owner` is an Ed25519 public key, 32 bytes.
+  [[nodiscard]] static absl::StatusOr<Id> KeyFor(absl::string_view owner);
+};
+
+}  // namespace dotagent::dht
+
+#endif  // DOTAGENT_COMMON_DHT_REVOCATION_VALUE_H_

@@ -1,0 +1,56 @@
+// What a node does by itself, hour by hour: looks around in buckets that no lookup visited, and walks through the
+// values that it keeps: drops those that have expired, and copies the others to the nodes nearest to them now.
+//
+// A copy does not prolong a value. A value that someone offered within the last half interval is left out: of its r
+// holders the first to come round does the work for all (Kademlia §2.5). Before a record is copied its key's revocation
+// is looked for, so that a revoked key's records leave the network within an interval.
+//
+// The walk handles one value at a time; its pace is the network's.
+#ifndef DOTAGENT_COMMON_DHT_UPKEEP_H_
+#define DOTAGENT_COMMON_DHT_UPKEEP_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/dht/lifeline.h"
+#include "common/dht/peers.h"
+#include "common/dht/value_store.h"
+
+namespace dotagent::dht {
+
+class Upkeep {
+ public:
+  // Pointers must outlive it.
+  Upkeep(Peers* peers, ValueStore* values, absl::Duration refresh_interval, absl::Duration republish_interval)
+      : peers_(peers), values_(values), refresh_interval_(refresh_interval), republish_interval_(republish_interval) {}
+
+  // Call once.
+  void Start();
+
+  // Looks up a random id in each of these buckets, one after the other.
+  void RefreshBuckets(std::vector<size_t> buckets);
+
+ private:
+  void ScheduleRefresh();
+  void ScheduleWalk();
+  void WalkOn();
+  void Copy(const Value& value);
+  void SweepClaims();
+  // `interval`, a tenth more or less, so that nodes started together do not all work at once.
+  [[nodiscard]] absl::Duration Jittered(absl::Duration interval);
+
+  Peers* const peers_;
+  ValueStore* const values_;
+  const absl::Duration refresh_interval_;
+  const absl::Duration republish_interval_;
+  std::string cursor_;           // of the walk; empty at its start
+  std::vector<HeldValue> page_;  // what is left of the page that the walk is at
+  bool last_page_ = false;
+  std::string claims_cursor_;
+  Lifeline lifeline_;
+};
+
+}  // namespace dotagent::dht
+
+#endif  // DOTAGENT_COMMON_DHT_UPKEEP_H_

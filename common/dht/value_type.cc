@@ -1,0 +1,30 @@
+#include "common/dht/value_type.h"
+
+#include "common/base/status.h"
+#include "common/dht/record_value.h"
+#include "common/dht/revocation_value.h"
+
+namespace dotagent::dht {
+
+const ValueType& TypeOf(ValueKind kind) {
+  static const RecordValue record;
+  static const RevocationValue revocation;
+  switch (kind) {
+    case ValueKind::kRecord:
+      return record;
+    case ValueKind::kRevocation:
+      return revocation;
+  }
+  return record;  // not reached: the wire decoder admits only kinds that exist
+}
+
+absl::StatusOr<Value> ValidateUnder(const Id& key, ValueKind kind, absl::string_view bytes, absl::Time now) {
+  ASSIGN_OR_RETURN(Value value, TypeOf(kind).Validate(bytes, now));
+  if (value.key != key) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
+                           "the value belongs under another key; store it under the key that its name implies");
+  }
+  return value;
+}
+
+}  // namespace dotagent::dht

@@ -1,0 +1,64 @@
+// What the DHT stores, one type a kind. A value certifies itself: its bytes carry a signature, and the key that it is
+// stored under follows from them. So nodes and readers check values, never each other.
+//
+// A new kind is one new file that implements ValueType, and a line in value_type.cc.
+#ifndef DOTAGENT_COMMON_DHT_VALUE_TYPE_H_
+#define DOTAGENT_COMMON_DHT_VALUE_TYPE_H_
+
+#include <cstddef>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/dht/types.h"
+
+namespace dotagent::dht {
+
+// A value that its type has validated, and what follows from its bytes.
+struct Value {
+  ValueKind kind = ValueKind::kRecord;
+  Id key;
+  std::string owner;     // the Ed25519 public key that signed it, 32 bytes
+  absl::Time timestamp;  // when it was signed, says the signer
+  absl::Time expires;    // InfiniteFuture: never
+  std::string bytes;     // exactly as signed
+  bool revokes_owner = false;
+};
+
+// Immutable and thread-safe.
+class ValueType {
+ public:
+  virtual ~ValueType() = default;
+
+  [[nodiscard]] virtual ValueKind kind() const = 0;
+  [[nodiscard]] virtual size_t max_size() const = 0;
+
+  // Checks `bytes` whole: size first, then signature, form and dates. InvalidArgument (or what the value's own room
+  // says) if they are not a valid value at `now`.
+  [[nodiscard]] virtual absl::StatusOr<Value> Validate(absl::string_view bytes, absl::Time now) const = 0;
+
+  // Whether nodes bind a key to the first owner who stored under it, and refuse others (ARCHITECTURE §4, first-claim).
+  [[nodiscard]] virtual bool first_claim() const = 0;
+
+  // Of two values under one key with one owner: true if `offered` takes the place of `held`, false if `held` stays and
+  // that is as good to whoever offers. FailedPrecondition (SUPERSEDED) if `held` stays and whoever offers should know.
+  // The same on every node, in whatever order values arrive.
+  [[nodiscard]] virtual absl::StatusOr<bool> Replaces(const Value& held, const Value& offered) const = 0;
+
+  // What a reader is told when no node has one.
+  [[nodiscard]] virtual absl::Status Absent() const = 0;
+};
+
+// The type of a kind.
+[[nodiscard]] const ValueType& TypeOf(ValueKind kind);
+
+// Validate, and InvalidArgument (PROTOCOL) unless the value belongs under `key`.
+[[nodiscard]] absl::StatusOr<Value> ValidateUnder(const Id& key, ValueKind kind, absl::string_view bytes,
+                                                  absl::Time now);
+
+}  // namespace dotagent::dht
+
+#endif  // DOTAGENT_COMMON_DHT_VALUE_TYPE_H_
