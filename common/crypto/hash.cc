@@ -52,7 +52,7 @@ std::string Sha256Stream::Finish() {
 
 std::string HmacSha256(absl::string_view key, absl::string_view data) {
   std::string out(kSha256Size, '\0');
-  CheckAlways(HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), OpenSslBytes(data), data.size(),
+  CheckAlways(HMAC(EVP_sha256(), OpenSslBytes(key), static_cast<int>(key.size()), OpenSslBytes(data), data.size(),
                    OpenSslBytes(out), nullptr) != nullptr,
               "HMAC failed");
   return out;

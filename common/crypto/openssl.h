@@ -29,8 +29,9 @@ using PkeyPtr = std::unique_ptr<EVP_PKEY, OpenSslFree<EVP_PKEY_free>>;
 using PkeyContextPtr = std::unique_ptr<EVP_PKEY_CTX, OpenSslFree<EVP_PKEY_CTX_free>>;
 using X509Ptr = std::unique_ptr<X509, OpenSslFree<X509_free>>;
 
+// Never null, not even for an empty view: to many of OpenSSL's functions null means "the same as last time".
 inline const unsigned char* OpenSslBytes(absl::string_view bytes) {
-  return reinterpret_cast<const unsigned char*>(bytes.data());
+  return reinterpret_cast<const unsigned char*>(bytes.data() == nullptr ? "" : bytes.data());
 }
 inline unsigned char* OpenSslBytes(std::string& bytes) { return reinterpret_cast<unsigned char*>(bytes.data()); }
 

@@ -1,0 +1,69 @@
+#include "common/crypto/secret.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace dotagent::crypto {
+namespace {
+
+static_assert(!std::is_copy_constructible_v<SecretBytes> && !std::is_copy_assignable_v<SecretBytes>);
+
+TEST(SecretBytesTest, HoldsZerosOrACopy) {
+  EXPECT_EQ(SecretBytes(4).view(), std::string(4, '\0'));
+  EXPECT_EQ(SecretBytes("key").view(), "key");
+  EXPECT_EQ(SecretBytes().size(), 0);
+  EXPECT_EQ(SecretBytes("").view(), "");
+}
+
+TEST(SecretBytesTest, MovesWithoutCopying) {
+  SecretBytes first("one");
+  const uint8_t* const address = first.data();
+  SecretBytes second(std::move(first));
+  EXPECT_EQ(second.data(), address);
+  SecretBytes third("three");
+  third = std::move(second);
+  EXPECT_EQ(third.data(), address);
+  EXPECT_EQ(third.view(), "one");
+}
+
+TEST(SecretBytesDeathTest, EndsAtAGuardPage) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_DEATH(
+      {
+        SecretBytes secret(32);
+        volatile uint8_t* const data = secret.data();
+        data[32] = 1;
+      },
+      "");
+}
+
+TEST(SecretBytesTest, IsGoneFromMemoryAfterItsOwner) {
+  const uint8_t* address = nullptr;
+  {
+    const SecretBytes secret("secret");
+    address = secret.data();
+  }
+  // The page is unmapped: mincore says so without touching it.
+  const auto page_size = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  unsigned char resident = 0;
+  const auto page = reinterpret_cast<uintptr_t>(address) & ~(page_size - 1);
+  EXPECT_EQ(mincore(reinterpret_cast<void*>(page), page_size, &resident), -1);
+  EXPECT_EQ(errno, ENOMEM);
+}
+
+TEST(WipeTest, LeavesZeros) {
+  std::string text = "secret";
+  Wipe(text.data(), text.size());
+  EXPECT_EQ(text, std::string(6, '\0'));
+  Wipe(nullptr, 0);
+}
+
+}  // namespace
+}  // namespace dotagent::crypto
