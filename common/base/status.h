@@ -67,8 +67,8 @@ inline constexpr absl::string_view kProtocol = "PROTOCOL";
 // Returns from the function if `expression`, an absl::Status, is not OK.
 #define RETURN_IF_ERROR(expression)                             \
   do {                                                          \
-    if (::absl::Status status_ = (expression); !status_.ok()) { \
-      return status_;                                           \
+    if (::absl::Status dotagent_status = (expression); !dotagent_status.ok()) { \
+      return dotagent_status;                                        \
     }                                                           \
   } while (false)
 

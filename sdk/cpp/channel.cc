@@ -223,6 +223,7 @@ absl::Status Channel::Write(absl::string_view data) {
 
 absl::Status Channel::CloseWrite() {
   absl::MutexLock lock(&impl_->mutex);
+  if (impl_->local_finished) return absl::OkStatus();
   RETURN_IF_ERROR(impl_->status);
   RETURN_IF_ERROR(impl_->core.CloseWrite(*impl_->stream));
   impl_->local_finished = true;

@@ -41,7 +41,7 @@ class Channel {
   // Returns when all of `data` is in the bounded send buffer. Errors say why the channel ended: PermissionDenied
   // (KEY_REVOKED), Unavailable, ….
   [[nodiscard]] absl::Status Write(absl::string_view data);
-  // No more from here: the other end reads the end after all that was written.
+  // No more from here: the other end reads the end after all that was written. Idempotent.
   [[nodiscard]] absl::Status CloseWrite();
   // 1 to `max` bytes, or an empty string at the end. Errors as Write's.
   [[nodiscard]] absl::StatusOr<std::string> Read(size_t max);

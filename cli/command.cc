@@ -1,0 +1,183 @@
+#include "cli/command.h"
+
+#include <termios.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <iostream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "cli/exit_status.h"
+#include "cli/report.h"
+#include "common/base/config.h"
+#include "common/base/status.h"
+#include "common/crypto/key_file.h"
+
+namespace dotagent::cli {
+namespace {
+
+constexpr size_t kMaxPassphrase = 1024;
+
+std::string DefaultHome() {
+  if (const char* config = std::getenv("XDG_CONFIG_HOME"); config != nullptr && *config != '\0')
+    return absl::StrCat(config, "/dotagent");
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0')
+    return absl::StrCat(home, "/.config/dotagent");
+  return ".dotagent";
+}
+
+// Reads a line from the terminal without showing it. std::nullopt if there is no terminal.
+std::optional<crypto::SecretBytes> AskPassphrase(const std::string& path) {
+  if (isatty(STDIN_FILENO) != 1) return std::nullopt;
+  termios shown{};
+  if (tcgetattr(STDIN_FILENO, &shown) != 0) return std::nullopt;
+  termios hidden = shown;
+  hidden.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+  std::fprintf(stderr, "Passphrase of %s: ", path.c_str());
+  tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+  std::string line;
+  std::getline(std::cin, line);
+  tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
+  std::fputc('\n', stderr);
+  crypto::SecretBytes secret{absl::string_view(line)};
+  crypto::Wipe(line.data(), line.size());
+  return secret;
+}
+
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "dotagent: %s\n", Printable(std::string(status.message())).c_str());
+  return ExitStatusFor(status);
+}
+
+}  // namespace
+
+std::string Globals::KnownNodes() const {
+  std::error_code ignored;  // a home that cannot be made shows when the file is written
+  std::filesystem::create_directories(home, ignored);
+  return absl::StrCat(home, "/known_nodes");
+}
+
+absl::StatusOr<std::optional<crypto::SecretBytes>> Globals::Passphrase() const {
+  if (!passphrase_file.empty()) {
+    ASSIGN_OR_RETURN(std::string text, ReadInput(passphrase_file, kMaxPassphrase));
+    if (!text.empty() && text.back() == '\n') text.pop_back();
+    crypto::SecretBytes secret{absl::string_view(text)};
+    crypto::Wipe(text.data(), text.size());
+    return std::optional<crypto::SecretBytes>(std::move(secret));
+  }
+  if (const char* text = std::getenv("DOTAGENT_PASSPHRASE"); text != nullptr) {
+    return std::optional<crypto::SecretBytes>(crypto::SecretBytes(absl::string_view(text)));
+  }
+  return std::optional<crypto::SecretBytes>();
+}
+
+absl::StatusOr<std::shared_ptr<const crypto::SigningKey>> Globals::Key() const {
+  if (key_file.empty()) {
+    return ErrorWithReason(
+        absl::StatusCode::kInvalidArgument, reason::kBadKey,
+        "this command needs a key: give --key FILE or set DOTAGENT_KEY; `dotagent keygen FILE` makes one");
+  }
+  ASSIGN_OR_RETURN(std::optional<crypto::SecretBytes> passphrase, Passphrase());
+  auto key = crypto::ReadKeyFile(key_file, passphrase);
+  if (absl::IsFailedPrecondition(key.status()) && !passphrase) {
+    passphrase = AskPassphrase(key_file);
+    if (passphrase) key = crypto::ReadKeyFile(key_file, passphrase);
+  }
+  RETURN_IF_ERROR(key.status());
+  return std::make_shared<const crypto::SigningKey>(*std::move(key));
+}
+
+absl::StatusOr<std::unique_ptr<sdk::Agent>> Globals::Connect() const {
+  ASSIGN_OR_RETURN(auto key, Key());
+  return sdk::Agent::Connect({.gateway = {.gateway = gateway,
+                                          .known_nodes = KnownNodes(),
+                                          .timeout = absl::Seconds(static_cast<double>(timeout_s))},
+                              .name = name},
+                             std::move(key));
+}
+
+CLI::App* AddCommand(CLI::App* parent, const std::string& name, const std::string& description,
+                     const std::vector<std::string>& examples) {
+  CLI::App* command = parent->add_subcommand(name, description);
+  if (!examples.empty()) command->footer(absl::StrCat("Examples:\n  ", absl::StrJoin(examples, "\n  ")));
+  command->fallthrough();  // the global options may stand after the command too
+  return command;
+}
+
+absl::StatusOr<std::string> ReadInput(const std::string& path, size_t max) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> opened(path == "-" ? nullptr : std::fopen(path.c_str(), "rb"),
+                                                               [](std::FILE* f) { return f ? std::fclose(f) : 0; });
+  if (path != "-" && !opened) {
+    return absl::Status(errno == ENOENT ? absl::StatusCode::kNotFound : absl::StatusCode::kPermissionDenied,
+                        absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
+  }
+  std::FILE* file = opened ? opened.get() : stdin;
+  std::string text(max + 1, '\0');
+  text.resize(std::fread(text.data(), 1, text.size(), file));
+  if (std::ferror(file) != 0)
+    return absl::UnavailableError(absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
+  if (text.size() > max) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kTooLarge,
+                           absl::StrCat(path, " is larger than the ", max, " bytes that are allowed here"));
+  }
+  return text;
+}
+
+int Main(int argc, char** argv) {
+  Globals globals;
+  globals.home = DefaultHome();
+  Chosen chosen;
+
+  CLI::App app("dotagent: names, messages and encrypted channels for autonomous agents", "dotagent");
+  app.footer(
+      "Exit status: 0 done, 1 failed or not valid, 2 wrong usage, 3 not found, 4 refused, 5 unreachable.\nStart a "
+      "network on this machine with `dotagent up`.");
+  app.set_version_flag("--version", Version());
+  app.set_config("--config", "", "TOML file with these options")->envname("DOTAGENT_CONFIG");
+  app.add_option("--home", globals.home, "Folder for what is remembered, such as gateways' keys")
+      ->envname("DOTAGENT_HOME")
+      ->capture_default_str();
+  app.add_option("--gateway", globals.gateway, "Gateway, as host:port or PEER_ID@host:port")
+      ->envname("DOTAGENT_GATEWAY")
+      ->capture_default_str();
+  app.add_option("--identity", globals.identity, "Identity service, likewise")
+      ->envname("DOTAGENT_IDENTITY")
+      ->capture_default_str();
+  app.add_option("--key", globals.key_file, "The agent's private key file (PEM)")->envname("DOTAGENT_KEY");
+  app.add_option("--name", globals.name, "The agent's own name, such as alice.agent")->envname("DOTAGENT_NAME");
+  app.add_option("--passphrase-file", globals.passphrase_file,
+                 "File with the key's passphrase (or set DOTAGENT_PASSPHRASE)")
+      ->envname("DOTAGENT_PASSPHRASE_FILE");
+  app.add_option("--timeout", globals.timeout_s, "Seconds to wait for an answer")
+      ->envname("DOTAGENT_TIMEOUT")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 3600));
+  app.add_flag("--json", globals.json, "Print JSON")->envname("DOTAGENT_JSON");
+  app.require_subcommand(1);
+  AddKeyCommands(app, globals, chosen);
+  AddNameCommands(app, globals, chosen);
+  AddMessageCommands(app, globals, chosen);
+  AddChannelCommand(app, globals, chosen);
+  AddRevokeCommand(app, globals, chosen);
+  AddDocumentCommands(app, globals, chosen);
+  AddStatusCommand(app, globals, chosen);
+  AddUpCommand(app, globals, chosen);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success))
+      return app.exit(error);  // --help, --version
+    std::fprintf(stderr, "dotagent: %s; `dotagent --help` lists what there is\n", Printable(error.what()).c_str());
+    return kUsage;
+  }
+  const absl::StatusOr<int> result = chosen.run();
+  return result.ok() ? *result : Fail(result.status());
+}
+
+}  // namespace dotagent::cli

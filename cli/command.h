@@ -1,0 +1,73 @@
+// What every command of `dotagent` shares: the global options, the key, the connection to a gateway, and how errors are
+// shown.
+#ifndef DOTAGENT_CLI_COMMAND_H_
+#define DOTAGENT_CLI_COMMAND_H_
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/crypto/keys.h"
+#include "sdk/cpp/agent.h"
+
+namespace dotagent::cli {
+
+// Options that hold for every command: flag, DOTAGENT_* variable, key of the TOML file.
+struct Globals {
+  std::string home;  // where known_nodes lives
+  std::string gateway = "127.0.0.1:7443";
+  std::string identity = "127.0.0.1:7445";
+  std::string key_file;
+  std::string name;
+  std::string passphrase_file;
+  uint64_t timeout_s = 30;
+  bool json = false;
+
+  [[nodiscard]] std::string KnownNodes() const;
+  // From --passphrase-file or DOTAGENT_PASSPHRASE; std::nullopt if there is neither.
+  [[nodiscard]] absl::StatusOr<std::optional<crypto::SecretBytes>> Passphrase() const;
+  // Reads --key. Asks for the passphrase on a terminal if the file needs one and there is none.
+  [[nodiscard]] absl::StatusOr<std::shared_ptr<const crypto::SigningKey>> Key() const;
+  // Connects to --gateway as --name with --key.
+  [[nodiscard]] absl::StatusOr<std::unique_ptr<sdk::Agent>> Connect() const;
+};
+
+// A command runs with the globals and returns its error, or an exit status of its own.
+using Run = std::function<absl::StatusOr<int>()>;
+
+// Collects which command was chosen; main runs it after parsing.
+struct Chosen {
+  Run run;
+};
+
+// Adds `name` to `parent`. `examples` end its --help.
+CLI::App* AddCommand(CLI::App* parent, const std::string& name, const std::string& description,
+                     const std::vector<std::string>& examples);
+
+// Each adds its commands. `globals` and `chosen` must outlive parsing.
+void AddKeyCommands(CLI::App& app, Globals& globals, Chosen& chosen);       // keygen, id
+void AddNameCommands(CLI::App& app, Globals& globals, Chosen& chosen);      // register, resolve
+void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen);   // send, listen
+void AddChannelCommand(CLI::App& app, Globals& globals, Chosen& chosen);    // channel
+void AddRevokeCommand(CLI::App& app, Globals& globals, Chosen& chosen);     // revoke
+void AddDocumentCommands(CLI::App& app, Globals& globals, Chosen& chosen);  // record, message
+void AddStatusCommand(CLI::App& app, Globals& globals, Chosen& chosen);     // status
+void AddUpCommand(CLI::App& app, Globals& globals, Chosen& chosen);         // up
+
+// The whole program.
+int Main(int argc, char** argv);
+
+// Reads a file, "-" being standard input. InvalidArgument (TOO_LARGE) over `max` bytes, NotFound or PermissionDenied as
+// the system says.
+[[nodiscard]] absl::StatusOr<std::string> ReadInput(const std::string& path, size_t max);
+
+}  // namespace dotagent::cli
+
+#endif  // DOTAGENT_CLI_COMMAND_H_

@@ -1,0 +1,239 @@
+// dotagent send, dotagent listen.
+#include <atomic>
+#include <cstdio>
+#include <list>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <variant>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "cli/command.h"
+#include "cli/digest.h"
+#include "cli/exit_status.h"
+#include "cli/report.h"
+#include "common/base/status.h"
+
+namespace dotagent::cli {
+namespace {
+
+struct SendArguments {
+  std::string recipient;
+  std::string text;
+  std::string content;
+  std::string file;
+  std::string media_type = "application/octet-stream";
+  std::string type = "NOTIFICATION";
+};
+
+absl::StatusOr<int> Send(const Globals& globals, const SendArguments& arguments) {
+  sdk::OutgoingMessage message{.recipient = arguments.recipient, .media_type = arguments.media_type};
+  ASSIGN_OR_RETURN(message.type, record::ParseMessageType(arguments.type));
+  if (!arguments.file.empty()) {
+    ASSIGN_OR_RETURN(message.attachment, ReadInput(arguments.file, record::kMaxAttachmentSize));
+  } else if (!arguments.content.empty()) {
+    ASSIGN_OR_RETURN(message.content, record::ParseStrictJson(arguments.content));
+  } else {
+    message.content["text"] = arguments.text;
+  }
+  ASSIGN_OR_RETURN(const auto agent, globals.Connect());
+  ASSIGN_OR_RETURN(const sdk::SentMessage sent, agent->Send(message));
+  Report report;
+  report.Add("id", "Sent", sent.message.id());
+  report.Add("recipient", "To", sent.message.recipient().text());
+  report.Add("duplicate", "", sent.duplicate);
+  report.Print(globals.json);
+  return kOk;
+}
+
+struct ListenArguments {
+  uint64_t count = 0;
+  std::string channels = "none";
+  bool no_ack = false;
+};
+
+// Prints one event a line; from several threads.
+class EventPrinter {
+ public:
+  explicit EventPrinter(bool json) : json_(json) {}
+
+  void Print(const nlohmann::ordered_json& event, const std::string& text) {
+    absl::MutexLock lock(&mutex_);
+    std::puts(json_ ? event.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str()
+                    : text.c_str());
+    std::fflush(stdout);
+  }
+
+ private:
+  const bool json_;
+  absl::Mutex mutex_;
+};
+
+// Answers channels, each on a thread of its own; at most kMaxChannels at a time, further callers are let wait at the
+// gateway until their offer lapses.
+class ChannelAnswerer {
+ public:
+  ChannelAnswerer(sdk::Agent& agent, bool digest, EventPrinter& printer)
+      : agent_(agent), digest_(digest), printer_(printer) {}
+  ~ChannelAnswerer() {
+    for (Worker& worker : workers_) worker.thread.join();
+  }
+
+  void Take(const sdk::ChannelOffer& offer) {
+    {
+      absl::MutexLock lock(&mutex_);
+      mutex_.Await(absl::Condition(this, &ChannelAnswerer::HasRoom));
+      ++running_;
+    }
+    workers_.remove_if([](Worker& worker) {
+      if (!*worker.done) return false;
+      worker.thread.join();
+      return true;
+    });
+    auto done = std::make_shared<std::atomic<bool>>(false);
+    workers_.push_back({std::thread([this, offer, done] {
+                          Answer(offer);
+                          *done = true;
+                          absl::MutexLock lock(&mutex_);
+                          --running_;
+                        }),
+                        done});
+  }
+
+ private:
+  static constexpr int kMaxChannels = 16;
+  struct Worker {
+    std::thread thread;
+    std::shared_ptr<std::atomic<bool>> done;
+  };
+
+  [[nodiscard]] bool HasRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return running_ < kMaxChannels; }
+
+  void Answer(const sdk::ChannelOffer& offer) {
+    nlohmann::ordered_json event = {{"event", "channel"}, {"caller", offer.caller}};
+    const auto result = Serve(offer);
+    if (result.ok()) {
+      event["received"] = nlohmann::ordered_json::parse(*result);
+      printer_.Print(event, absl::StrCat("channel from ", Printable(offer.caller), ": ", *result));
+    } else {
+      event["error"] = std::string(result.status().message());
+      event["reason"] = ReasonOf(result.status());
+      printer_.Print(event, absl::StrCat("channel from ", Printable(offer.caller),
+                                         " failed: ", Printable(std::string(result.status().message()))));
+    }
+  }
+
+  // Returns the digest of what came.
+  [[nodiscard]] absl::StatusOr<std::string> Serve(const sdk::ChannelOffer& offer) {
+    constexpr size_t kChunk = 256 * 1024;
+    constexpr absl::Duration kGoodbye = absl::Seconds(10);
+    ASSIGN_OR_RETURN(const auto channel, agent_.AcceptChannel(offer));
+    Digest digest;
+    for (;;) {
+      ASSIGN_OR_RETURN(const std::string data, channel->Read(kChunk));
+      if (data.empty()) break;
+      digest.Update(data);
+      if (!digest_) RETURN_IF_ERROR(channel->Write(data));
+    }
+    std::string summary = digest.FinishAsJson();
+    if (digest_) RETURN_IF_ERROR(channel->Write(summary));
+    RETURN_IF_ERROR(channel->CloseWrite());
+    RETURN_IF_ERROR(channel->Finish(kGoodbye));
+    return summary;
+  }
+
+  sdk::Agent& agent_;
+  const bool digest_;
+  EventPrinter& printer_;
+  absl::Mutex mutex_;
+  int running_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::list<Worker> workers_;
+};
+
+void PrintMessage(const sdk::ReceivedMessage& received, EventPrinter& printer) {
+  const record::Message& message = received.message;
+  nlohmann::ordered_json event = {{"event", "message"},
+                                  {"id", message.id()},
+                                  {"type", std::string(record::MessageTypeName(message.type()))},
+                                  {"sender", message.sender().text()},
+                                  {"content", message.content()},
+                                  {"attachment_bytes", received.attachment.size()},
+                                  {"message", nlohmann::ordered_json::parse(message.json())}};
+  printer.Print(event, absl::StrCat(record::MessageTypeName(message.type()), " from ", message.sender().text(), ": ",
+                                    Printable(message.content().dump())));
+}
+
+absl::StatusOr<int> Listen(const Globals& globals, const ListenArguments& arguments) {
+  ASSIGN_OR_RETURN(const auto agent, globals.Connect());
+  const bool takes_channels = arguments.channels != "none";
+  ASSIGN_OR_RETURN(const auto inbox, agent->OpenInbox(takes_channels));
+  EventPrinter printer(globals.json);
+  ChannelAnswerer answerer(*agent, arguments.channels == "digest", printer);
+  printer.Print({{"event", "listening"}, {"name", agent->name()}, {"pending", inbox->pending()}},
+                absl::StrCat("listening as ", agent->name(), ", ", inbox->pending(), " waiting"));
+  for (uint64_t seen = 0; arguments.count == 0 || seen < arguments.count;) {
+    ASSIGN_OR_RETURN(const sdk::InboxItem item, inbox->Next(absl::InfiniteDuration()));
+    if (const auto* message = std::get_if<sdk::ReceivedMessage>(&item)) {
+      PrintMessage(*message, printer);
+      if (!arguments.no_ack) RETURN_IF_ERROR(inbox->Ack(message->sequence));
+      ++seen;
+    } else if (const auto* rejected = std::get_if<sdk::RejectedMessage>(&item)) {
+      printer.Print(
+          {{"event", "rejected"}, {"error", std::string(rejected->why.message())}, {"reason", ReasonOf(rejected->why)}},
+          absl::StrCat("refused a message: ", Printable(std::string(rejected->why.message()))));
+      if (!arguments.no_ack) RETURN_IF_ERROR(inbox->Ack(rejected->sequence));
+    } else {
+      answerer.Take(std::get<sdk::ChannelOffer>(item));
+      ++seen;
+    }
+  }
+  return kOk;
+}
+
+}  // namespace
+
+void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen) {
+  {
+    auto arguments = std::make_shared<SendArguments>();
+    CLI::App* command = AddCommand(&app, "send", "Send a signed message to another agent's inbox",
+                                   {"dotagent send bob.agent hello --name alice.agent --key alice.pem",
+                                    "dotagent send bob.agent --type REQUEST --content '{\"method\":\"ping\"}'",
+                                    "dotagent send bob.agent --file picture.png --media-type image/png"});
+    command->add_option("recipient", arguments->recipient, "Whom, such as bob.agent")->required();
+    auto* text = command->add_option("text", arguments->text, "The text to send, as {\"text\": …}");
+    auto* content = command->add_option("--content", arguments->content, "The content, a JSON object");
+    auto* file = command->add_option("--file", arguments->file,
+                                     "Bytes to send beside the message, at most 1 MiB; - is standard input");
+    text->excludes(content, file);
+    content->excludes(file);
+    command->add_option("--media-type", arguments->media_type, "Of --file")->capture_default_str();
+    command->add_option("--type", arguments->type, "REQUEST, RESPONSE, NOTIFICATION, STREAM or ERROR")
+        ->capture_default_str();
+    command->callback(
+        [&globals, &chosen, arguments] { chosen.run = [&globals, arguments] { return Send(globals, *arguments); }; });
+  }
+  {
+    auto arguments = std::make_shared<ListenArguments>();
+    CLI::App* command = AddCommand(&app, "listen", "Print messages as they come, and answer channels",
+                                   {"dotagent listen --name bob.agent --key bob.pem",
+                                    "dotagent listen --name bob.agent --key bob.pem --channels digest --json"});
+    command
+        ->add_option("--count", arguments->count,
+                     "Stop after so many messages and channels; 0 goes on until interrupted")
+        ->capture_default_str();
+    command
+        ->add_option("--channels", arguments->channels,
+                     "What to do with channels: none, echo (send everything back), digest (answer with SHA-256, lines, "
+                     "words, bytes)")
+        ->check(CLI::IsMember({"none", "echo", "digest"}))
+        ->capture_default_str();
+    command->add_flag("--no-ack", arguments->no_ack, "Leave the messages in the inbox");
+    command->callback(
+        [&globals, &chosen, arguments] { chosen.run = [&globals, arguments] { return Listen(globals, *arguments); }; });
+  }
+}
+
+}  // namespace dotagent::cli

@@ -1,0 +1,93 @@
+#include "cli/report.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace dotagent::cli {
+namespace {
+
+std::string ToText(const nlohmann::ordered_json& value) {
+  return value.is_string() ? Printable(value.get_ref<const std::string&>())
+                           : value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+// Characters, not bytes, so that UTF-8 lines up.
+size_t Width(absl::string_view text) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
+
+}  // namespace
+
+void Report::Add(const std::string& key, const std::string& label, nlohmann::ordered_json value) {
+  if (!label.empty()) {
+    if (value.is_array()) {
+      bool first = true;
+      for (const auto& element : value) lines_.emplace_back(std::exchange(first, false) ? label : "", ToText(element));
+      if (value.empty()) lines_.emplace_back(label, "none");
+    } else {
+      lines_.emplace_back(label, ToText(value));
+    }
+  }
+  object_[key] = std::move(value);
+}
+
+void Report::Print(bool json) const {
+  if (json) {
+    std::puts(object_.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+  } else {
+    size_t width = 0;
+    for (const auto& [label, value] : lines_) width = std::max(width, Width(label));
+    for (const auto& [label, value] : lines_) {
+      std::puts(absl::StrCat(label, std::string(width - Width(label) + 2, ' '), value).c_str());
+    }
+  }
+  std::fflush(stdout);
+}
+
+std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], Width(row[i]));
+  }
+  std::string text;
+  for (const auto& row : rows) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i) {
+      absl::StrAppend(&line, row[i]);
+      if (i + 1 < row.size()) line.append(widths[i] - Width(row[i]) + 2, ' ');
+    }
+    absl::StrAppend(&text, line, "\n");
+  }
+  return text;
+}
+
+std::string Printable(absl::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) {
+      absl::StrAppendFormat(&out, "\\x%02x", byte);
+    } else {
+      out.push_back(c);
+    }
+  }
+  return out;
+}
+
+std::string FormatBytes(double bytes) {
+  constexpr std::array kUnits = {"B", "KiB", "MiB", "GiB", "TiB"};
+  size_t unit = 0;
+  while (bytes >= 1024 && unit + 1 < kUnits.size()) {
+    bytes /= 1024;
+    ++unit;
+  }
+  return unit == 0 ? absl::StrFormat("%.0f B", bytes) : absl::StrFormat("%.1f %s", bytes, kUnits[unit]);
+}
+
+}  // namespace dotagent::cli

@@ -1,0 +1,78 @@
+// dotagent revoke.
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "cli/command.h"
+#include "cli/exit_status.h"
+#include "cli/report.h"
+#include "common/base/bytes.h"
+#include "common/base/status.h"
+#include "common/identity/revocation.h"
+#include "common/rpc/channel.h"
+#include "common/rpc/status.h"
+#include "dotagent/identity/v1/identity.grpc.pb.h"
+
+namespace dotagent::cli {
+namespace {
+
+struct RevokeArguments {
+  std::string reason;
+  std::string statement_file;
+  bool print_only = false;
+};
+
+absl::StatusOr<int> Revoke(const Globals& globals, const RevokeArguments& arguments) {
+  namespace v1 = ::dotagent::identity::v1;
+  std::string statement;
+  if (!arguments.statement_file.empty()) {
+    ASSIGN_OR_RETURN(statement, ReadInput(arguments.statement_file, identity::kMaxRevocationSize));
+  } else {
+    ASSIGN_OR_RETURN(const auto key, globals.Key());
+    ASSIGN_OR_RETURN(statement, identity::SignRevocation(*key, arguments.reason, absl::Now()));
+  }
+  if (arguments.print_only) {
+    std::fwrite(statement.data(), 1, statement.size(), stdout);
+    return kOk;
+  }
+  ASSIGN_OR_RETURN(const identity::Revocation revocation, identity::VerifyRevocation(statement, absl::Now()));
+  const absl::Duration timeout = absl::Seconds(static_cast<double>(globals.timeout_s));
+  ASSIGN_OR_RETURN(const auto channel, rpc::NewChannel(globals.identity, {.known_nodes = globals.KnownNodes()}));
+  RETURN_IF_ERROR(channel->WaitUntilReady(timeout));
+  const auto stub = v1::IdentityService::NewStub(channel->grpc());
+  v1::RevokeRequest request;
+  request.set_statement(statement);
+  v1::RevokeResponse response;
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(timeout));
+  RETURN_IF_ERROR(rpc::FromGrpc(stub->Revoke(&context, request, &response)));
+  Report report;
+  report.Add("agent_id", "Revoked", revocation.agent_id.ToString());
+  report.Add("public_key", "Public key", Base64Encode(revocation.public_key.bytes()));
+  report.Add("sequence", "Sequence", response.sequence());
+  report.Add(
+      "recorded_at", "Recorded",
+      absl::FormatTime(absl::RFC3339_full, absl::FromUnixMillis(response.recorded_at_ms()), absl::UTCTimeZone()));
+  report.Print(globals.json);
+  return kOk;
+}
+
+}  // namespace
+
+void AddRevokeCommand(CLI::App& app, Globals& globals, Chosen& chosen) {
+  auto arguments = std::make_shared<RevokeArguments>();
+  CLI::App* command =
+      AddCommand(&app, "revoke", "End the life of --key, everywhere and for good",
+                 {"dotagent revoke --key bob.pem --reason 'laptop stolen'",
+                  "dotagent revoke --key bob.pem --print > bob.revocation   # keep it in a safe place",
+                  "dotagent revoke --statement bob.revocation                 # for when the key itself is lost"});
+  command->add_option("--reason", arguments->reason, "Why, for people to read");
+  command->add_flag("--print", arguments->print_only, "Only sign the statement and write it to standard output");
+  command->add_option("--statement", arguments->statement_file, "Publish a statement that was signed before");
+  command->callback(
+      [&globals, &chosen, arguments] { chosen.run = [&globals, arguments] { return Revoke(globals, *arguments); }; });
+}
+
+}  // namespace dotagent::cli
