@@ -3,8 +3,10 @@
 #define DOTAGENT_COMMON_IDENTITY_AGENT_ID_H_
 
 #include <array>
+#include <compare>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -17,7 +19,7 @@ class AgentId {
  public:
   AgentId() = default;
   [[nodiscard]] static AgentId FromFirstKey(const crypto::PublicKey& key);
-  // Refuses any size but 32.
+  // InvalidArgument (BAD_KEY) for any size but 32.
   [[nodiscard]] static absl::StatusOr<AgentId> FromBytes(absl::string_view bytes);
 
   [[nodiscard]] absl::string_view bytes() const {

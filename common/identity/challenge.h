@@ -10,6 +10,8 @@
 #ifndef DOTAGENT_COMMON_IDENTITY_CHALLENGE_H_
 #define DOTAGENT_COMMON_IDENTITY_CHALLENGE_H_
 
+#include <cstddef>
+#include <list>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
@@ -25,7 +27,7 @@ namespace dotagent::identity {
 enum class AuthRole { kClient, kServer };
 
 struct AuthTranscript {
-  std::string purpose;       // such as "gateway" or "certificate"
+  std::string purpose;       // such as "gateway" or "certificate"; 1 to 64 bytes, no NUL
   std::string client_nonce;  // 32 bytes
   std::string server_nonce;  // 32 bytes
   crypto::PublicKey client_key;
@@ -34,11 +36,18 @@ struct AuthTranscript {
                                 // zero bytes without TLS
 };
 
-// The bytes that `role` signs. InvalidArgument if a nonce or the binding is not 32 bytes.
+// The bytes that `role` signs. InvalidArgument (PROTOCOL) if a nonce or the binding is not 32 bytes, or the purpose is
+// not as above.
 [[nodiscard]] absl::StatusOr<std::string> AuthBytes(const AuthTranscript& transcript, AuthRole role);
 
 // The server's side: challenges that wait for their answer. Each is answered once, within 60 s; at most `max_pending`
-// wait (further ones are refused with ResourceExhausted, LIMIT). Not thread-safe.
+// wait, about 400 bytes each (further ones are refused with ResourceExhausted, LIMIT; whoever serves strangers limits
+// challenges by address before this). Not thread-safe. `key` and `random` must outlive it.
+//
+//   Challenger challenger("gateway", node_key, certificate_sha256, random);
+//   ASSIGN_OR_RETURN(const auto challenge, challenger.Begin(client_key, client_nonce, clock.Now()));
+//   ...                                                                   // the client: AnswerChallenge
+//   ASSIGN_OR_RETURN(const auto who, challenger.Finish(challenge.id, answer, clock.Now()));
 class Challenger {
  public:
   Challenger(std::string purpose, const crypto::Signer& key, std::string channel_binding, Random& random,
@@ -61,7 +70,10 @@ class Challenger {
   struct Pending {
     AuthTranscript transcript;
     absl::Time expires;
+    std::list<std::string>::iterator place;  // in oldest_first_
   };
+  using PendingById = absl::flat_hash_map<std::string, Pending>;
+  void Drop(PendingById::iterator pending);
   void DropExpired(absl::Time now);
 
   const std::string purpose_;
@@ -69,7 +81,8 @@ class Challenger {
   const std::string channel_binding_;
   Random& random_;
   const size_t max_pending_;
-  absl::flat_hash_map<std::string, Pending> pending_;
+  PendingById pending_;
+  std::list<std::string> oldest_first_;  // the ids in pending_
 };
 
 // The client's side: checks the server's signature, then signs. Unauthenticated (BAD_SIGNATURE) if the server's proof
