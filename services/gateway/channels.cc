@@ -1,0 +1,313 @@
+#include "services/gateway/channels.h"
+
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/telemetry/log.h"
+#include "services/gateway/holder_check.h"
+#include "services/gateway/homes.h"
+
+namespace dotagent::gateway_service {
+
+using gateway::v1::OpenChannelRequest;
+using gateway::v1::OpenChannelResponse;
+
+namespace {
+
+constexpr size_t kChannelIdSize = 16;
+constexpr char kBytes[] = "dotagent_gateway_channel_bytes_total";
+constexpr char kBytesHelp[] = "Bytes of channels, by direction as seen from the agents served here.";
+
+absl::Status HungUp() {
+  return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
+                         "the other agent's call broke off; open the channel again");
+}
+
+absl::Status Limit(absl::string_view message) {
+  return ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit, message);
+}
+
+}  // namespace
+
+struct Channels::Leg {
+  crypto::PublicKey agent;                       // whose call it is; for another gateway's stream, the caller there
+  std::optional<crypto::PublicKey> other;        // the key at the channel's other end, once known
+  bool counted = false;                          // against the agent's limit
+  std::shared_ptr<ChannelStream> stream;         // an agent's here; nullptr for another gateway's
+  std::string offer;                             // the channel id that it waits for, if it does
+  absl::Time deadline;                           // of its setup; infinite once it carries bytes
+  std::function<void(const absl::Status&)> end;  // ends whatever it is doing
+  bool over = false;
+};
+
+Channels::Channels(const Parts& parts)
+    : parts_(parts),
+      open_(parts.metrics.AddGauge("dotagent_gateway_channels", "Ends of channels that are open or being opened.")),
+      opened_(
+          parts.metrics.AddCounter("dotagent_gateway_channels_opened_total", "Channels that began to carry bytes.")),
+      refused_(parts.metrics.AddCounter("dotagent_gateway_channels_refused_total", "Channels that were refused.")),
+      bytes_from_agents_(parts.metrics.AddCounter(kBytes, kBytesHelp, {{"direction", "from_agent"}})),
+      bytes_to_agents_(parts.metrics.AddCounter(kBytes, kBytesHelp, {{"direction", "to_agent"}})) {}
+
+Channels::~Channels() = default;
+
+Channels::LegPtr Channels::NewLeg(const crypto::PublicKey& local_agent, bool counted) {
+  auto leg = std::make_shared<Leg>();
+  leg->agent = local_agent;
+  leg->counted = counted;
+  leg->deadline = parts_.clock.Now() + kSetupTime;
+  if (counted) ++legs_of_agent_[local_agent];
+  legs_.emplace(leg.get(), leg);
+  open_.Set(static_cast<double>(legs_.size()));
+  return leg;
+}
+
+void Channels::Forget(const LegPtr& leg) {
+  if (std::exchange(leg->over, true)) return;
+  if (!leg->offer.empty()) offers_.erase(leg->offer);
+  if (leg->counted && --legs_of_agent_[leg->agent] == 0) legs_of_agent_.erase(leg->agent);
+  legs_.erase(leg.get());
+  open_.Set(static_cast<double>(legs_.size()));
+}
+
+void Channels::EndLeg(const LegPtr& leg, const absl::Status& why) {
+  if (leg->over) return;
+  const auto end = std::exchange(leg->end, nullptr);
+  Forget(leg);
+  end(why);
+}
+
+void Channels::Serve(std::shared_ptr<Agent> agent, std::shared_ptr<ChannelStream> stream) {
+  const auto open = legs_of_agent_.find(agent->key);
+  if (open != legs_of_agent_.end() && open->second >= parts_.max_per_agent) {
+    refused_.Increment();
+    return stream->Finish(Limit(absl::StrCat("you have ", open->second, " channels open; close one first")));
+  }
+  const LegPtr leg = NewLeg(agent->key, true);
+  leg->stream = std::move(stream);
+  leg->end = [this, stream = leg->stream](const absl::Status& why) {
+    refused_.Increment();
+    stream->Finish(why);
+  };
+  leg->stream->OnCancelled([this, weak = std::weak_ptr<Leg>(leg)] {
+    if (const auto gone = weak.lock()) EndLeg(gone, HungUp());
+  });
+  leg->stream->Read([this, leg, agent = std::move(agent)](std::optional<OpenChannelRequest> request) {
+    if (leg->over) return;
+    if (!request || request->has_data() || request->action_case() == OpenChannelRequest::ACTION_NOT_SET) {
+      return EndLeg(leg, ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
+                                         "the first request of a channel must be `call` or `accept`"));
+    }
+    if (request->has_accept()) return Accept(leg, request->accept());
+    Call(leg, agent, request->call());
+  });
+}
+
+void Channels::Call(const LegPtr& leg, const std::shared_ptr<Agent>& agent, const gateway::v1::ChannelCall& call) {
+  const auto caller = record::Name::Parse(call.caller());
+  if (!caller.ok()) return EndLeg(leg, WithContext(caller.status(), "caller"));
+  const auto recipient = record::Name::Parse(call.recipient());
+  if (!recipient.ok()) return EndLeg(leg, WithContext(recipient.status(), "recipient"));
+  CheckHolder(parts_.directory, parts_.clock, agent, *caller,
+              [this, leg, caller = *caller, recipient = *recipient](const absl::Status& holds) {
+                if (leg->over) return;
+                if (!holds.ok()) return EndLeg(leg, WithContext(holds, "caller"));
+                parts_.directory.Resolve(recipient, false, [this, leg, caller](absl::StatusOr<Resolution> found) {
+                  if (leg->over) return;
+                  const auto record = CheckRecipient(std::move(found));
+                  if (!record.ok()) return EndLeg(leg, record.status());
+                  leg->other = record->public_key();
+                  LivesAt(*record, parts_.self) ? CallHere(leg, caller, *record) : CallThere(leg, caller, *record);
+                });
+              });
+}
+
+absl::StatusOr<record::Record> Channels::CheckRecipient(absl::StatusOr<Resolution> found) const {
+  if (absl::IsNotFound(found.status())) return WithContext(found.status(), "unknown recipient");
+  if (!found.ok()) return WithContext(found.status(), "recipient");
+  if (parts_.is_revoked(found->record.public_key())) {
+    return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
+                           absl::StrCat("the key of ", found->record.name().text(), " has been revoked"));
+  }
+  return std::move(found->record);
+}
+
+void Channels::CallHere(const LegPtr& leg, const record::Name& caller, const record::Record& recipient) {
+  MakeOffer(leg, {recipient.name(), recipient.public_key()}, caller.text(), "local",
+            [this, leg](const absl::StatusOr<LegPtr>& callee) {
+              if (!callee.ok()) return EndLeg(leg, callee.status());
+              TellOpened(*callee, leg, "local", [this, leg, callee = *callee] {
+                TellOpened(leg, callee, "local",
+                           [this, leg, callee] { Join(leg, NewAgentPipe(callee->stream), callee); });
+              });
+            });
+}
+
+void Channels::CallThere(const LegPtr& leg, const record::Name& caller, const record::Record& recipient) {
+  auto gateways = GatewaysOf(recipient);
+  if (!gateways.ok()) return EndLeg(leg, gateways.status());
+  trunk::v1::ChannelRequest request;
+  request.set_recipient(recipient.name().text());
+  request.set_caller(caller.text());
+  request.set_caller_key(std::string(leg->agent.bytes()));
+  parts_.trunk.OpenChannel(*std::move(gateways), request, [this, leg](const absl::StatusOr<OpenTrunk>& trunk) {
+    if (leg->over) {
+      if (trunk.ok()) trunk->pipe->Abort(HungUp());
+      return;
+    }
+    if (!trunk.ok()) return EndLeg(leg, trunk.status());
+    // From here on the pipe ends with the leg.
+    leg->end = [stream = leg->stream, pipe = trunk->pipe](const absl::Status& why) {
+      stream->Finish(why);
+      pipe->Abort(why);
+    };
+    TellOpened(leg, nullptr, trunk->relayed ? "relayed" : "direct",
+               [this, leg, pipe = trunk->pipe] { Join(leg, pipe, nullptr); });
+  });
+}
+
+void Channels::Receive(IncomingTrunk incoming) {
+  const auto caller_key = crypto::PublicKey::FromBytes(incoming.request.caller_key());
+  const auto caller = record::Name::Parse(incoming.request.caller());
+  const auto recipient = record::Name::Parse(incoming.request.recipient());
+  for (const absl::Status& status : {caller_key.status(), caller.status(), recipient.status()}) {
+    if (!status.ok()) return incoming.refuse(status);
+  }
+  if (parts_.is_revoked(*caller_key)) {
+    return incoming.refuse(ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
+                                           absl::StrCat("the key of ", caller->text(), " has been revoked")));
+  }
+  const LegPtr leg = NewLeg(*caller_key, false);
+  leg->end = [this, refuse = incoming.refuse](const absl::Status& why) {
+    refused_.Increment();
+    refuse(why);
+  };
+  parts_.directory.Resolve(
+      *recipient, false,
+      [this, leg, incoming = std::move(incoming), caller = *caller](absl::StatusOr<Resolution> found) {
+        if (leg->over) return;
+        const auto record = CheckRecipient(std::move(found));
+        if (!record.ok()) return EndLeg(leg, record.status());
+        if (!LivesAt(*record, parts_.self)) {
+          return EndLeg(leg, ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kBadAddress,
+                                             absl::StrCat(record->name().text(), " does not live at this gateway")));
+        }
+        leg->other = record->public_key();
+        const std::string path = incoming.relayed ? "relayed" : "direct";
+        MakeOffer(leg, {record->name(), record->public_key()}, caller.text(), path,
+                  [this, leg, incoming, path](const absl::StatusOr<LegPtr>& callee) {
+                    if (!callee.ok()) return EndLeg(leg, callee.status());
+                    AcceptTrunk(leg, incoming, *callee, path);
+                  });
+      });
+}
+
+void Channels::AcceptTrunk(const LegPtr& leg, const IncomingTrunk& incoming, const LegPtr& callee,
+                           const std::string& path) {
+  incoming.accept([this, leg, callee, path](const absl::StatusOr<std::shared_ptr<Pipe>>& pipe) {
+    if (!pipe.ok() || leg->over || callee->over) {
+      if (pipe.ok()) (*pipe)->Abort(HungUp());
+      Forget(leg);
+      return EndLeg(callee, HungUp());
+    }
+    leg->end = [pipe = *pipe](const absl::Status& why) { pipe->Abort(why); };
+    TellOpened(callee, leg, path, [this, leg, callee, pipe = *pipe] { Join(callee, pipe, leg); });
+  });
+}
+
+void Channels::MakeOffer(const LegPtr& caller, const InboxId& callee, const std::string& caller_name,
+                         const std::string& path, Answer answer) {
+  const auto busy = legs_of_agent_.find(callee.key);
+  if (busy != legs_of_agent_.end() && busy->second >= parts_.max_per_agent) {
+    return answer(Limit(absl::StrCat(callee.name.text(), " has as many channels open as it may; try again later")));
+  }
+  if (offers_.size() >= kMaxPendingOffers) return answer(Limit("too many calls wait at this gateway; try again later"));
+  const std::string id = parts_.random.Bytes(kChannelIdSize);
+  gateway::v1::ChannelOffer offer;
+  offer.set_channel_id(id);
+  offer.set_caller(caller_name);
+  offer.set_caller_key(std::string(caller->agent.bytes()));
+  if (const absl::Status offered = parts_.listeners.Offer(callee, offer); !offered.ok()) return answer(offered);
+  caller->offer = id;
+  offers_.emplace(id, Offer{callee, caller, path, parts_.clock.Now() + kOfferLifetime, std::move(answer)});
+}
+
+void Channels::Accept(const LegPtr& leg, const gateway::v1::ChannelAccept& accept) {
+  const auto found = offers_.find(accept.channel_id());
+  // Another agent's offer is as good as none: whether it exists is not its business.
+  if (found == offers_.end() || found->second.callee.key != leg->agent) {
+    return EndLeg(leg, ErrorWithReason(absl::StatusCode::kNotFound, reason::kStale,
+                                       "there is no such offer (any more): it was taken, it lapsed after 30 seconds, "
+                                       "or the caller hung up"));
+  }
+  const Offer offer = std::move(found->second);
+  offers_.erase(found);
+  offer.caller->offer.clear();
+  leg->other = offer.caller->agent;
+  offer.answer(leg);
+}
+
+// `peer`: the leg that waits for this one and goes with it, if there is one here.
+void Channels::TellOpened(const LegPtr& leg, const LegPtr& peer, const std::string& path, std::function<void()> then) {
+  OpenChannelResponse response;
+  response.mutable_opened()->set_path(path);
+  leg->stream->Write(std::move(response), [this, leg, peer, then = std::move(then)](bool ok) {
+    if (ok && !leg->over && !(peer && peer->over)) return then();
+    EndLeg(leg, HungUp());
+    if (peer) EndLeg(peer, HungUp());
+  });
+}
+
+void Channels::Join(const LegPtr& agent, std::shared_ptr<Pipe> other_pipe, const LegPtr& other) {
+  for (const LegPtr& leg : {agent, other}) {
+    if (leg) leg->deadline = absl::InfiniteFuture();
+  }
+  opened_.Increment();
+  const bool other_is_agent = other && other->stream;
+  const auto splice = Splice::Start(
+      NewAgentPipe(agent->stream), std::move(other_pipe),
+      [this, other_is_agent](bool from_agent, absl::string_view bytes) {
+        const auto count = static_cast<double>(bytes.size());
+        if (from_agent || other_is_agent) bytes_from_agents_.Increment(count);
+        if (!from_agent || other_is_agent) bytes_to_agents_.Increment(count);
+        parts_.tap.Append(bytes);
+      },
+      [this, agent, other](const absl::Status& why) {
+        telemetry::Log(telemetry::Level::kDebug, "channel ended", {{"why", why.ToString()}});
+        Forget(agent);
+        if (other) Forget(other);
+      });
+  const auto end = [splice](const absl::Status& why) { splice->Abort(why); };
+  agent->end = end;
+  if (other) other->end = end;
+}
+
+void Channels::EndWhere(const std::function<bool(const Leg&)>& matches, const absl::Status& why) {
+  std::vector<LegPtr> ending;
+  for (const auto& [_, leg] : legs_) {
+    if (matches(*leg)) ending.push_back(leg);
+  }
+  for (const LegPtr& leg : ending) EndLeg(leg, why);
+}
+
+void Channels::End(const crypto::PublicKey& key, const absl::Status& why) {
+  EndWhere([&](const Leg& leg) { return leg.agent == key || leg.other == key; }, why);
+}
+
+void Channels::Expire(absl::Time now) {
+  std::vector<LegPtr> lapsed;
+  for (const auto& [_, offer] : offers_) {
+    if (offer.lapses <= now) lapsed.push_back(offer.caller);
+  }
+  for (const LegPtr& caller : lapsed) {
+    EndLeg(caller, ErrorWithReason(absl::StatusCode::kUnavailable, reason::kRecipientOffline,
+                                   "the recipient listens, but did not take the call within 30 seconds"));
+  }
+  EndWhere([&](const Leg& leg) { return leg.deadline <= now; },
+           ErrorWithReason(absl::StatusCode::kDeadlineExceeded, reason::kUnreachable,
+                           "the channel could not be opened in a minute; try again"));
+}
+
+}  // namespace dotagent::gateway_service

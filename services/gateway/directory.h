@@ -1,0 +1,57 @@
+// The gateway's view of the names: an asynchronous client of its resolver.
+//
+// The resolver belongs to the deployment, but its answers come from strangers' nodes, so every record is verified here
+// again and must bear the name that was asked for.
+#ifndef DOTAGENT_SERVICES_GATEWAY_DIRECTORY_H_
+#define DOTAGENT_SERVICES_GATEWAY_DIRECTORY_H_
+
+#include <grpcpp/channel.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/record/name.h"
+#include "common/record/record.h"
+#include "common/rpc/call.h"
+
+namespace dotagent::gateway_service {
+
+struct Resolution {
+  record::Record record;
+  std::string source;  // "cache", "store" or "dht"
+  uint32_t hops = 0;
+  uint32_t agreeing_nodes = 0;
+};
+
+struct Publication {
+  std::vector<std::string> stored_by;  // peer ids
+  uint32_t asked = 0;
+};
+
+// Everything on the loop, but Shutdown. Callbacks run on the loop, never from inside the call.
+class Directory {
+ public:
+  virtual ~Directory() = default;
+
+  // NotFound (NAME_NOT_FOUND) if there is no such name; Unavailable (UNREACHABLE) if the resolver cannot be reached;
+  // otherwise as the resolver says.
+  virtual void Resolve(const record::Name& name, bool bypass_cache,
+                       std::function<void(absl::StatusOr<Resolution>)> done) = 0;
+  virtual void Publish(const std::string& record_json, std::function<void(absl::StatusOr<Publication>)> done) = 0;
+
+  // Cancels what waits and returns when none does; later callbacks are dropped. From outside the loop.
+  virtual void Shutdown() = 0;
+};
+
+// `post` runs work on the loop; `clock` must outlive the directory.
+[[nodiscard]] std::unique_ptr<Directory> NewResolverDirectory(std::shared_ptr<grpc::Channel> resolver,
+                                                              rpc::Executor post, const Clock& clock);
+
+}  // namespace dotagent::gateway_service
+
+#endif  // DOTAGENT_SERVICES_GATEWAY_DIRECTORY_H_

@@ -1,0 +1,213 @@
+#include "services/gateway/gateway.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/config.h"
+#include "common/base/status.h"
+#include "common/crypto/peer_id.h"
+#include "common/telemetry/log.h"
+#include "services/gateway/holder_check.h"
+#include "services/gateway/homes.h"
+
+namespace dotagent::gateway_service {
+namespace {
+
+constexpr char kAuthentications[] = "dotagent_gateway_authentications_total";
+constexpr char kAuthenticationsHelp[] = "Attempts of agents to prove their key, by result.";
+constexpr absl::Duration kExpiryInterval = absl::Minutes(1);
+
+absl::Status KeyRevoked() {
+  return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
+                         "this key has been revoked; make a new key and register with it");
+}
+
+}  // namespace
+
+Gateway::Gateway(const Parts& parts)
+    : parts_(parts),
+      challenger_("gateway", parts.key, parts.channel_binding, parts.random),
+      tokens_(parts.random, parts.tokens),
+      listeners_(parts.inboxes, parts.directory, parts.clock, parts.metrics),
+      post_office_({.self = parts.key.public_key(),
+                    .inboxes = parts.inboxes,
+                    .listeners = listeners_,
+                    .directory = parts.directory,
+                    .trunk = parts.trunk,
+                    .tap = parts.tap,
+                    .is_revoked = parts.is_revoked,
+                    .clock = parts.clock,
+                    .metrics = parts.metrics}),
+      channels_({.self = parts.key.public_key(),
+                 .listeners = listeners_,
+                 .directory = parts.directory,
+                 .trunk = parts.trunk,
+                 .tap = parts.tap,
+                 .is_revoked = parts.is_revoked,
+                 .clock = parts.clock,
+                 .random = parts.random,
+                 .metrics = parts.metrics,
+                 .max_per_agent = parts.max_channels_per_agent}),
+      authenticated_(parts.metrics.AddCounter(kAuthentications, kAuthenticationsHelp, {{"result", "ok"}})),
+      refused_proofs_(parts.metrics.AddCounter(kAuthentications, kAuthenticationsHelp, {{"result", "refused"}})),
+      refused_revoked_(parts.metrics.AddCounter(kAuthentications, kAuthenticationsHelp, {{"result", "revoked"}})),
+      token_count_(parts.metrics.AddGauge("dotagent_gateway_tokens", "Tokens that are valid.")) {}
+
+gateway::v1::GetInfoResponse Gateway::GetInfo() const {
+  gateway::v1::GetInfoResponse response;
+  response.set_peer_id(crypto::PeerIdFromKey(parts_.key.public_key()));
+  for (const std::string& address : parts_.addresses()) response.add_addresses(address);
+  response.set_version(Version());
+  return response;
+}
+
+absl::StatusOr<gateway::v1::ChallengeResponse> Gateway::Challenge(const gateway::v1::ChallengeRequest& request) {
+  ASSIGN_OR_RETURN(const crypto::PublicKey key, crypto::PublicKey::FromBytes(request.public_key()));
+  if (parts_.is_revoked(key)) {
+    refused_revoked_.Increment();
+    return KeyRevoked();
+  }
+  ASSIGN_OR_RETURN(auto challenge, challenger_.Begin(key, request.client_nonce(), parts_.clock.Now()));
+  gateway::v1::ChallengeResponse response;
+  response.set_challenge_id(std::move(challenge.id));
+  response.set_server_nonce(std::move(challenge.server_nonce));
+  response.set_server_key(std::string(parts_.key.public_key().bytes()));
+  response.set_server_signature(std::move(challenge.server_signature));
+  return response;
+}
+
+absl::StatusOr<gateway::v1::AuthenticateResponse> Gateway::Authenticate(
+    const gateway::v1::AuthenticateRequest& request) {
+  const absl::Time now = parts_.clock.Now();
+  const auto key = challenger_.Finish(request.challenge_id(), request.signature(), now);
+  if (!key.ok()) {
+    refused_proofs_.Increment();
+    telemetry::Log(telemetry::Level::kInfo, "authentication refused", {{"why", key.status().ToString()}});
+    return key.status();
+  }
+  if (parts_.is_revoked(*key)) {
+    refused_revoked_.Increment();
+    return KeyRevoked();
+  }
+  ASSIGN_OR_RETURN(auto issued, tokens_.Issue(*key, now));
+  authenticated_.Increment();
+  token_count_.Set(static_cast<double>(tokens_.size()));
+  gateway::v1::AuthenticateResponse response;
+  response.set_token(std::move(issued.token));
+  response.set_expires_at_ms(absl::ToUnixMillis(issued.expires));
+  return response;
+}
+
+absl::StatusOr<std::shared_ptr<Agent>> Gateway::Caller(absl::string_view token) const {
+  ASSIGN_OR_RETURN(auto agent, tokens_.Check(token, parts_.clock.Now()));
+  if (parts_.is_revoked(agent->key)) return KeyRevoked();
+  return agent;
+}
+
+absl::StatusOr<record::Record> Gateway::CheckRegistration(const std::string& json, const Agent& agent) const {
+  ASSIGN_OR_RETURN(record::Record record, record::Record::Verify(json, parts_.clock.Now()));
+  if (record.public_key() != agent.key) {
+    return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyMismatch,
+                           "the record's publicKey is not the key that you authenticated with");
+  }
+  if (!LivesAt(record, parts_.key.public_key())) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadRecord,
+                           absl::StrCat("the record's addresses do not include this gateway (",
+                                        crypto::PeerIdFromKey(parts_.key.public_key()),
+                                        "); put the addresses that GetInfo returns into it"));
+  }
+  return record;
+}
+
+void Gateway::Register(absl::string_view token, const gateway::v1::RegisterRequest& request,
+                       Done<gateway::v1::RegisterResponse> done) {
+  const auto agent = Caller(token);
+  if (!agent.ok()) return done(agent.status());
+  const auto record = CheckRegistration(request.record_json(), **agent);
+  if (!record.ok()) return done(record.status());
+  parts_.directory.Publish(record->json(), [this, agent = *agent, name = record->name(),
+                                            done = std::move(done)](const absl::StatusOr<Publication>& published) {
+    if (!published.ok()) return done(published.status());
+    NoteHolder(*agent, name, parts_.clock.Now());
+    telemetry::Log(telemetry::Level::kInfo, "name registered",
+                   {{"name", name.text()}, {"stored_by", absl::StrCat(published->stored_by.size())}});
+    gateway::v1::RegisterResponse response;
+    for (const std::string& peer : published->stored_by) response.add_stored_by(peer);
+    response.set_asked(published->asked);
+    done(std::move(response));
+  });
+}
+
+void Gateway::Resolve(absl::string_view token, const gateway::v1::ResolveRequest& request,
+                      Done<gateway::v1::ResolveResponse> done) {
+  if (const auto agent = Caller(token); !agent.ok()) return done(agent.status());
+  const auto name = record::Name::Parse(request.name());
+  if (!name.ok()) return done(name.status());
+  parts_.directory.Resolve(*name, request.bypass_cache(), [done = std::move(done)](absl::StatusOr<Resolution> found) {
+    if (!found.ok()) return done(found.status());
+    gateway::v1::ResolveResponse response;
+    response.set_record_json(found->record.json());
+    response.set_source(found->source);
+    response.set_hops(found->hops);
+    response.set_agreeing_nodes(found->agreeing_nodes);
+    done(std::move(response));
+  });
+}
+
+void Gateway::Send(absl::string_view token, const gateway::v1::SendRequest& request,
+                   Done<gateway::v1::SendResponse> done) {
+  const auto agent = Caller(token);
+  if (!agent.ok()) return done(agent.status());
+  post_office_.Send(*agent, request, [done = std::move(done)](const absl::StatusOr<bool>& duplicate) {
+    if (!duplicate.ok()) return done(duplicate.status());
+    gateway::v1::SendResponse response;
+    response.set_duplicate(*duplicate);
+    done(std::move(response));
+  });
+}
+
+void Gateway::Inbox(absl::string_view token, std::shared_ptr<InboxStream> stream) {
+  const auto agent = Caller(token);
+  if (!agent.ok()) return stream->Finish(agent.status());
+  listeners_.Serve(*agent, std::move(stream));
+}
+
+void Gateway::OpenChannel(absl::string_view token, std::shared_ptr<ChannelStream> stream) {
+  const auto agent = Caller(token);
+  if (!agent.ok()) return stream->Finish(agent.status());
+  channels_.Serve(*agent, std::move(stream));
+}
+
+TrunkHandlers Gateway::trunk_handlers() {
+  return {.deliver = [this](const auto& request, auto done) { post_office_.Receive(request, std::move(done)); },
+          .channel = [this](IncomingTrunk incoming) { channels_.Receive(std::move(incoming)); }};
+}
+
+void Gateway::OnRevoked(const crypto::PublicKey& key) {
+  const size_t tokens = tokens_.Revoke(key);
+  token_count_.Set(static_cast<double>(tokens_.size()));
+  listeners_.End(key, KeyRevoked());
+  channels_.End(key, ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
+                                     "the key at one end of this channel has been revoked"));
+  telemetry::Log(telemetry::Level::kInfo, "key revoked",
+                 {{"key", crypto::PeerIdFromKey(key)}, {"tokens", absl::StrCat(tokens)}});
+}
+
+void Gateway::Drain() {
+  listeners_.Drain(ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
+                                   "this gateway is shutting down; connect again, or to another one"));
+}
+
+void Gateway::Tick() {
+  const absl::Time now = parts_.clock.Now();
+  channels_.Expire(now);
+  if (now < next_expiry_) return;
+  next_expiry_ = now + kExpiryInterval;
+  tokens_.DropExpired(now);
+  token_count_.Set(static_cast<double>(tokens_.size()));
+  if (const absl::Status expired = parts_.inboxes.Expire(now); !expired.ok()) {
+    telemetry::Log(telemetry::Level::kError, "expired messages stay on disk", {{"why", expired.ToString()}});
+  }
+}
+
+}  // namespace dotagent::gateway_service

@@ -1,0 +1,98 @@
+// The gateway's logic, put together: what each call of GatewayService does, knowing nothing of gRPC.
+#ifndef DOTAGENT_SERVICES_GATEWAY_GATEWAY_H_
+#define DOTAGENT_SERVICES_GATEWAY_GATEWAY_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/base/random.h"
+#include "common/crypto/keys.h"
+#include "common/identity/challenge.h"
+#include "common/record/record.h"
+#include "common/telemetry/metrics.h"
+#include "dotagent/gateway/v1/gateway.pb.h"
+#include "services/gateway/channels.h"
+#include "services/gateway/directory.h"
+#include "services/gateway/inbox_store.h"
+#include "services/gateway/listeners.h"
+#include "services/gateway/post_office.h"
+#include "services/gateway/tap.h"
+#include "services/gateway/token_table.h"
+#include "services/gateway/trunk.h"
+
+namespace dotagent::gateway_service {
+
+// On the loop's thread.
+class Gateway {
+ public:
+  template <typename Response>
+  using Done = std::function<void(absl::StatusOr<Response>)>;
+
+  struct Parts {
+    const crypto::Signer& key;
+    std::string channel_binding;  // SHA-256 of the TLS certificate
+    std::function<std::vector<std::string>()> addresses;
+    InboxStore& inboxes;
+    Directory& directory;
+    Trunk& trunk;
+    Tap& tap;
+    RevocationCheck is_revoked;
+    const Clock& clock;
+    Random& random;
+    telemetry::Metrics& metrics;
+    TokenLimits tokens;
+    uint64_t max_channels_per_agent = 64;
+  };
+  // All parts must outlive it.
+  explicit Gateway(const Parts& parts);
+
+  [[nodiscard]] gateway::v1::GetInfoResponse GetInfo() const;
+  [[nodiscard]] absl::StatusOr<gateway::v1::ChallengeResponse> Challenge(const gateway::v1::ChallengeRequest& request);
+  [[nodiscard]] absl::StatusOr<gateway::v1::AuthenticateResponse> Authenticate(
+      const gateway::v1::AuthenticateRequest& request);
+
+  // The calls below take the caller's token first and fail as TokenTable::Check.
+  void Register(absl::string_view token, const gateway::v1::RegisterRequest& request,
+                Done<gateway::v1::RegisterResponse> done);
+  void Resolve(absl::string_view token, const gateway::v1::ResolveRequest& request,
+               Done<gateway::v1::ResolveResponse> done);
+  void Send(absl::string_view token, const gateway::v1::SendRequest& request, Done<gateway::v1::SendResponse> done);
+  void Inbox(absl::string_view token, std::shared_ptr<InboxStream> stream);
+  void OpenChannel(absl::string_view token, std::shared_ptr<ChannelStream> stream);
+
+  // What ServeTrunk needs.
+  [[nodiscard]] TrunkHandlers trunk_handlers();
+
+  // Takes everything from a key: tokens, Inbox calls, channels to and from it.
+  void OnRevoked(const crypto::PublicKey& key);
+  // Ends Inbox calls, so that agents go to another gateway at once; channels run on.
+  void Drain();
+  // Housekeeping; call about once a second.
+  void Tick();
+
+ private:
+  [[nodiscard]] absl::StatusOr<std::shared_ptr<Agent>> Caller(absl::string_view token) const;
+  [[nodiscard]] absl::StatusOr<record::Record> CheckRegistration(const std::string& json, const Agent& agent) const;
+
+  const Parts parts_;
+  identity::Challenger challenger_;
+  TokenTable tokens_;
+  Listeners listeners_;
+  PostOffice post_office_;
+  Channels channels_;
+  telemetry::Counter& authenticated_;
+  telemetry::Counter& refused_proofs_;
+  telemetry::Counter& refused_revoked_;
+  telemetry::Gauge& token_count_;
+  absl::Time next_expiry_ = absl::InfinitePast();
+};
+
+}  // namespace dotagent::gateway_service
+
+#endif  // DOTAGENT_SERVICES_GATEWAY_GATEWAY_H_

@@ -1,0 +1,173 @@
+#include "services/gateway/gateway_service.h"
+
+#include <asio/steady_timer.hpp>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/crypto/peer_id.h"
+#include "common/p2p/multiaddr.h"
+#include "common/telemetry/log.h"
+#include "services/gateway/gateway.h"
+#include "services/gateway/shell.h"
+#include "services/host/revocation_feed.h"
+
+namespace dotagent::gateway_service {
+namespace {
+
+constexpr uint32_t kSchemaVersion = 1;
+constexpr std::chrono::seconds kTick{1};
+
+absl::StatusOr<std::vector<p2p::Multiaddr>> ParseRelays(const std::vector<std::string>& texts) {
+  std::vector<p2p::Multiaddr> relays;
+  for (const std::string& text : texts) {
+    auto relay = p2p::Multiaddr::Parse(text);
+    if (!relay.ok()) return WithContext(relay.status(), absl::StrCat("--relay ", text));
+    if (!relay->peer || relay->relay) {
+      return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadAddress,
+                             absl::StrCat("--relay ", text, ": give the relay's own address with its peer id, ",
+                                          "such as /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW…"));
+    }
+    relays.push_back(*std::move(relay));
+  }
+  return relays;
+}
+
+class GatewayServer : public host::Service {
+ public:
+  explicit GatewayServer(std::unique_ptr<host::Host> host) : host_(std::move(host)), tick_(host_->loop().context()) {}
+
+  ~GatewayServer() override {
+    host_->loop().Run([this] {
+      if (gateway_) gateway_->Drain();
+    });
+    host_->Drain();
+    host_->loop().Run([this] {
+      tick_.cancel();
+      stopping_ = true;
+    });
+    feed_.reset();  // needs a running loop
+    if (directory_) directory_->Shutdown();
+    // From here on no callback can find a part of the gateway gone.
+    host_->loop().Stop();
+  }
+
+  [[nodiscard]] absl::Status Start(const Options& options) {
+    if (options.resolver.empty()) {
+      return absl::InvalidArgumentError("--resolver is missing: give the host:port of a resolver's gRPC port");
+    }
+    ASSIGN_OR_RETURN(relays_, ParseRelays(options.relays));
+    ASSIGN_OR_RETURN(tap_, Tap::Open(options.tap));
+    ASSIGN_OR_RETURN(resolver_, host_->Dial(options.resolver));
+    directory_ = NewResolverDirectory(resolver_->grpc(), host_->executor(), host_->clock());
+    ASSIGN_OR_RETURN(inboxes_, InboxStore::Open(host_->store(), {.max_messages = options.max_inbox_messages,
+                                                                 .lifetime = options.message_lifetime}));
+    // Before the doors open, so that what is known to be revoked is refused from the first call on.
+    ASSIGN_OR_RETURN(feed_,
+                     host::RevocationFeed::Create(*host_, options.identity,
+                                                  [this](const identity::Revocation& revocation, const std::string&) {
+                                                    OnRevoked(revocation.public_key);
+                                                  }));
+    host_->loop().Run([&] { BuildGateway(options); });
+    shell_ = std::make_unique<Shell>(*gateway_, host_->loop().context(), host_->clock(), host_->metrics());
+    return host_->Serve({shell_.get()});
+  }
+
+  [[nodiscard]] host::Host& host() override { return *host_; }
+
+ private:
+  void BuildGateway(const Options& options) {
+    asio::io_context& context = host_->loop().context();
+    trunk_ = NewNodeTrunk(context, host_->node());
+    gateway_ = std::make_unique<Gateway>(Gateway::Parts{
+        .key = host_->key(),
+        .channel_binding = host_->certificate().sha256,
+        .addresses = [this] { return Addresses(); },
+        .inboxes = *inboxes_,
+        .directory = *directory_,
+        .trunk = *trunk_,
+        .tap = *tap_,
+        .is_revoked = [this](const crypto::PublicKey& key) { return stopping_ || feed_->IsRevoked(key); },
+        .clock = host_->clock(),
+        .random = host_->random(),
+        .metrics = host_->metrics(),
+        .tokens = {.lifetime = options.token_lifetime},
+        .max_channels_per_agent = options.max_channels_per_agent});
+    ServeTrunk(context, host_->node(), gateway_->trunk_handlers());
+    for (const p2p::Multiaddr& relay : relays_) {
+      host_->node().HoldReservation(relay, [address = relay.ToString()](bool held) {
+        telemetry::Log(held ? telemetry::Level::kInfo : telemetry::Level::kWarning,
+                       held ? "reachable through a relay" : "lost the reservation at a relay; trying again",
+                       {{"relay", address}});
+      });
+    }
+    Tick();
+  }
+
+  void OnRevoked(const crypto::PublicKey& key) {
+    if (stopping_) return;
+    host_->node().Drop(key, "revoked");
+    if (gateway_) gateway_->OnRevoked(key);
+  }
+
+  // A relay is listed whether or not its reservation is held at this moment: records live longer than an outage.
+  [[nodiscard]] std::vector<std::string> Addresses() {
+    const std::string self = crypto::PeerIdFromKey(host_->key().public_key());
+    std::vector<std::string> addresses;
+    for (const std::string& address : host_->node().addresses()) {
+      addresses.push_back(absl::StrCat(address, "/p2p/", self));
+    }
+    for (const p2p::Multiaddr& relay : relays_) {
+      addresses.push_back(absl::StrCat(relay.ToString(), "/p2p-circuit/p2p/", self));
+    }
+    return addresses;
+  }
+
+  void Tick() {
+    gateway_->Tick();
+    tick_.expires_after(kTick);
+    tick_.async_wait([this](const asio::error_code& error) {
+      if (!error && !stopping_) Tick();
+    });
+  }
+
+  // Destroyed from the last to the first: the host, which all of them use, goes last.
+  std::unique_ptr<host::Host> host_;
+  std::vector<p2p::Multiaddr> relays_;
+  std::unique_ptr<Tap> tap_;
+  std::unique_ptr<rpc::Channel> resolver_;
+  std::unique_ptr<Directory> directory_;
+  std::unique_ptr<InboxStore> inboxes_;
+  std::unique_ptr<host::RevocationFeed> feed_;
+  std::unique_ptr<Trunk> trunk_;
+  std::unique_ptr<Gateway> gateway_;
+  std::unique_ptr<Shell> shell_;
+  asio::steady_timer tick_;
+  bool stopping_ = false;  // on the loop
+};
+
+}  // namespace
+
+void Options::AddTo(OptionTable& table) {
+  table.Add("resolver", &resolver, "host:port of the resolver that publishes and finds names; required");
+  table.Add("identity", &identity, "host:port of identity, to learn of revocations at once");
+  table.Add("relay", &relays,
+            "Multiaddr of a relay with its /p2p/ id, through which others may reach this gateway; repeatable");
+  table.Add("token-lifetime", &token_lifetime, "How long an agent's token is valid");
+  table.Add("max-inbox-messages", &max_inbox_messages, "Messages that may wait for one agent");
+  table.Add("message-lifetime", &message_lifetime, "How long a message waits before it is dropped");
+  table.Add("max-channels-per-agent", &max_channels_per_agent, "Channels that one agent may have open");
+  table.Add("tap", &tap, "File to which a copy of everything forwarded for agents is appended");
+  table.AddExample(
+      "dotagent-gateway --data-dir /var/lib/dotagent-gateway --resolver resolver-0:7443 --identity identity:7443");
+}
+
+absl::StatusOr<std::unique_ptr<host::Service>> Start(const Options& options) {
+  ASSIGN_OR_RETURN(auto host, host::Host::Create("gateway", options.host, kSchemaVersion));
+  auto server = std::make_unique<GatewayServer>(std::move(host));
+  RETURN_IF_ERROR(server->Start(options));
+  return std::unique_ptr<host::Service>(std::move(server));
+}
+
+}  // namespace dotagent::gateway_service

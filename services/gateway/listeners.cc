@@ -1,0 +1,243 @@
+#include "services/gateway/listeners.h"
+
+#include <algorithm>
+#include <deque>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "services/gateway/holder_check.h"
+
+namespace dotagent::gateway_service {
+
+using gateway::v1::InboxRequest;
+using gateway::v1::InboxResponse;
+
+// One Inbox call.
+class Listeners::Listener : public std::enable_shared_from_this<Listener> {
+ public:
+  Listener(Listeners& owner, std::shared_ptr<Agent> agent, std::shared_ptr<InboxStream> stream)
+      : owner_(owner), agent_(std::move(agent)), stream_(std::move(stream)) {}
+
+  void Start() {
+    stream_->OnCancelled([weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->Finish(absl::CancelledError("the agent cancelled its Inbox"));
+    });
+    stream_->Read([self = shared_from_this()](const std::optional<InboxRequest>& request) { self->OnFirst(request); });
+  }
+
+  void Finish(const absl::Status& status) {
+    if (std::exchange(finished_, true)) return;
+    stream_->Finish(status);
+    owner_.Unregister(*this);
+  }
+
+  void Pump();
+
+  [[nodiscard]] absl::Status Offer(const gateway::v1::ChannelOffer& offer) {
+    if (!accepts_channels_) {
+      return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kRecipientOffline,
+                             absl::StrCat(inbox_->name.text(), " listens, but takes no channels"));
+    }
+    if (offers_.size() >= kMaxOffers) {
+      return ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
+                             absl::StrCat(inbox_->name.text(), " has too many calls waiting; try again later"));
+    }
+    offers_.push_back(offer);
+    Pump();
+    return absl::OkStatus();
+  }
+
+  [[nodiscard]] const std::optional<InboxId>& inbox() const { return inbox_; }
+  [[nodiscard]] const crypto::PublicKey& key() const { return agent_->key; }
+
+ private:
+  void OnFirst(const std::optional<InboxRequest>& request);
+  void Open(const record::Name& name);
+  void ReadAcks();
+  [[nodiscard]] absl::Status Acknowledge(const gateway::v1::InboxAck& ack);
+  [[nodiscard]] std::optional<InboxResponse> NextEvent();
+
+  Listeners& owner_;
+  const std::shared_ptr<Agent> agent_;
+  const std::shared_ptr<InboxStream> stream_;
+  std::optional<InboxId> inbox_;  // once open
+  bool accepts_channels_ = false;
+  bool told_ready_ = false;
+  bool writing_ = false;
+  bool finished_ = false;
+  uint64_t sent_ = 0;                              // the highest sequence that went out on this call
+  absl::flat_hash_map<uint64_t, size_t> unacked_;  // sequence → bytes
+  size_t unacked_bytes_ = 0;
+  std::deque<gateway::v1::ChannelOffer> offers_;
+};
+
+void Listeners::Listener::OnFirst(const std::optional<InboxRequest>& request) {
+  if (finished_) return;
+  if (!request) return Finish(absl::OkStatus());
+  if (!request->has_open()) {
+    return Finish(ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
+                                  "the first request on an Inbox must be `open`"));
+  }
+  const auto name = record::Name::Parse(request->open().name());
+  if (!name.ok()) return Finish(name.status());
+  accepts_channels_ = request->open().accept_channels();
+  CheckHolder(owner_.directory_, owner_.clock_, agent_, *name,
+              [self = shared_from_this(), name = *name](const absl::Status& holds) {
+                if (self->finished_) return;
+                holds.ok() ? self->Open(name) : self->Finish(holds);
+              });
+}
+
+void Listeners::Listener::Open(const record::Name& name) {
+  inbox_ = InboxId{name, agent_->key};
+  owner_.Register(shared_from_this());
+  Pump();
+  ReadAcks();
+}
+
+void Listeners::Listener::ReadAcks() {
+  stream_->Read([self = shared_from_this()](const std::optional<InboxRequest>& request) {
+    if (self->finished_) return;
+    if (!request) return self->Finish(absl::OkStatus());
+    if (!request->has_ack()) {
+      return self->Finish(ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
+                                          "after `open`, an Inbox takes only `ack`"));
+    }
+    if (const absl::Status acked = self->Acknowledge(request->ack()); !acked.ok()) return self->Finish(acked);
+    self->Pump();
+    self->ReadAcks();
+  });
+}
+
+absl::Status Listeners::Listener::Acknowledge(const gateway::v1::InboxAck& ack) {
+  std::vector<uint64_t> sequences;
+  for (const uint64_t sequence : ack.sequences()) {
+    const auto out = unacked_.find(sequence);
+    if (out == unacked_.end()) continue;  // twice, or never sent here
+    unacked_bytes_ -= out->second;
+    unacked_.erase(out);
+    sequences.push_back(sequence);
+  }
+  owner_.acknowledged_.Increment(static_cast<double>(sequences.size()));
+  return owner_.store_.Ack(*inbox_, sequences);
+}
+
+// Offers first: a caller waits for them, and there are few.
+std::optional<InboxResponse> Listeners::Listener::NextEvent() {
+  InboxResponse event;
+  if (!std::exchange(told_ready_, true)) {
+    event.mutable_ready()->set_pending(owner_.store_.pending(*inbox_));
+    return event;
+  }
+  if (!offers_.empty()) {
+    *event.mutable_offer() = std::move(offers_.front());
+    offers_.pop_front();
+    return event;
+  }
+  if (unacked_.size() >= kMaxUnacked || unacked_bytes_ >= kMaxUnackedBytes) return std::nullopt;
+  auto message = owner_.store_.Next(*inbox_, sent_);
+  if (absl::IsNotFound(message.status())) return std::nullopt;
+  if (!message.ok()) {
+    Finish(message.status());
+    return std::nullopt;
+  }
+  sent_ = message->sequence();
+  const size_t bytes = message->message_json().size() + message->attachment().size();
+  unacked_[sent_] = bytes;
+  unacked_bytes_ += bytes;
+  owner_.delivered_.Increment();
+  *event.mutable_message() = *std::move(message);
+  return event;
+}
+
+void Listeners::Listener::Pump() {
+  if (writing_ || finished_) return;
+  auto event = NextEvent();
+  if (!event) return;
+  writing_ = true;
+  stream_->Write(*std::move(event), [self = shared_from_this()](bool ok) {
+    self->writing_ = false;
+    if (!ok) return self->Finish(absl::CancelledError("the agent's Inbox broke off"));
+    self->Pump();
+  });
+}
+
+Listeners::Listeners(InboxStore& store, Directory& directory, const Clock& clock, telemetry::Metrics& metrics)
+    : store_(store),
+      directory_(directory),
+      clock_(clock),
+      open_(metrics.AddGauge("dotagent_gateway_listeners", "Inbox calls that are open.")),
+      delivered_(metrics.AddCounter("dotagent_gateway_inbox_delivered_total",
+                                    "Messages handed to agents, repeated ones included.")),
+      acknowledged_(
+          metrics.AddCounter("dotagent_gateway_inbox_acknowledged_total", "Messages that agents have acknowledged.")) {}
+
+Listeners::~Listeners() = default;
+
+void Listeners::Serve(std::shared_ptr<Agent> agent, std::shared_ptr<InboxStream> stream) {
+  if (!drained_.ok()) return stream->Finish(drained_);
+  auto listener = std::make_shared<Listener>(*this, std::move(agent), std::move(stream));
+  calls_.emplace(listener.get(), listener);
+  listener->Start();
+}
+
+void Listeners::Register(const std::shared_ptr<Listener>& listener) {
+  const std::string inbox = listener->inbox()->ToString();
+  const auto older = by_inbox_.find(inbox);
+  if (older != by_inbox_.end()) {
+    const auto replaced = older->second;
+    replaced->Finish(ErrorWithReason(
+        absl::StatusCode::kAborted, reason::kSuperseded,
+        absl::StrCat("another Inbox of ", listener->inbox()->name.text(), " was opened and takes over")));
+  }
+  by_inbox_[inbox] = listener;
+  open_.Set(static_cast<double>(by_inbox_.size()));
+}
+
+void Listeners::Unregister(const Listener& listener) {
+  if (listener.inbox()) {
+    const auto found = by_inbox_.find(listener.inbox()->ToString());
+    if (found != by_inbox_.end() && found->second.get() == &listener) by_inbox_.erase(found);
+    open_.Set(static_cast<double>(by_inbox_.size()));
+  }
+  calls_.erase(&listener);
+}
+
+void Listeners::Notify(const InboxId& inbox) {
+  const auto found = by_inbox_.find(inbox.ToString());
+  if (found == by_inbox_.end()) return;
+  const auto listener = found->second;
+  listener->Pump();
+}
+
+absl::Status Listeners::Offer(const InboxId& inbox, const gateway::v1::ChannelOffer& offer) {
+  const auto found = by_inbox_.find(inbox.ToString());
+  if (found == by_inbox_.end()) {
+    return ErrorWithReason(
+        absl::StatusCode::kUnavailable, reason::kRecipientOffline,
+        absl::StrCat(inbox.name.text(), " is not listening; try again when it is, or send a message"));
+  }
+  const auto listener = found->second;
+  return listener->Offer(offer);
+}
+
+void Listeners::End(const crypto::PublicKey& key, const absl::Status& why) {
+  std::vector<std::shared_ptr<Listener>> ending;
+  for (const auto& [_, listener] : calls_) {
+    if (listener->key() == key) ending.push_back(listener);
+  }
+  for (const auto& listener : ending) listener->Finish(why);
+}
+
+void Listeners::Drain(const absl::Status& why) {
+  drained_ = why;
+  std::vector<std::shared_ptr<Listener>> ending;
+  for (const auto& [_, listener] : calls_) ending.push_back(listener);
+  for (const auto& listener : ending) listener->Finish(why);
+}
+
+}  // namespace dotagent::gateway_service

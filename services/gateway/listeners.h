@@ -1,0 +1,75 @@
+// Agents that listen now: the open Inbox calls. Feeds each from the inbox on disk, and offers it channels.
+//
+// One listener an inbox: a newer Inbox call for the same name and key replaces the older one, which ends with ABORTED
+// (SUPERSEDED). So an agent that lost its connection without notice is served again at once, and no message goes out
+// twice at the same time.
+//
+// Defends against agents that do not read or do not acknowledge: at most kMaxUnacked messages (or kMaxUnackedBytes) are
+// out at a time, one write is under way, and at most kMaxOffers offers wait for it.
+#ifndef DOTAGENT_SERVICES_GATEWAY_LISTENERS_H_
+#define DOTAGENT_SERVICES_GATEWAY_LISTENERS_H_
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "common/base/clock.h"
+#include "common/telemetry/metrics.h"
+#include "dotagent/gateway/v1/gateway.pb.h"
+#include "services/gateway/bidi_stream.h"
+#include "services/gateway/directory.h"
+#include "services/gateway/inbox_store.h"
+#include "services/gateway/token_table.h"
+
+namespace dotagent::gateway_service {
+
+using InboxStream = BidiStream<gateway::v1::InboxRequest, gateway::v1::InboxResponse>;
+
+inline constexpr size_t kMaxUnacked = 64;
+inline constexpr size_t kMaxUnackedBytes = size_t{8} << 20;
+inline constexpr size_t kMaxOffers = 64;
+
+// On the loop's thread.
+class Listeners {
+ public:
+  // All must outlive it.
+  Listeners(InboxStore& store, Directory& directory, const Clock& clock, telemetry::Metrics& metrics);
+  ~Listeners();
+
+  // Serves an Inbox call until its end.
+  void Serve(std::shared_ptr<Agent> agent, std::shared_ptr<InboxStream> stream);
+
+  // A message was added to `inbox`.
+  void Notify(const InboxId& inbox);
+
+  // Offers a channel. Unavailable (RECIPIENT_OFFLINE) if nobody listens for channels there, ResourceExhausted (LIMIT)
+  // if too many offers wait.
+  [[nodiscard]] absl::Status Offer(const InboxId& inbox, const gateway::v1::ChannelOffer& offer);
+
+  // Ends the calls made with `key`.
+  void End(const crypto::PublicKey& key, const absl::Status& why);
+  // Ends all calls and refuses new ones.
+  void Drain(const absl::Status& why);
+
+ private:
+  class Listener;
+  void Register(const std::shared_ptr<Listener>& listener);
+  void Unregister(const Listener& listener);
+
+  InboxStore& store_;
+  Directory& directory_;
+  const Clock& clock_;
+  telemetry::Gauge& open_;
+  telemetry::Counter& delivered_;
+  telemetry::Counter& acknowledged_;
+  absl::flat_hash_map<const Listener*, std::shared_ptr<Listener>> calls_;  // every call, also before its `open`
+  absl::flat_hash_map<std::string, std::shared_ptr<Listener>> by_inbox_;   // by InboxId::ToString
+  absl::Status drained_;                                                   // not OK once drained
+};
+
+}  // namespace dotagent::gateway_service
+
+#endif  // DOTAGENT_SERVICES_GATEWAY_LISTENERS_H_

@@ -1,0 +1,45 @@
+// One end of a channel's bytes: an agent's OpenChannel call, or a stream to another gateway. Channels join two of them.
+#ifndef DOTAGENT_SERVICES_GATEWAY_PIPE_H_
+#define DOTAGENT_SERVICES_GATEWAY_PIPE_H_
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/p2p/stream.h"
+#include "dotagent/gateway/v1/gateway.pb.h"
+#include "services/gateway/bidi_stream.h"
+
+namespace dotagent::gateway_service {
+
+inline constexpr size_t kMaxChunk = 64 * 1024;
+
+// On the loop's thread. At most one Read and one Write wait at a time; callbacks never run from inside the call, except
+// for bytes that are there already.
+class Pipe {
+ public:
+  virtual ~Pipe() = default;
+  // 1 to kMaxChunk bytes; empty at the end.
+  virtual void Read(std::function<void(absl::StatusOr<std::string>)> done) = 0;
+  virtual void Write(std::string bytes, std::function<void(absl::Status)> done) = 0;
+  // Nothing more will be written.
+  virtual void CloseWrite() = 0;
+  // Ends both directions at once and says why, as far as the other side can be told. Idempotent.
+  virtual void Abort(const absl::Status& why) = 0;
+};
+
+using ChannelStream = BidiStream<gateway::v1::OpenChannelRequest, gateway::v1::OpenChannelResponse>;
+
+// An agent's end. gRPC has no half close from server to client: CloseWrite finishes the call with OK, and so ends the
+// other direction too.
+[[nodiscard]] std::shared_ptr<Pipe> NewAgentPipe(std::shared_ptr<ChannelStream> stream);
+
+// Another gateway's end. `early`: bytes of the channel that were read before.
+[[nodiscard]] std::shared_ptr<Pipe> NewTrunkPipe(std::shared_ptr<p2p::Stream> stream, std::string early);
+
+}  // namespace dotagent::gateway_service
+
+#endif  // DOTAGENT_SERVICES_GATEWAY_PIPE_H_

@@ -1,0 +1,158 @@
+#include "services/gateway/post_office.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "services/gateway/holder_check.h"
+#include "services/gateway/homes.h"
+
+namespace dotagent::gateway_service {
+namespace {
+
+constexpr char kMessages[] = "dotagent_gateway_messages_total";
+constexpr char kMessagesHelp[] = "Messages taken from agents and from other gateways, by what became of them.";
+
+absl::Status TooLarge(absl::string_view what, size_t size, size_t limit) {
+  return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kTooLarge,
+                         absl::StrCat("the ", what, " has ", size, " bytes; at most ", limit, " are allowed"));
+}
+
+absl::Status Revoked(const record::Name& name) {
+  return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
+                         absl::StrCat("the key of ", name.text(), " has been revoked"));
+}
+
+// Our own trouble, or the network's: worth another try. Anything else is the message's fault.
+bool IsFailure(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsInternal(status) ||
+         absl::IsDataLoss(status) || absl::IsUnknown(status);
+}
+
+}  // namespace
+
+PostOffice::PostOffice(const Parts& parts)
+    : parts_(parts),
+      accepted_(parts.metrics.AddCounter(kMessages, kMessagesHelp, {{"outcome", "accepted"}})),
+      duplicates_(parts.metrics.AddCounter(kMessages, kMessagesHelp, {{"outcome", "duplicate"}})),
+      refused_(parts.metrics.AddCounter(kMessages, kMessagesHelp, {{"outcome", "refused"}})),
+      failed_(parts.metrics.AddCounter(kMessages, kMessagesHelp, {{"outcome", "failed"}})),
+      waiting_(parts.metrics.AddGauge("dotagent_gateway_inbox_messages", "Messages that wait in inboxes here.")) {}
+
+PostOffice::Done PostOffice::Counted(Done done) {
+  return [this, done = std::move(done)](absl::StatusOr<bool> duplicate) {
+    if (duplicate.ok()) {
+      (*duplicate ? duplicates_ : accepted_).Increment();
+    } else {
+      (IsFailure(duplicate.status()) ? failed_ : refused_).Increment();
+    }
+    waiting_.Set(static_cast<double>(parts_.inboxes.size()));
+    done(std::move(duplicate));
+  };
+}
+
+absl::StatusOr<std::shared_ptr<const PostOffice::Letter>> PostOffice::Open(const std::string& json,
+                                                                           const std::string& attachment,
+                                                                           const crypto::PublicKey& sender_key) {
+  if (json.size() > record::kMaxMessageSize) return TooLarge("message", json.size(), record::kMaxMessageSize);
+  if (attachment.size() > record::kMaxAttachmentSize) {
+    return TooLarge("attachment", attachment.size(), record::kMaxAttachmentSize);
+  }
+  ASSIGN_OR_RETURN(record::Message message, record::Message::Verify(json, sender_key, parts_.clock.Now()));
+  RETURN_IF_ERROR(message.CheckAttachment(attachment));
+  if (parts_.is_revoked(sender_key)) return Revoked(message.sender());
+  return std::make_shared<const Letter>(Letter{std::move(message), attachment, sender_key});
+}
+
+void PostOffice::Send(const std::shared_ptr<Agent>& sender, const gateway::v1::SendRequest& request, Done done) {
+  done = Counted(std::move(done));
+  auto letter = Open(request.message_json(), request.attachment(), sender->key);
+  if (!letter.ok()) return done(letter.status());
+  parts_.tap.Append(request.message_json());
+  parts_.tap.Append(request.attachment());
+  CheckHolder(parts_.directory, parts_.clock, sender, (*letter)->message.sender(),
+              [this, letter = *letter, done = std::move(done)](const absl::Status& holds) {
+                if (!holds.ok()) return done(WithContext(holds, "sender"));
+                Forward(letter, done);
+              });
+}
+
+void PostOffice::Forward(const std::shared_ptr<const Letter>& letter, Done done) {
+  FindRecipient(letter, [this, letter, done = std::move(done)](const absl::StatusOr<record::Record>& recipient) {
+    if (!recipient.ok()) return done(recipient.status());
+    if (LivesAt(*recipient, parts_.self)) return Keep(letter, *recipient, done);
+    auto gateways = GatewaysOf(*recipient);
+    if (!gateways.ok()) return done(gateways.status());
+    trunk::v1::DeliverRequest request;
+    request.set_message_json(letter->message.json());
+    request.set_attachment(letter->attachment);
+    request.set_sender_key(std::string(letter->sender_key.bytes()));
+    parts_.trunk.Deliver(*std::move(gateways), request, done);
+  });
+}
+
+void PostOffice::Receive(const trunk::v1::DeliverRequest& request, Done done) {
+  done = Counted(std::move(done));
+  const auto sender_key = crypto::PublicKey::FromBytes(request.sender_key());
+  if (!sender_key.ok()) return done(WithContext(sender_key.status(), "sender_key"));
+  auto letter = Open(request.message_json(), request.attachment(), *sender_key);
+  if (!letter.ok()) return done(letter.status());
+  parts_.tap.Append(request.message_json());
+  parts_.tap.Append(request.attachment());
+  CheckSender(*letter, [this, letter = *letter, done = std::move(done)](const absl::Status& checked) {
+    if (!checked.ok()) return done(checked);
+    FindRecipient(letter, [this, letter, done](const absl::StatusOr<record::Record>& recipient) {
+      if (!recipient.ok()) return done(recipient.status());
+      if (!LivesAt(*recipient, parts_.self)) {
+        return done(ErrorWithReason(
+            absl::StatusCode::kFailedPrecondition, reason::kBadAddress,
+            absl::StrCat(recipient->name().text(), " does not live at this gateway (any more); resolve it again")));
+      }
+      Keep(letter, *recipient, done);
+    });
+  });
+}
+
+void PostOffice::CheckSender(const std::shared_ptr<const Letter>& letter, std::function<void(absl::Status)> done) {
+  const record::Name& name = letter->message.sender();
+  parts_.directory.Resolve(name, false, [letter, done = std::move(done)](const absl::StatusOr<Resolution>& found) {
+    if (!found.ok()) {
+      return done(
+          WithContext(found.status(), absl::StrCat("cannot check the sender ", letter->message.sender().text())));
+    }
+    if (found->record.public_key() == letter->sender_key) return done(absl::OkStatus());
+    done(ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyMismatch,
+                         absl::StrCat(letter->message.sender().text(),
+                                      " is held by another key than the one that "
+                                      "signed the message")));
+  });
+}
+
+void PostOffice::FindRecipient(const std::shared_ptr<const Letter>& letter,
+                               std::function<void(absl::StatusOr<record::Record>)> done) {
+  const record::Name& name = letter->message.recipient();
+  parts_.directory.Resolve(name, false, [this, done = std::move(done)](absl::StatusOr<Resolution> found) {
+    if (absl::IsNotFound(found.status())) return done(WithContext(found.status(), "unknown recipient"));
+    if (!found.ok()) return done(WithContext(found.status(), "recipient"));
+    if (parts_.is_revoked(found->record.public_key())) return done(Revoked(found->record.name()));
+    done(std::move(found->record));
+  });
+}
+
+void PostOffice::Keep(const std::shared_ptr<const Letter>& letter, const record::Record& recipient, const Done& done) {
+  const InboxId inbox{recipient.name(), recipient.public_key()};
+  const record::Message& message = letter->message;
+  const auto added = parts_.inboxes.Add(inbox,
+                                        {.sender = message.sender().text(),
+                                         .id = message.id(),
+                                         .timestamp = message.timestamp(),
+                                         .json = message.json(),
+                                         .attachment = letter->attachment,
+                                         .sender_key = letter->sender_key},
+                                        parts_.clock.Now());
+  if (!added.ok()) return done(added.status());
+  if (*added) parts_.listeners.Notify(inbox);
+  done(!*added);
+}
+
+}  // namespace dotagent::gateway_service

@@ -1,0 +1,86 @@
+// Messages on their way: from an agent here to an inbox here or at another gateway, and from other gateways to inboxes
+// here.
+//
+// Nothing is believed because another gateway says so: both ways in check the signature, that the sender's name is held
+// by the key that signed, and that the recipient lives here.
+#ifndef DOTAGENT_SERVICES_GATEWAY_POST_OFFICE_H_
+#define DOTAGENT_SERVICES_GATEWAY_POST_OFFICE_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/crypto/keys.h"
+#include "common/record/message.h"
+#include "common/telemetry/metrics.h"
+#include "dotagent/gateway/v1/gateway.pb.h"
+#include "dotagent/trunk/v1/trunk.pb.h"
+#include "services/gateway/directory.h"
+#include "services/gateway/inbox_store.h"
+#include "services/gateway/listeners.h"
+#include "services/gateway/tap.h"
+#include "services/gateway/token_table.h"
+#include "services/gateway/trunk.h"
+
+namespace dotagent::gateway_service {
+
+using RevocationCheck = std::function<bool(const crypto::PublicKey&)>;
+
+// On the loop's thread.
+class PostOffice {
+ public:
+  // `duplicate`: the message had come before.
+  using Done = std::function<void(absl::StatusOr<bool> duplicate)>;
+
+  struct Parts {
+    crypto::PublicKey self;
+    InboxStore& inboxes;
+    Listeners& listeners;
+    Directory& directory;
+    Trunk& trunk;
+    Tap& tap;
+    RevocationCheck is_revoked;
+    const Clock& clock;
+    telemetry::Metrics& metrics;
+  };
+  // All parts must outlive it.
+  explicit PostOffice(const Parts& parts);
+
+  // A message of an authenticated agent's. InvalidArgument if a rule of messages is broken, PermissionDenied
+  // (KEY_MISMATCH) if the agent does not hold the sender's name, NotFound (NAME_NOT_FOUND) for an unknown recipient,
+  // PermissionDenied (KEY_REVOKED), Unavailable (UNREACHABLE) if the recipient's gateway is not reached, or as
+  // InboxStore::Add.
+  void Send(const std::shared_ptr<Agent>& sender, const gateway::v1::SendRequest& request, Done done);
+
+  // A message from another gateway. As Send, and FailedPrecondition (BAD_ADDRESS) if the recipient does not live here.
+  void Receive(const trunk::v1::DeliverRequest& request, Done done);
+
+ private:
+  struct Letter {
+    record::Message message;
+    std::string attachment;
+    crypto::PublicKey sender_key;
+  };
+  [[nodiscard]] absl::StatusOr<std::shared_ptr<const Letter>> Open(const std::string& json,
+                                                                   const std::string& attachment,
+                                                                   const crypto::PublicKey& sender_key);
+  void Forward(const std::shared_ptr<const Letter>& letter, Done done);
+  void CheckSender(const std::shared_ptr<const Letter>& letter, std::function<void(absl::Status)> done);
+  void FindRecipient(const std::shared_ptr<const Letter>& letter,
+                     std::function<void(absl::StatusOr<record::Record>)> done);
+  void Keep(const std::shared_ptr<const Letter>& letter, const record::Record& recipient, const Done& done);
+  [[nodiscard]] Done Counted(Done done);
+
+  const Parts parts_;
+  telemetry::Counter& accepted_;
+  telemetry::Counter& duplicates_;
+  telemetry::Counter& refused_;
+  telemetry::Counter& failed_;
+  telemetry::Gauge& waiting_;
+};
+
+}  // namespace dotagent::gateway_service
+
+#endif  // DOTAGENT_SERVICES_GATEWAY_POST_OFFICE_H_

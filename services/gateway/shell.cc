@@ -1,0 +1,110 @@
+#include "services/gateway/shell.h"
+
+#include <asio/post.hpp>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
+#include "services/gateway/bidi_stream.h"
+
+namespace dotagent::gateway_service {
+namespace {
+
+namespace v1 = ::dotagent::gateway::v1;
+
+// The token in `authorization: Bearer TOKEN`; empty if there is not exactly one.
+std::string BearerToken(const grpc::CallbackServerContext& context) {
+  constexpr absl::string_view kScheme = "bearer ";
+  const auto& metadata = context.client_metadata();
+  if (metadata.count("authorization") != 1) return "";
+  const grpc::string_ref value = metadata.find("authorization")->second;
+  const absl::string_view text(value.data(), value.size());
+  if (!absl::StartsWithIgnoreCase(text, kScheme)) return "";
+  return std::string(text.substr(kScheme.size()));
+}
+
+telemetry::Histogram& Seconds(telemetry::Metrics& metrics, const std::string& method) {
+  return metrics.AddHistogram("dotagent_gateway_request_seconds", "How long unary calls took, by method.",
+                              telemetry::DurationBuckets(), {{"method", method}});
+}
+
+}  // namespace
+
+Shell::Shell(Gateway& gateway, asio::io_context& loop, const Clock& clock, telemetry::Metrics& metrics)
+    : gateway_(gateway),
+      loop_(loop),
+      post_([&loop](std::function<void()> work) { asio::post(loop, std::move(work)); }),
+      clock_(clock),
+      get_info_seconds_(Seconds(metrics, "GetInfo")),
+      challenge_seconds_(Seconds(metrics, "Challenge")),
+      authenticate_seconds_(Seconds(metrics, "Authenticate")),
+      register_seconds_(Seconds(metrics, "Register")),
+      resolve_seconds_(Seconds(metrics, "Resolve")),
+      send_seconds_(Seconds(metrics, "Send")) {}
+
+template <typename Response, typename Start>
+grpc::ServerUnaryReactor* Shell::Measured(grpc::CallbackServerContext* context, Response* response,
+                                          telemetry::Histogram& seconds, Start start) {
+  const absl::Duration began = clock_.Elapsed();
+  return rpc::Unary(context, post_, response,
+                    [this, began, &seconds, start = std::move(start)](rpc::Done<Response> done) {
+                      start(rpc::Done<Response>([this, began, &seconds, done = std::move(done)](auto result) {
+                        seconds.Observe(absl::ToDoubleSeconds(clock_.Elapsed() - began));
+                        done(std::move(result));
+                      }));
+                    });
+}
+
+grpc::ServerUnaryReactor* Shell::GetInfo(grpc::CallbackServerContext* context, const v1::GetInfoRequest*,
+                                         v1::GetInfoResponse* response) {
+  return Measured(context, response, get_info_seconds_, [this](auto done) { done(gateway_.GetInfo()); });
+}
+
+grpc::ServerUnaryReactor* Shell::Challenge(grpc::CallbackServerContext* context, const v1::ChallengeRequest* request,
+                                           v1::ChallengeResponse* response) {
+  return Measured(context, response, challenge_seconds_,
+                  [this, request](auto done) { done(gateway_.Challenge(*request)); });
+}
+
+grpc::ServerUnaryReactor* Shell::Authenticate(grpc::CallbackServerContext* context,
+                                              const v1::AuthenticateRequest* request,
+                                              v1::AuthenticateResponse* response) {
+  return Measured(context, response, authenticate_seconds_,
+                  [this, request](auto done) { done(gateway_.Authenticate(*request)); });
+}
+
+grpc::ServerUnaryReactor* Shell::Register(grpc::CallbackServerContext* context, const v1::RegisterRequest* request,
+                                          v1::RegisterResponse* response) {
+  return Measured(context, response, register_seconds_, [this, request, token = BearerToken(*context)](auto done) {
+    gateway_.Register(token, *request, std::move(done));
+  });
+}
+
+grpc::ServerUnaryReactor* Shell::Resolve(grpc::CallbackServerContext* context, const v1::ResolveRequest* request,
+                                         v1::ResolveResponse* response) {
+  return Measured(context, response, resolve_seconds_, [this, request, token = BearerToken(*context)](auto done) {
+    gateway_.Resolve(token, *request, std::move(done));
+  });
+}
+
+grpc::ServerUnaryReactor* Shell::Send(grpc::CallbackServerContext* context, const v1::SendRequest* request,
+                                      v1::SendResponse* response) {
+  return Measured(context, response, send_seconds_, [this, request, token = BearerToken(*context)](auto done) {
+    gateway_.Send(token, *request, std::move(done));
+  });
+}
+
+grpc::ServerBidiReactor<v1::InboxRequest, v1::InboxResponse>* Shell::Inbox(grpc::CallbackServerContext* context) {
+  auto stream = GrpcBidiStream<v1::InboxRequest, v1::InboxResponse>::Create(context, loop_);
+  post_([this, stream, token = BearerToken(*context)] { gateway_.Inbox(token, stream); });
+  return stream.get();
+}
+
+grpc::ServerBidiReactor<v1::OpenChannelRequest, v1::OpenChannelResponse>* Shell::OpenChannel(
+    grpc::CallbackServerContext* context) {
+  auto stream = GrpcBidiStream<v1::OpenChannelRequest, v1::OpenChannelResponse>::Create(context, loop_);
+  post_([this, stream, token = BearerToken(*context)] { gateway_.OpenChannel(token, stream); });
+  return stream.get();
+}
+
+}  // namespace dotagent::gateway_service

@@ -1,0 +1,60 @@
+// The gateway's gRPC methods: each takes the token from the metadata and hands the call to the gateway on its loop.
+#ifndef DOTAGENT_SERVICES_GATEWAY_SHELL_H_
+#define DOTAGENT_SERVICES_GATEWAY_SHELL_H_
+
+#include <asio/io_context.hpp>
+#include <string>
+
+#include "common/base/clock.h"
+#include "common/rpc/call.h"
+#include "common/telemetry/metrics.h"
+#include "dotagent/gateway/v1/gateway.grpc.pb.h"
+#include "services/gateway/gateway.h"
+
+namespace dotagent::gateway_service {
+
+class Shell : public gateway::v1::GatewayService::CallbackService {
+ public:
+  // All must outlive every call. `loop` is where `gateway` lives.
+  Shell(Gateway& gateway, asio::io_context& loop, const Clock& clock, telemetry::Metrics& metrics);
+
+  grpc::ServerUnaryReactor* GetInfo(grpc::CallbackServerContext* context, const gateway::v1::GetInfoRequest* request,
+                                    gateway::v1::GetInfoResponse* response) override;
+  grpc::ServerUnaryReactor* Challenge(grpc::CallbackServerContext* context,
+                                      const gateway::v1::ChallengeRequest* request,
+                                      gateway::v1::ChallengeResponse* response) override;
+  grpc::ServerUnaryReactor* Authenticate(grpc::CallbackServerContext* context,
+                                         const gateway::v1::AuthenticateRequest* request,
+                                         gateway::v1::AuthenticateResponse* response) override;
+  grpc::ServerUnaryReactor* Register(grpc::CallbackServerContext* context, const gateway::v1::RegisterRequest* request,
+                                     gateway::v1::RegisterResponse* response) override;
+  grpc::ServerUnaryReactor* Resolve(grpc::CallbackServerContext* context, const gateway::v1::ResolveRequest* request,
+                                    gateway::v1::ResolveResponse* response) override;
+  grpc::ServerUnaryReactor* Send(grpc::CallbackServerContext* context, const gateway::v1::SendRequest* request,
+                                 gateway::v1::SendResponse* response) override;
+  grpc::ServerBidiReactor<gateway::v1::InboxRequest, gateway::v1::InboxResponse>* Inbox(
+      grpc::CallbackServerContext* context) override;
+  grpc::ServerBidiReactor<gateway::v1::OpenChannelRequest, gateway::v1::OpenChannelResponse>* OpenChannel(
+      grpc::CallbackServerContext* context) override;
+
+ private:
+  // rpc::Unary that also measures the call.
+  template <typename Response, typename Start>
+  grpc::ServerUnaryReactor* Measured(grpc::CallbackServerContext* context, Response* response,
+                                     telemetry::Histogram& seconds, Start start);
+
+  Gateway& gateway_;
+  asio::io_context& loop_;
+  const rpc::Executor post_;
+  const Clock& clock_;
+  telemetry::Histogram& get_info_seconds_;
+  telemetry::Histogram& challenge_seconds_;
+  telemetry::Histogram& authenticate_seconds_;
+  telemetry::Histogram& register_seconds_;
+  telemetry::Histogram& resolve_seconds_;
+  telemetry::Histogram& send_seconds_;
+};
+
+}  // namespace dotagent::gateway_service
+
+#endif  // DOTAGENT_SERVICES_GATEWAY_SHELL_H_

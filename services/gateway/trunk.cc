@@ -1,0 +1,198 @@
+#include "services/gateway/trunk.h"
+
+#include <asio/steady_timer.hpp>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "common/base/status.h"
+#include "common/record/message.h"
+
+namespace dotagent::gateway_service {
+namespace {
+
+constexpr absl::Duration kDeliverTimeout = absl::Seconds(15);
+constexpr std::chrono::seconds kRequestTimeout{10};
+// The agent has 30 seconds to take the offer.
+constexpr std::chrono::seconds kAnswerTimeout{40};
+constexpr size_t kMaxDeliverRequest = record::kMaxMessageSize + record::kMaxAttachmentSize + 1024;
+constexpr size_t kMaxChannelRequest = 1024;
+constexpr size_t kMaxResponse = 4096;
+constexpr size_t kMaxErrorText = 1024;
+constexpr size_t kMaxReason = 64;
+
+// A refusal from another gateway: its code counts if it is one, its texts are cut to a sane length.
+absl::Status FromRefusal(int32_t code, const std::string& message, const std::string& reason) {
+  const bool known = code > 0 && code <= static_cast<int32_t>(absl::StatusCode::kUnauthenticated);
+  return ErrorWithReason(known ? static_cast<absl::StatusCode>(code) : absl::StatusCode::kUnknown,
+                         reason.substr(0, kMaxReason), message.substr(0, kMaxErrorText));
+}
+
+template <typename Response>
+void SetRefusal(const absl::Status& status, Response* response) {
+  response->set_code(static_cast<int32_t>(status.code()));
+  response->set_message(std::string(status.message().substr(0, kMaxErrorText)));
+  response->set_reason(ReasonOf(status));
+}
+
+absl::Status Malformed() {
+  return ErrorWithReason(absl::StatusCode::kInternal, reason::kProtocol, "the other gateway's answer is malformed");
+}
+
+bool NotReached(const absl::Status& status) {
+  return absl::IsUnavailable(status) && ReasonOf(status) == reason::kUnreachable;
+}
+
+// Resets a stream unless it is told in time that all is well.
+class StreamDeadline {
+ public:
+  StreamDeadline(asio::io_context& context, const std::shared_ptr<p2p::Stream>& stream, std::chrono::seconds timeout)
+      : timer_(std::make_shared<asio::steady_timer>(context, timeout)) {
+    timer_->async_wait([timer = timer_, weak = std::weak_ptr<p2p::Stream>(stream)](std::error_code error) {
+      if (error) return;
+      if (const auto late = weak.lock()) late->Reset(1);
+    });
+  }
+  void Met() { timer_->cancel(); }
+
+ private:
+  std::shared_ptr<asio::steady_timer> timer_;
+};
+
+class NodeTrunk : public Trunk {
+ public:
+  NodeTrunk(asio::io_context& context, p2p::Node& node) : context_(context), node_(node) {}
+
+  void Deliver(std::vector<p2p::PeerAddress> gateways, const trunk::v1::DeliverRequest& request,
+               std::function<void(absl::StatusOr<bool>)> done) override {
+    DeliverTo(std::move(gateways), 0, std::make_shared<const std::string>(request.SerializeAsString()),
+              std::move(done));
+  }
+
+  void OpenChannel(std::vector<p2p::PeerAddress> gateways, const trunk::v1::ChannelRequest& request,
+                   std::function<void(absl::StatusOr<OpenTrunk>)> done) override {
+    OpenTo(std::move(gateways), 0, request.SerializeAsString(), std::move(done));
+  }
+
+ private:
+  void DeliverTo(std::vector<p2p::PeerAddress> gateways, size_t index, std::shared_ptr<const std::string> request,
+                 std::function<void(absl::StatusOr<bool>)> done) {
+    const p2p::PeerAddress gateway = gateways[index];
+    node_.Call(gateway, kDeliverProtocol, *request, kMaxResponse, kDeliverTimeout,
+               [this, gateways = std::move(gateways), index, request,
+                done = std::move(done)](const absl::StatusOr<std::string>& answer) mutable {
+                 if (NotReached(answer.status()) && index + 1 < gateways.size()) {
+                   return DeliverTo(std::move(gateways), index + 1, std::move(request), std::move(done));
+                 }
+                 if (!answer.ok()) return done(WithContext(answer.status(), "the recipient's gateway"));
+                 trunk::v1::DeliverResponse response;
+                 if (!response.ParseFromString(*answer)) return done(Malformed());
+                 if (response.code() == 0) return done(response.duplicate());
+                 done(FromRefusal(response.code(), response.message(), response.reason()));
+               });
+  }
+
+  void OpenTo(std::vector<p2p::PeerAddress> gateways, size_t index, std::string request,
+              std::function<void(absl::StatusOr<OpenTrunk>)> done) {
+    const p2p::PeerAddress gateway = gateways[index];
+    node_.OpenStream(gateway, kChannelProtocol, session::Priority::kNormal,
+                     [this, gateways = std::move(gateways), index, request = std::move(request),
+                      done = std::move(done)](absl::StatusOr<std::shared_ptr<p2p::Stream>> stream) mutable {
+                       if (NotReached(stream.status()) && index + 1 < gateways.size()) {
+                         return OpenTo(std::move(gateways), index + 1, std::move(request), std::move(done));
+                       }
+                       if (!stream.ok()) return done(WithContext(stream.status(), "the recipient's gateway"));
+                       Ask(*std::move(stream), request, std::move(done));
+                     });
+  }
+
+  void Ask(std::shared_ptr<p2p::Stream> stream, const std::string& request,
+           std::function<void(absl::StatusOr<OpenTrunk>)> done) {
+    StreamDeadline deadline(context_, stream, kAnswerTimeout);
+    // A write that fails shows in the read.
+    p2p::WriteMessage(stream, request, [](const absl::Status&) {});
+    p2p::ReadMessage(stream, kMaxResponse,
+                     [stream, deadline, done = std::move(done)](const absl::StatusOr<std::string>& answer,
+                                                                std::string rest) mutable {
+                       deadline.Met();
+                       if (!answer.ok()) {
+                         return done(ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
+                                                     absl::StrCat("the recipient's gateway did not open the channel: ",
+                                                                  answer.status().message())));
+                       }
+                       trunk::v1::ChannelResponse response;
+                       if (!response.ParseFromString(*answer)) return done(Malformed());
+                       if (response.code() != 0) {
+                         return done(FromRefusal(response.code(), response.message(), response.reason()));
+                       }
+                       const bool relayed = stream->relayed();
+                       done(OpenTrunk{NewTrunkPipe(std::move(stream), std::move(rest)), relayed});
+                     });
+  }
+
+  asio::io_context& context_;
+  p2p::Node& node_;
+};
+
+void AcceptTrunk(const std::shared_ptr<p2p::Stream>& stream, std::string rest,
+                 std::function<void(absl::StatusOr<std::shared_ptr<Pipe>>)> done) {
+  p2p::WriteMessage(stream, trunk::v1::ChannelResponse().SerializeAsString(),
+                    [stream, rest = std::move(rest), done = std::move(done)](const absl::Status& written) mutable {
+                      if (!written.ok()) return done(written);
+                      done(NewTrunkPipe(std::move(stream), std::move(rest)));
+                    });
+}
+
+void RefuseTrunk(const std::shared_ptr<p2p::Stream>& stream, const absl::Status& status) {
+  trunk::v1::ChannelResponse response;
+  SetRefusal(status, &response);
+  p2p::WriteMessage(stream, response.SerializeAsString(), [stream](const absl::Status&) { stream->CloseWrite(); });
+}
+
+void ServeChannel(asio::io_context& context, const std::shared_ptr<p2p::Stream>& stream,
+                  const std::function<void(IncomingTrunk)>& handler) {
+  StreamDeadline deadline(context, stream, kRequestTimeout);
+  p2p::ReadMessage(stream, kMaxChannelRequest,
+                   [stream, deadline, handler](const absl::StatusOr<std::string>& bytes, std::string rest) mutable {
+                     deadline.Met();
+                     IncomingTrunk incoming;
+                     if (!bytes.ok() || !incoming.request.ParseFromString(*bytes)) return stream->Reset(1);
+                     incoming.relayed = stream->relayed();
+                     incoming.accept = [stream, rest](auto done) { AcceptTrunk(stream, rest, std::move(done)); };
+                     incoming.refuse = [stream](const absl::Status& status) { RefuseTrunk(stream, status); };
+                     handler(std::move(incoming));
+                   });
+}
+
+}  // namespace
+
+std::unique_ptr<Trunk> NewNodeTrunk(asio::io_context& context, p2p::Node& node) {
+  return std::make_unique<NodeTrunk>(context, node);
+}
+
+void ServeTrunk(asio::io_context& context, p2p::Node& node, TrunkHandlers handlers) {
+  node.ServeCalls(
+      kDeliverProtocol, kMaxDeliverRequest,
+      [deliver = std::move(handlers.deliver)](const crypto::PublicKey&, const std::string& bytes,
+                                              std::function<void(std::string)> respond) {
+        trunk::v1::DeliverRequest request;
+        const auto answer = [respond = std::move(respond)](const absl::StatusOr<bool>& duplicate) {
+          trunk::v1::DeliverResponse response;
+          if (duplicate.ok()) {
+            response.set_duplicate(*duplicate);
+          } else {
+            SetRefusal(duplicate.status(), &response);
+          }
+          respond(response.SerializeAsString());
+        };
+        if (request.ParseFromString(bytes)) return deliver(request, answer);
+        answer(ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol, "this is no DeliverRequest"));
+      });
+  node.Serve(kChannelProtocol,
+             [&context, channel = std::move(handlers.channel)](const std::shared_ptr<p2p::Stream>& stream) {
+               ServeChannel(context, stream, channel);
+             });
+}
+
+}  // namespace dotagent::gateway_service

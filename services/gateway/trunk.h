@@ -1,0 +1,65 @@
+// Gateway to gateway: messages and channels over sessions between nodes (protos/dotagent/trunk/v1).
+//
+// The other gateway is a stranger: what it hands over is checked by post_office.h and channels.h as if an agent had
+// sent it, and what it answers is bounded in size and time.
+#ifndef DOTAGENT_SERVICES_GATEWAY_TRUNK_H_
+#define DOTAGENT_SERVICES_GATEWAY_TRUNK_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/p2p/node.h"
+#include "dotagent/trunk/v1/trunk.pb.h"
+#include "services/gateway/pipe.h"
+
+namespace dotagent::gateway_service {
+
+inline constexpr char kDeliverProtocol[] = "/dotagent/deliver/1.0.0";
+inline constexpr char kChannelProtocol[] = "/dotagent/channel/1.0.0";
+
+// A channel that the other gateway has opened.
+struct OpenTrunk {
+  std::shared_ptr<Pipe> pipe;
+  bool relayed = false;
+};
+
+// On the loop's thread; callbacks never from inside the call. `gateways` are tried in their order until one is reached;
+// its refusal is then the answer, with the other gateway's code, message and reason. Unavailable (UNREACHABLE) if none
+// is reached.
+class Trunk {
+ public:
+  virtual ~Trunk() = default;
+
+  // True: the message was there already.
+  virtual void Deliver(std::vector<p2p::PeerAddress> gateways, const trunk::v1::DeliverRequest& request,
+                       std::function<void(absl::StatusOr<bool> duplicate)> done) = 0;
+  virtual void OpenChannel(std::vector<p2p::PeerAddress> gateways, const trunk::v1::ChannelRequest& request,
+                           std::function<void(absl::StatusOr<OpenTrunk>)> done) = 0;
+};
+
+// `node` and `context` must outlive it.
+[[nodiscard]] std::unique_ptr<Trunk> NewNodeTrunk(asio::io_context& context, p2p::Node& node);
+
+// A channel that another gateway asks for, between its request and the answer.
+struct IncomingTrunk {
+  trunk::v1::ChannelRequest request;
+  bool relayed = false;
+  // Call one of the two, once. `accept` tells the other gateway OK; the pipe is then the agents'.
+  std::function<void(std::function<void(absl::StatusOr<std::shared_ptr<Pipe>>)>)> accept;
+  std::function<void(const absl::Status&)> refuse;
+};
+
+struct TrunkHandlers {
+  std::function<void(const trunk::v1::DeliverRequest&, std::function<void(absl::StatusOr<bool> duplicate)>)> deliver;
+  std::function<void(IncomingTrunk)> channel;
+};
+
+// Answers both protocols on the node's port.
+void ServeTrunk(asio::io_context& context, p2p::Node& node, TrunkHandlers handlers);
+
+}  // namespace dotagent::gateway_service
+
+#endif  // DOTAGENT_SERVICES_GATEWAY_TRUNK_H_
