@@ -30,16 +30,9 @@
 #include "absl/time/time.h"
 #include "common/base/random.h"
 #include "common/crypto/keys.h"
+#include "common/session/types.h"
 
 namespace dotagent::session {
-
-enum class Role { kDialler, kListener };
-
-// §4.2. A sender's higher level goes first, within the floors that scheduler.h gives the lower ones.
-enum class Priority : uint8_t { kCritical = 0, kHigh = 1, kNormal = 2, kLow = 3 };
-
-// 62 bits. As in QUIC: the lowest bit tells who opened it (0 the dialler), and bit 1 is 0 (bidirectional).
-using StreamId = uint64_t;
 
 struct Options {
   Role role = Role::kDialler;
@@ -53,26 +46,6 @@ struct Options {
   absl::Duration handshake_timeout = absl::Seconds(10);
   uint64_t rekey_messages = 1000;  // §4.1; a peer that sends more under one key is refused
   absl::Duration rekey_interval = absl::Minutes(10);
-};
-
-struct Event {
-  enum class Kind {
-    kEstablished,   // the handshake is over; peer_key() is known
-    kStreamOpened,  // by the peer; `protocol` is its first line
-    kReadable,      // Read will return bytes, or the end
-    kWritable,      // Write will take bytes again after having refused some
-    kStreamReset,   // by the peer; `code`; both directions are gone
-    kGoAway,        // the peer opens and accepts no more streams
-  };
-  Kind kind;
-  StreamId stream = 0;
-  std::string protocol;
-  uint64_t code = 0;
-};
-
-struct ReadResult {
-  std::string data;
-  bool finished = false;  // the peer has closed its direction and all of it has been read
 };
 
 class Session {

@@ -1,0 +1,58 @@
+// The small values that the parts of a session share.
+#ifndef DOTAGENT_COMMON_SESSION_TYPES_H_
+#define DOTAGENT_COMMON_SESSION_TYPES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace dotagent::session {
+
+enum class Role { kDialler, kListener };
+
+// §4.2. A sender's higher level goes first, within the floors that scheduler.h gives the lower ones.
+enum class Priority : uint8_t { kCritical = 0, kHigh = 1, kNormal = 2, kLow = 3 };
+inline constexpr size_t kPriorities = 4;
+
+// 62 bits. As in QUIC: the lowest bit tells who opened it (0 the dialler), and bit 1 is 0 (bidirectional).
+using StreamId = uint64_t;
+
+// Why a session ends, as GOAWAY carries it; the numbers are RFC 9000 §20.1's where it has one.
+enum class EndCode : uint64_t {
+  kNone = 0x0,  // no error: the sender of the GOAWAY opens and accepts no more streams, those that are open go on
+  kFlowControl = 0x3,
+  kStreamLimit = 0x4,
+  kStreamState = 0x5,
+  kFinalSize = 0x6,
+  kFrameEncoding = 0x7,
+  kProtocolViolation = 0xa,
+  kKeyLimit = 0xf,
+  kCrypto = 0x100,
+};
+
+struct Event {
+  enum class Kind {
+    kEstablished,   // the handshake is over; peer_key() is known
+    kStreamOpened,  // by the peer; `protocol` is its first line
+    kReadable,      // Read will return bytes, or the end
+    kWritable,      // Write will take bytes again after having refused some
+    kStreamReset,   // by the peer; `code`; both directions are gone
+    kGoAway,        // the peer opens and accepts no more streams
+  };
+  Kind kind;
+  StreamId stream = 0;
+  std::string protocol;
+  uint64_t code = 0;
+};
+
+struct ReadResult {
+  std::string data;
+  bool finished = false;  // the peer has closed its direction and all of it has been read
+};
+
+// Reset codes that a session itself sends; the protocols above choose theirs from 0x100 on.
+inline constexpr uint64_t kResetRefused = 0x1;  // the stream was opened after a GOAWAY
+
+}  // namespace dotagent::session
+
+#endif  // DOTAGENT_COMMON_SESSION_TYPES_H_
