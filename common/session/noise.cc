@@ -1,0 +1,176 @@
+#include "common/session/noise.h"
+
+#include <cassert>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/crypto/hash.h"
+
+namespace dotagent::session {
+namespace {
+
+constexpr absl::string_view kProtocolName = "Noise_XX_25519_ChaChaPoly_SHA256";
+constexpr size_t kDhSize = 32;
+
+crypto::SecretBytes TakeSecret(std::string* bytes) {
+  crypto::SecretBytes secret(*bytes);
+  crypto::Wipe(bytes->data(), bytes->size());
+  return secret;
+}
+
+std::pair<crypto::SecretBytes, crypto::SecretBytes> Derive(const crypto::SecretBytes& chaining_key,
+                                                           absl::string_view input) {
+  std::pair<std::string, std::string> output = crypto::NoiseHkdf2(chaining_key.view(), input);
+  return {TakeSecret(&output.first), TakeSecret(&output.second)};
+}
+
+absl::Status TooShort() {
+  return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol, "handshake message is too short");
+}
+
+}  // namespace
+
+void CipherState::Seal(absl::string_view associated_data, absl::string_view plaintext, std::string* out) {
+  assert(nonce_ != std::numeric_limits<uint64_t>::max());
+  aead_.Seal(crypto::NoiseNonce(nonce_), associated_data, plaintext, out);
+  ++nonce_;
+}
+
+absl::Status CipherState::Open(absl::string_view associated_data, absl::string_view sealed, std::string* out) {
+  assert(nonce_ != std::numeric_limits<uint64_t>::max());
+  if (!aead_.Open(crypto::NoiseNonce(nonce_), associated_data, sealed, out).ok()) {
+    return ErrorWithReason(absl::StatusCode::kDataLoss, reason::kProtocol,
+                           absl::StrCat("sealed message ", nonce_,
+                                        " does not authenticate: it was changed, replayed, reordered or made with "
+                                        "another key"));
+  }
+  ++nonce_;
+  return absl::OkStatus();
+}
+
+void CipherState::Rekey() {
+  const std::string zeros(crypto::kAeadKeySize, '\0');
+  std::string sealed;
+  sealed.reserve(crypto::kAeadKeySize + crypto::kAeadTagSize);
+  aead_.Seal(crypto::NoiseNonce(std::numeric_limits<uint64_t>::max()), "", zeros, &sealed);
+  aead_ = crypto::Aead(absl::string_view(sealed).substr(0, crypto::kAeadKeySize));
+  crypto::Wipe(sealed.data(), sealed.size());
+}
+
+SymmetricState::SymmetricState(absl::string_view protocol_name) {
+  // §5.2: a name of exactly a hash's size or less is padded, a longer one hashed.
+  hash_ = std::string(protocol_name);
+  if (hash_.size() <= crypto::kSha256Size) {
+    hash_.resize(crypto::kSha256Size, '\0');
+  } else {
+    hash_ = crypto::Sha256(hash_);
+  }
+  chaining_key_ = crypto::SecretBytes(hash_);
+}
+
+void SymmetricState::MixKey(absl::string_view input) {
+  auto [chaining_key, key] = Derive(chaining_key_, input);
+  chaining_key_ = std::move(chaining_key);
+  cipher_.emplace(key);
+}
+
+void SymmetricState::MixHash(absl::string_view data) { hash_ = crypto::Sha256(absl::StrCat(hash_, data)); }
+
+void SymmetricState::EncryptAndHash(absl::string_view plaintext, std::string* out) {
+  const size_t start = out->size();
+  if (cipher_) {
+    cipher_->Seal(hash_, plaintext, out);
+  } else {
+    out->append(plaintext.data(), plaintext.size());
+  }
+  MixHash(absl::string_view(*out).substr(start));
+}
+
+absl::StatusOr<std::string> SymmetricState::DecryptAndHash(absl::string_view sealed) {
+  std::string plaintext;
+  if (cipher_) {
+    RETURN_IF_ERROR(cipher_->Open(hash_, sealed, &plaintext));
+  } else {
+    plaintext = std::string(sealed);
+  }
+  MixHash(sealed);
+  return plaintext;
+}
+
+CipherPair SymmetricState::Split(Role role) const {
+  const auto [first, second] = Derive(chaining_key_, "");
+  if (role == Role::kDialler) return {CipherState(first), CipherState(second)};
+  return {CipherState(second), CipherState(first)};
+}
+
+HandshakeState::HandshakeState(Role role, absl::string_view prologue, crypto::DhKey static_key,
+                               crypto::DhKey ephemeral_key)
+    : role_(role), symmetric_(kProtocolName), static_(std::move(static_key)), ephemeral_(std::move(ephemeral_key)) {
+  symmetric_.MixHash(prologue);
+}
+
+absl::Status HandshakeState::MixAgreement(const crypto::DhKey& mine, absl::string_view theirs) {
+  ASSIGN_OR_RETURN(const crypto::SecretBytes shared, mine.Agree(theirs));
+  symmetric_.MixKey(shared.view());
+  return absl::OkStatus();
+}
+
+absl::Status HandshakeState::MixEphemeralStatic(bool ephemeral_is_diallers) {
+  const bool ephemeral_is_mine = ephemeral_is_diallers == (role_ == Role::kDialler);
+  return ephemeral_is_mine ? MixAgreement(ephemeral_, remote_static_) : MixAgreement(static_, remote_ephemeral_);
+}
+
+absl::Status HandshakeState::WriteMessage(absl::string_view payload, std::string* out) {
+  if (!my_turn()) return absl::FailedPreconditionError("the handshake waits for the peer, or is over");
+  if (next_message_ < 2) {  // e
+    const absl::string_view ephemeral = ephemeral_.public_bytes();
+    out->append(ephemeral.data(), ephemeral.size());
+    symmetric_.MixHash(ephemeral);
+  }
+  if (next_message_ == 1) {  // ee, s, es
+    RETURN_IF_ERROR(MixAgreement(ephemeral_, remote_ephemeral_));
+    symmetric_.EncryptAndHash(static_.public_bytes(), out);
+    RETURN_IF_ERROR(MixEphemeralStatic(/*ephemeral_is_diallers=*/true));
+  } else if (next_message_ == 2) {  // s, se
+    symmetric_.EncryptAndHash(static_.public_bytes(), out);
+    RETURN_IF_ERROR(MixEphemeralStatic(/*ephemeral_is_diallers=*/false));
+  }
+  symmetric_.EncryptAndHash(payload, out);
+  ++next_message_;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> HandshakeState::ReadMessage(absl::string_view message) {
+  if (finished() || my_turn()) return absl::FailedPreconditionError("a handshake message came when none was to come");
+  if (message.size() > kMaxNoiseMessage)
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol, "handshake message is too long");
+  if (next_message_ < 2) {  // e
+    if (message.size() < kDhSize) return TooShort();
+    remote_ephemeral_ = std::string(message.substr(0, kDhSize));
+    message.remove_prefix(kDhSize);
+    symmetric_.MixHash(remote_ephemeral_);
+  }
+  if (next_message_ == 1) {  // ee, s, es
+    RETURN_IF_ERROR(MixAgreement(ephemeral_, remote_ephemeral_));
+    RETURN_IF_ERROR(ReadStaticKey(&message));
+    RETURN_IF_ERROR(MixEphemeralStatic(/*ephemeral_is_diallers=*/true));
+  } else if (next_message_ == 2) {  // s, se
+    RETURN_IF_ERROR(ReadStaticKey(&message));
+    RETURN_IF_ERROR(MixEphemeralStatic(/*ephemeral_is_diallers=*/false));
+  }
+  ASSIGN_OR_RETURN(std::string payload, symmetric_.DecryptAndHash(message));
+  ++next_message_;
+  return payload;
+}
+
+absl::Status HandshakeState::ReadStaticKey(absl::string_view* message) {
+  constexpr size_t kSealedSize = kDhSize + crypto::kAeadTagSize;
+  if (message->size() < kSealedSize) return TooShort();
+  ASSIGN_OR_RETURN(remote_static_, symmetric_.DecryptAndHash(message->substr(0, kSealedSize)));
+  message->remove_prefix(kSealedSize);
+  return absl::OkStatus();
+}
+
+}  // namespace dotagent::session
