@@ -1,0 +1,173 @@
+#include "common/session/mux.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/base/varint.h"
+#include "common/session/quic_varint.h"
+
+namespace dotagent::session {
+namespace {
+
+// Leaves room below the largest varint for limits to grow, for longer than a session can last.
+constexpr uint64_t kMaxWindow = uint64_t{1} << 61;
+
+MuxOptions Bounded(MuxOptions options) {
+  options.ours.max_streams = std::min<uint64_t>(options.ours.max_streams, Mux::kMaxStreams);
+  options.ours.stream_window = std::min(options.ours.stream_window, kMaxWindow);
+  options.ours.connection_window = std::min(options.ours.connection_window, kMaxWindow);
+  options.theirs.max_streams = std::min(options.theirs.max_streams, kMaxStreamCount);
+  return options;
+}
+
+uint64_t FirstId(Role opener) { return opener == Role::kDialler ? 0 : 1; }
+
+}  // namespace
+
+Mux::Mux(MuxOptions options) : options_(Bounded(options)) {
+  own_limit_ = options_.theirs.max_streams;
+  peer_limit_ = options_.ours.max_streams;
+  send_.limit = options_.theirs.connection_window;
+  receive_.limit = options_.ours.connection_window;
+}
+
+StreamState* Mux::Find(StreamId id) {
+  const auto found = streams_.find(id);
+  return found == streams_.end() ? nullptr : found->second.get();
+}
+
+absl::StatusOr<StreamState*> Mux::FindVisible(StreamId id) {
+  StreamState* stream = Find(id);
+  if (stream == nullptr || !stream->visible())
+    return absl::NotFoundError(absl::StrCat("stream ", id, " is not open: it was never, or has ended or been reset"));
+  return stream;
+}
+
+StreamState& Mux::Create(StreamId id) {
+  std::unique_ptr<StreamState>& stream = streams_[id];
+  stream = std::make_unique<StreamState>();
+  stream->id = id;
+  stream->send_limit = options_.theirs.stream_window;
+  stream->receive_limit = options_.ours.stream_window;
+  return *stream;
+}
+
+void Mux::Tell(Event::Kind kind, StreamId id, std::string protocol, uint64_t code) {
+  events_.push_back({.kind = kind, .stream = id, .protocol = std::move(protocol), .code = code});
+}
+
+std::vector<Event> Mux::TakeEvents() { return std::exchange(events_, {}); }
+
+absl::StatusOr<StreamId> Mux::OpenStream(absl::string_view protocol, Priority priority) {
+  if (protocol.empty() || protocol.size() > kMaxProtocol ||
+      !std::all_of(protocol.begin(), protocol.end(), absl::ascii_isprint))
+    return absl::InvalidArgumentError("a stream's protocol is 1 to 255 printable bytes");
+  if (going_away_ || peer_gone_)
+    return absl::FailedPreconditionError("the session opens no more streams after a GOAWAY; use a new session");
+  if (next_own_ >= own_limit_ || streams_.size() >= kMaxStreams) {
+    return ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
+                           "the peer lets us open no more streams now; try again when one has ended");
+  }
+  StreamState& stream = Create(next_own_ * 4 + FirstId(options_.role));
+  ++next_own_;
+  stream.unsent.Append(WithLength(protocol));
+  stream.header_size = stream.unsent.size();
+  openers_.push_back(stream.id);
+  if (priority != Priority::kNormal) SetPriority(stream.id, priority);
+  return stream.id;
+}
+
+absl::StatusOr<size_t> Mux::Write(StreamId id, absl::string_view data) {
+  ASSIGN_OR_RETURN(StreamState * stream, FindVisible(id));
+  if (stream->write_closed) return absl::FailedPreconditionError(absl::StrCat("stream ", id, " is closed for writing"));
+  const size_t room = options_.send_buffer - std::min(options_.send_buffer, stream->unsent.size());
+  const size_t taken = std::min(room, data.size());
+  if (taken < data.size()) stream->write_refused = true;
+  stream->unsent.Append(data.substr(0, taken));
+  Schedule(*stream);
+  return taken;
+}
+
+absl::Status Mux::CloseWrite(StreamId id) {
+  ASSIGN_OR_RETURN(StreamState * stream, FindVisible(id));
+  stream->write_closed = true;
+  Schedule(*stream);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ReadResult> Mux::Read(StreamId id, size_t max) {
+  ASSIGN_OR_RETURN(StreamState * stream, FindVisible(id));
+  ReadResult result;
+  const size_t size = std::min(max, stream->unread.size());
+  result.data = std::string(stream->unread.view().substr(0, size));
+  stream->unread.Drop(size);
+  stream->readable_told = false;
+  Consume(*stream, size);
+  result.finished = stream->receive_done && stream->unread.empty();
+  if (result.finished) {
+    stream->end_read = true;
+    ForgetIfOver(*stream);
+  }
+  return result;
+}
+
+void Mux::Reset(StreamId id, uint64_t code) {
+  StreamState* stream = Find(id);
+  if (stream == nullptr || !stream->visible()) return;
+  Detach(*stream, code);
+  if (!stream->receive_done) Owe(*stream, &StreamState::owes_stop);
+  ForgetIfOver(*stream);
+}
+
+void Mux::SetPriority(StreamId id, Priority priority) {
+  StreamState* stream = Find(id);
+  if (stream == nullptr || !stream->visible()) return;
+  stream->priority_is_ours = true;
+  if (stream->priority == priority) return;
+  stream->priority = priority;
+  scheduler_.SetPriority(id, priority);
+  Owe(*stream, &StreamState::owes_priority);
+}
+
+void Mux::GoAway() {
+  if (going_away_) return;
+  going_away_ = true;
+  owes_goaway_ = true;
+}
+
+// The stream is gone for the layer above. The peer is owed the end of our direction, if it has not had it.
+void Mux::Detach(StreamState& stream, uint64_t code) {
+  if (stream.detached) return;
+  stream.detached = true;
+  stream.reset_code = std::min(code, kMaxQuicVarint);
+  ++detached_;
+  stream.unsent.Clear();
+  stream.write_refused = false;
+  ConsumeOfConnection(stream.unread.size());
+  stream.unread.Clear();
+  scheduler_.Remove(stream.id);
+  if (!stream.send_done) Owe(stream, &StreamState::owes_reset);
+}
+
+void Mux::ConsumeOfConnection(size_t bytes) { consumed_ += bytes; }
+
+void Mux::Consume(StreamState& stream, size_t bytes) {
+  ConsumeOfConnection(bytes);
+  stream.consumed += bytes;
+  const uint64_t window = options_.ours.stream_window;
+  const bool worth_a_frame = stream.consumed + window - stream.receive_limit >= std::max<uint64_t>(window / 2, 1);
+  if (worth_a_frame && !stream.receive_done) Owe(stream, &StreamState::owes_credit);
+}
+
+void Mux::ForgetIfOver(StreamState& stream) {
+  if (!stream.over()) return;
+  if (stream.detached) --detached_;
+  if ((stream.id & 1) != FirstId(options_.role)) ++forgotten_peer_;
+  scheduler_.Remove(stream.id);
+  streams_.erase(stream.id);
+}
+
+}  // namespace dotagent::session

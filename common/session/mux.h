@@ -1,0 +1,156 @@
+// Many streams over one ordered, authenticated pipe: /dotagent/mux/1.0.0, as a state machine. Frames in and frames out
+// (frame.h); sealing them is transport.h's.
+//
+// A stream's first bytes, from who opened it, are a varint length (base/varint.h) and that many printable bytes: the
+// protocol it speaks. Nothing answers; a listener that does not know the protocol resets the stream. Streams are opened
+// in the order of their ids.
+//
+// An end that resets a stream sends RESET_STREAM for its direction and STOP_SENDING for the other; who receives either
+// treats both directions as gone and answers with its own RESET_STREAM. A stream is forgotten once both directions have
+// ended on the wire, and only then makes room for another in the peer's limit, so a peer cannot make us remember more
+// streams than we allow it; that an id was used is known from its being below the next one.
+//
+// Defends against a peer that overruns its credit or its streams, reopens or skips ids, sends after its end, lies about
+// a final size, or spends our time on frames that change nothing. Such an error ends the session; end_code() says why.
+#ifndef DOTAGENT_COMMON_SESSION_MUX_H_
+#define DOTAGENT_COMMON_SESSION_MUX_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/session/frame.h"
+#include "common/session/libp2p_noise.h"
+#include "common/session/scheduler.h"
+#include "common/session/stream_state.h"
+#include "common/session/types.h"
+
+namespace dotagent::session {
+
+struct MuxOptions {
+  Role role = Role::kDialler;
+  MuxParameters ours;    // what the peer may send
+  MuxParameters theirs;  // what it lets us send
+  size_t send_buffer = 256 * 1024;
+};
+
+// Not thread-safe. The calls about streams are those of session.h, which documents them.
+class Mux {
+ public:
+  // Frames that change nothing, a minute, before the peer is taken for hostile.
+  static constexpr uint64_t kMaxIdleFrames = 10'000;
+  // Streams that may be remembered at once, ours and the peer's.
+  static constexpr size_t kMaxStreams = 65'536;
+  static constexpr size_t kMaxProtocol = 255;
+
+  explicit Mux(MuxOptions options);
+
+  // Takes the frames of one message. An error is final; Aborted if the peer ended the session with a GOAWAY.
+  [[nodiscard]] absl::Status OnMessage(absl::string_view frames, absl::Time now);
+  // After an error: what a GOAWAY should say.
+  [[nodiscard]] EndCode end_code() const { return end_code_; }
+
+  // Appends frames to `message` until it holds about `limit` bytes, at most `limit`; the most urgent first. `limit`
+  // must leave room for 1 KiB.
+  void Fill(size_t limit, std::string* message);
+  [[nodiscard]] bool HasFrames() const;
+
+  [[nodiscard]] std::vector<Event> TakeEvents();
+
+  [[nodiscard]] absl::StatusOr<StreamId> OpenStream(absl::string_view protocol, Priority priority);
+  [[nodiscard]] absl::StatusOr<size_t> Write(StreamId id, absl::string_view data);
+  [[nodiscard]] absl::Status CloseWrite(StreamId id);
+  [[nodiscard]] absl::StatusOr<ReadResult> Read(StreamId id, size_t max);
+  void Reset(StreamId id, uint64_t code);
+  void SetPriority(StreamId id, Priority priority);
+  void GoAway();
+  [[nodiscard]] size_t open_streams() const { return streams_.size() - detached_; }
+  // With those that are gone for the layer above, but not yet on the wire.
+  [[nodiscard]] size_t remembered_streams() const { return streams_.size(); }
+
+ private:
+  // Bytes of one direction of the whole session.
+  struct Flow {
+    uint64_t used = 0;
+    uint64_t limit = 0;
+  };
+
+  // mux.cc: streams.
+  [[nodiscard]] StreamState* Find(StreamId id);
+  [[nodiscard]] absl::StatusOr<StreamState*> FindVisible(StreamId id);
+  StreamState& Create(StreamId id);
+  void Detach(StreamState& stream, uint64_t code);
+  void Consume(StreamState& stream, size_t bytes);
+  void ConsumeOfConnection(size_t bytes);
+  void ForgetIfOver(StreamState& stream);
+  void Tell(Event::Kind kind, StreamId id, std::string protocol = "", uint64_t code = 0);
+
+  // mux_send.cc: frames out.
+  void Owe(StreamState& stream, bool StreamState::*frame);
+  void Schedule(StreamState& stream);
+  void FillOpeners(size_t limit, std::string* message);
+  void FillControl(size_t limit, std::string* message);
+  void FillStreamControl(StreamState& stream, std::string* message);
+  void FillData(size_t limit, std::string* message);
+  void SendData(StreamState& stream, size_t bytes, std::string* message);
+  [[nodiscard]] bool OwesMaxData() const;
+  [[nodiscard]] bool OwesMaxStreams() const;
+  [[nodiscard]] bool OwesDataBlocked() const;
+
+  // mux_receive.cc: frames in.
+  [[nodiscard]] absl::Status Violation(EndCode code, absl::string_view what);
+  [[nodiscard]] absl::Status CountIdle(absl::Time now);
+  [[nodiscard]] absl::Status OnFrame(const Frame& frame, absl::Time now);
+  [[nodiscard]] absl::Status OnStreamFrame(const Frame& frame, absl::Time now);
+  [[nodiscard]] absl::StatusOr<StreamState*> Lookup(const Frame& frame);
+  [[nodiscard]] absl::StatusOr<StreamState*> Accept(StreamId id);
+  [[nodiscard]] absl::Status OnData(StreamState& stream, const Frame& frame, bool opens, absl::Time now);
+  [[nodiscard]] absl::Status TakeHeader(StreamState& stream);
+  [[nodiscard]] absl::Status OnReset(StreamState& stream, const Frame& frame);
+  void OnStopSending(StreamState& stream, const Frame& frame);
+  [[nodiscard]] absl::Status OnMaxStreamData(StreamState& stream, uint64_t limit, absl::Time now);
+  [[nodiscard]] absl::Status OnPriority(StreamState& stream, Priority priority, absl::Time now);
+  [[nodiscard]] absl::Status OnGoAway(const Frame& frame, absl::Time now);
+
+  const MuxOptions options_;
+  absl::flat_hash_map<StreamId, std::unique_ptr<StreamState>> streams_;
+  size_t detached_ = 0;
+  Scheduler scheduler_;           // streams with bytes that their own credit lets us send
+  std::deque<StreamId> openers_;  // our streams that the peer does not know of yet, in order
+  std::deque<StreamId> owing_;    // streams that owe frames other than data; may name some that are forgotten
+  std::vector<Event> events_;
+  EndCode end_code_ = EndCode::kNone;
+
+  uint64_t next_own_ = 0;        // streams that we have opened, ever
+  uint64_t announced_own_ = 0;   // and that the peer knows of
+  uint64_t own_limit_ = 0;       // the peer's MAX_STREAMS
+  uint64_t next_peer_ = 0;       // streams that the peer has opened, ever
+  uint64_t forgotten_peer_ = 0;  // and that are over
+  uint64_t peer_limit_ = 0;      // our MAX_STREAMS
+
+  Flow send_;
+  Flow receive_;
+  uint64_t consumed_ = 0;  // bytes received that are no longer held here
+  std::optional<uint64_t> told_blocked_at_;
+  uint64_t peer_blocked_at_ = 0;
+
+  bool going_away_ = false;   // GoAway was called
+  bool owes_goaway_ = false;  // and has not been sent
+  bool peer_gone_ = false;
+
+  uint64_t idle_frames_ = 0;
+  absl::Time idle_since_ = absl::InfinitePast();
+};
+
+}  // namespace dotagent::session
+
+#endif  // DOTAGENT_COMMON_SESSION_MUX_H_
