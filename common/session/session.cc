@@ -1,0 +1,333 @@
+#include "common/session/session.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/session/frame.h"
+#include "common/session/libp2p_noise.h"
+#include "common/session/multistream.h"
+#include "common/session/mux.h"
+#include "common/session/noise.h"
+#include "common/session/transport.h"
+
+namespace dotagent::session {
+namespace {
+
+constexpr absl::string_view kNoiseProtocol = "/noise";
+constexpr absl::string_view kMuxProtocol = "/dotagent/mux/1.0.0";
+// The payload, two keys and two tags.
+constexpr size_t kMaxHandshakeMessage = kMaxPayload + 128;
+// What Mux::Fill needs for its smallest frames to fit.
+constexpr size_t kMinPlaintext = 1024;
+
+absl::Status HandshakeTimedOut() {
+  return ErrorWithReason(absl::StatusCode::kDeadlineExceeded, reason::kUnreachable,
+                         "the peer did not finish the handshake in time");
+}
+
+absl::Status SessionIsOver(const absl::Status& cause) {
+  return absl::FailedPreconditionError(absl::StrCat("the session is over: ", cause.message()));
+}
+
+absl::Status NotEstablished() { return absl::FailedPreconditionError("the session's handshake is not over yet"); }
+
+// What a GOAWAY says of an error that the mux has no code for.
+EndCode EndCodeOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kDataLoss:
+      return EndCode::kCrypto;
+    case absl::StatusCode::kResourceExhausted:
+      return EndCode::kKeyLimit;
+    default:
+      return EndCode::kProtocolViolation;
+  }
+}
+
+}  // namespace
+
+struct Session::Impl {
+  enum class Stage { kMultistream, kHandshake, kOpen, kOver };
+
+  Impl(Options opts, absl::Time now);
+
+  absl::Status Consume(absl::string_view* in, absl::Time now);
+  absl::StatusOr<bool> TakeHandshakeMessage(absl::string_view* in, absl::Time now);
+  absl::Status OnHandshakeMessage(absl::string_view message, absl::Time now);
+  absl::Status WriteHandshakeMessage(absl::string_view payload);
+  absl::Status WriteIdentity();
+  absl::Status CheckIdentity(absl::string_view payload);
+  void Establish(absl::Time now);
+  absl::Status End(const absl::Status& cause, absl::Time now);
+  // OK while streams can be used.
+  absl::Status Usable() const;
+  MuxParameters OwnParameters() const {
+    return {.stream_window = options.stream_window,
+            .connection_window = options.connection_window,
+            .max_streams = options.max_streams};
+  }
+
+  Options options;
+  Stage stage = Stage::kMultistream;
+  absl::Time handshake_deadline;
+  absl::Status cause;  // once kOver
+
+  std::string in;   // bytes of a line or message that is not complete
+  std::string out;  // handshake messages, and the last GOAWAY
+  std::string plaintext;
+  std::vector<Event> events;
+
+  Multistream multistream;
+  std::optional<HandshakeState> handshake;
+  std::optional<Transport> transport;
+  std::optional<Mux> mux;
+
+  bool established = false;
+  MuxParameters peer_parameters;
+  crypto::PublicKey peer_key;
+  std::string channel_id;
+};
+
+Session::Impl::Impl(Options opts, absl::Time now)
+    : options(std::move(opts)),
+      handshake_deadline(now + options.handshake_timeout),
+      multistream(options.role, kNoiseProtocol) {
+  assert(options.identity != nullptr && options.random != nullptr);
+  handshake.emplace(options.role, "", crypto::DhKey::Generate(*options.random),
+                    crypto::DhKey::Generate(*options.random));
+  out = multistream.Start();
+  if (options.role == Role::kDialler) {
+    // There is one protocol to agree on, so its first message need not wait for the answer. It cannot fail: it is our
+    // turn, and the message is a public key.
+    [[maybe_unused]] const absl::Status written = WriteHandshakeMessage("");
+    assert(written.ok());
+  }
+}
+
+absl::Status Session::Impl::Consume(absl::string_view* view, absl::Time now) {
+  if (stage == Stage::kMultistream) {
+    ASSIGN_OR_RETURN(const bool agreed, multistream.Advance(view, &out));
+    if (!agreed) return absl::OkStatus();
+    stage = Stage::kHandshake;
+  }
+  while (stage == Stage::kHandshake) {
+    ASSIGN_OR_RETURN(const bool taken, TakeHandshakeMessage(view, now));
+    if (!taken) return absl::OkStatus();
+  }
+  while (true) {
+    ASSIGN_OR_RETURN(const bool taken, transport->TakeMessage(view, now, &plaintext));
+    if (!taken) return absl::OkStatus();
+    RETURN_IF_ERROR(mux->OnMessage(plaintext, now));
+  }
+}
+
+absl::StatusOr<bool> Session::Impl::TakeHandshakeMessage(absl::string_view* view, absl::Time now) {
+  if (view->size() < 2) return false;
+  const size_t size = static_cast<size_t>(static_cast<uint8_t>((*view)[0])) << 8 | static_cast<uint8_t>((*view)[1]);
+  if (size > kMaxHandshakeMessage) {
+    return ErrorWithReason(
+        absl::StatusCode::kInvalidArgument, reason::kTooLarge,
+        absl::StrCat("handshake message of ", size, " bytes; at most ", kMaxHandshakeMessage, " are allowed"));
+  }
+  if (view->size() < 2 + size) return false;
+  const absl::string_view message = view->substr(2, size);
+  view->remove_prefix(2 + size);
+  RETURN_IF_ERROR(OnHandshakeMessage(message, now));
+  return true;
+}
+
+absl::Status Session::Impl::OnHandshakeMessage(absl::string_view message, absl::Time now) {
+  ASSIGN_OR_RETURN(const std::string payload, handshake->ReadMessage(message));
+  if (handshake->remote_static().empty()) return WriteIdentity();  // a listener, after the dialler's first message
+  RETURN_IF_ERROR(CheckIdentity(payload));
+  if (!handshake->finished()) RETURN_IF_ERROR(WriteIdentity());
+  Establish(now);
+  return absl::OkStatus();
+}
+
+absl::Status Session::Impl::WriteHandshakeMessage(absl::string_view payload) {
+  std::string message;
+  RETURN_IF_ERROR(handshake->WriteMessage(payload, &message));
+  out.push_back(static_cast<char>(message.size() >> 8));
+  out.push_back(static_cast<char>(message.size() & 0xff));
+  out.append(message);
+  return absl::OkStatus();
+}
+
+absl::Status Session::Impl::WriteIdentity() {
+  ASSIGN_OR_RETURN(const std::string payload, MakeHandshakePayload(*options.identity, handshake->static_public(),
+                                                                   {std::string(kMuxProtocol)}, OwnParameters()));
+  return WriteHandshakeMessage(payload);
+}
+
+absl::Status Session::Impl::CheckIdentity(absl::string_view bytes) {
+  ASSIGN_OR_RETURN(const HandshakePayload payload, VerifyHandshakePayload(bytes, handshake->remote_static()));
+  if (options.expected_peer && payload.key != *options.expected_peer) {
+    return ErrorWithReason(absl::StatusCode::kUnauthenticated, reason::kKeyMismatch,
+                           "the peer has another key than the one that was asked for");
+  }
+  if (std::find(payload.muxers.begin(), payload.muxers.end(), kMuxProtocol) == payload.muxers.end()) {
+    return ErrorWithReason(absl::StatusCode::kUnimplemented, reason::kProtocol,
+                           absl::StrCat("the peer does not list ", kMuxProtocol, " among its stream_muxers"));
+  }
+  peer_key = payload.key;
+  peer_parameters = payload.parameters;
+  return absl::OkStatus();
+}
+
+void Session::Impl::Establish(absl::Time now) {
+  channel_id = handshake->handshake_hash();
+  transport.emplace(handshake->Split(),
+                    RekeyLimits{.messages = options.rekey_messages, .interval = options.rekey_interval}, now);
+  mux.emplace(MuxOptions{
+      .role = options.role, .ours = OwnParameters(), .theirs = peer_parameters, .send_buffer = options.send_buffer});
+  handshake.reset();
+  established = true;
+  stage = Stage::kOpen;
+  events.push_back({.kind = Event::Kind::kEstablished});
+}
+
+absl::Status Session::Impl::End(const absl::Status& why, absl::Time now) {
+  if (stage == Stage::kOpen) {
+    for (Event& event : mux->TakeEvents()) events.push_back(std::move(event));
+    if (why.code() != absl::StatusCode::kAborted) {  // else the peer has said so itself, and listens no more
+      const EndCode code = mux->end_code() == EndCode::kNone ? EndCodeOf(why) : mux->end_code();
+      AppendFrame({.type = FrameType::kGoAway,
+                   .value = static_cast<uint64_t>(code),
+                   .data = why.message().substr(0, kMaxGoAwayReason)},
+                  transport->BeginMessage(now));
+      transport->EndMessage(now, &out);
+    }
+  }
+  stage = Stage::kOver;
+  cause = why;
+  handshake.reset();
+  transport.reset();
+  mux.reset();
+  in = std::string();
+  return cause;
+}
+
+absl::Status Session::Impl::Usable() const {
+  if (stage == Stage::kOpen) return absl::OkStatus();
+  return stage == Stage::kOver ? SessionIsOver(cause) : NotEstablished();
+}
+
+Session::Session(Options options, absl::Time now) : impl_(std::make_unique<Impl>(std::move(options), now)) {}
+Session::~Session() = default;
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+
+absl::Status Session::Receive(absl::string_view bytes, absl::Time now) {
+  RETURN_IF_ERROR(OnTimeout(now));
+  if (impl_->stage == Impl::Stage::kOver) return impl_->cause;
+  const bool buffered = !impl_->in.empty();
+  if (buffered) impl_->in.append(bytes.data(), bytes.size());
+  absl::string_view view = buffered ? absl::string_view(impl_->in) : bytes;
+  const absl::Status status = impl_->Consume(&view, now);
+  if (!status.ok()) return impl_->End(status, now);
+  if (buffered) {
+    impl_->in.erase(0, impl_->in.size() - view.size());
+  } else {
+    impl_->in = std::string(view);
+  }
+  return absl::OkStatus();
+}
+
+std::string Session::TakeOutput(size_t max, absl::Time now) {
+  std::string output = std::exchange(impl_->out, {});
+  if (impl_->stage != Impl::Stage::kOpen) return output;
+  while (output.size() < max && HasOutput()) {
+    const size_t room = max - output.size();
+    const size_t limit = std::clamp(room - std::min(room, kMessageOverhead), kMinPlaintext, kMaxPlaintext);
+    std::string* message = impl_->transport->BeginMessage(now);
+    impl_->mux->Fill(limit, message);
+    if (message->empty()) break;
+    impl_->transport->EndMessage(now, &output);
+  }
+  return output;
+}
+
+bool Session::HasOutput() const {
+  if (!impl_->out.empty()) return true;
+  return impl_->stage == Impl::Stage::kOpen && (impl_->mux->HasFrames() || impl_->transport->rekey_wanted());
+}
+
+std::vector<Event> Session::TakeEvents() {
+  std::vector<Event> events = std::exchange(impl_->events, {});
+  if (impl_->stage == Impl::Stage::kOpen) {
+    for (Event& event : impl_->mux->TakeEvents()) events.push_back(std::move(event));
+  }
+  return events;
+}
+
+absl::Time Session::NextTimeout() const {
+  switch (impl_->stage) {
+    case Impl::Stage::kOpen:
+      return impl_->transport->NextTimeout();
+    case Impl::Stage::kOver:
+      return absl::InfiniteFuture();
+    default:
+      return impl_->handshake_deadline;
+  }
+}
+
+absl::Status Session::OnTimeout(absl::Time now) {
+  if (impl_->stage == Impl::Stage::kOver) return impl_->cause;
+  if (impl_->stage == Impl::Stage::kOpen) {
+    impl_->transport->OnTimeout(now);
+  } else if (now >= impl_->handshake_deadline) {
+    return impl_->End(HandshakeTimedOut(), now);
+  }
+  return absl::OkStatus();
+}
+
+bool Session::established() const { return impl_->established; }
+
+const crypto::PublicKey& Session::peer_key() const {
+  assert(impl_->established);
+  return impl_->peer_key;
+}
+
+const std::string& Session::channel_id() const {
+  assert(impl_->established);
+  return impl_->channel_id;
+}
+
+absl::StatusOr<StreamId> Session::OpenStream(absl::string_view protocol, Priority priority) {
+  RETURN_IF_ERROR(impl_->Usable());
+  return impl_->mux->OpenStream(protocol, priority);
+}
+
+absl::StatusOr<size_t> Session::Write(StreamId stream, absl::string_view data) {
+  RETURN_IF_ERROR(impl_->Usable());
+  return impl_->mux->Write(stream, data);
+}
+
+absl::Status Session::CloseWrite(StreamId stream) {
+  RETURN_IF_ERROR(impl_->Usable());
+  return impl_->mux->CloseWrite(stream);
+}
+
+absl::StatusOr<ReadResult> Session::Read(StreamId stream, size_t max) {
+  RETURN_IF_ERROR(impl_->Usable());
+  return impl_->mux->Read(stream, max);
+}
+
+void Session::Reset(StreamId stream, uint64_t code) {
+  if (impl_->Usable().ok()) impl_->mux->Reset(stream, code);
+}
+
+void Session::SetPriority(StreamId stream, Priority priority) {
+  if (impl_->Usable().ok()) impl_->mux->SetPriority(stream, priority);
+}
+
+size_t Session::open_streams() const { return impl_->Usable().ok() ? impl_->mux->open_streams() : 0; }
+
+void Session::GoAway() {
+  if (impl_->Usable().ok()) impl_->mux->GoAway();
+}
+
+}  // namespace dotagent::session
