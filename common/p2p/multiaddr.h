@@ -1,8 +1,11 @@
 // Multiaddrs, the subset that dotagent dials (https://multiformats.io/multiaddr):
 //
 //   /ip4/192.0.2.1/tcp/4001[/p2p/PEER]            /ip6/2001:db8::1/tcp/4001[/p2p/PEER]
-//   /dns/example.com/tcp/4001[/p2p/PEER] (also dns4, dns6) /ip4/192.0.2.1/tcp/4001/p2p/RELAY/p2p-circuit/p2p/PEER PEER,
-//   reached through RELAY
+//   /dns/example.com/tcp/4001[/p2p/PEER] (also dns4, dns6)
+//   /ip4/192.0.2.1/tcp/4001/p2p/RELAY/p2p-circuit[/p2p/PEER]: PEER, reached through RELAY
+//
+// IP addresses are brought into their canonical form and DNS names into lower case, so that equal addresses compare
+// equal.
 #ifndef DOTAGENT_COMMON_P2P_MULTIADDR_H_
 #define DOTAGENT_COMMON_P2P_MULTIADDR_H_
 

@@ -8,6 +8,10 @@
 // slow readers (credit), and strangers who pose as the peer that was dialled (the expected key is part of the dial).
 //
 // Not thread-safe: everything, callbacks included, runs on the thread of the io_context; others post to it (loop.h).
+// Callbacks come once, and never from inside the call that they belong to.
+//
+// Metrics: dotagent_p2p_sessions, dotagent_p2p_dials_total{result}, dotagent_p2p_refused_total{cause},
+// dotagent_p2p_bytes_total{direction}.
 //
 //   Node node(loop.context(), {.key = &key, .listen = "/ip4/0.0.0.0/tcp/4001", …});
 //   RETURN_IF_ERROR(node.Listen());
@@ -39,17 +43,19 @@
 
 namespace dotagent::p2p {
 
+// The pointers are needed and must outlive the node.
 struct NodeOptions {
   const crypto::Signer* key = nullptr;
   Random* random = nullptr;
   const Clock* clock = nullptr;
   telemetry::Metrics* metrics = nullptr;
-  std::string listen = "/ip4/127.0.0.1/tcp/0";  // empty: a client that only dials
-  std::vector<std::string> advertise;           // transport multiaddrs to tell others; empty: where it listens
-  size_t max_connections = 4096;
-  size_t max_connections_per_address = 1024;
-  absl::Duration dial_timeout = absl::Seconds(3);  // an address
-  absl::Duration idle_timeout = absl::Minutes(5);  // a session without streams
+  std::string listen = "/ip4/127.0.0.1/tcp/0";           // empty: a client that only dials
+  std::vector<std::string> advertise;                    // transport multiaddrs to tell others; empty: where it listens
+  size_t max_connections = 4096;                         // incoming ones
+  size_t max_connections_per_address = 1024;             // incoming ones; IPv6 counts by /64
+  absl::Duration dial_timeout = absl::Seconds(3);        // an address; twice as much for a relayed one
+  absl::Duration handshake_timeout = absl::Seconds(10);  // for those who dial us: first bytes, then the handshake
+  absl::Duration idle_timeout = absl::Minutes(5);        // a session without streams
 };
 
 // Whom to reach, and where.
@@ -59,6 +65,8 @@ struct PeerAddress {
 };
 
 enum class PathKind { kDirect, kRelayed };
+
+class CircuitSocket;  // circuit.h
 
 using StreamHandler = std::function<void(std::shared_ptr<Stream>)>;
 using StreamCallback = std::function<void(absl::StatusOr<std::shared_ptr<Stream>>)>;
@@ -76,7 +84,8 @@ class Node {
 
   // Binds the listening socket. Unavailable with the address if it is in use.
   [[nodiscard]] absl::Status Listen();
-  // Stops listening, resets streams, closes sessions. Idempotent.
+  // Stops listening, resets streams, closes sessions. What waits gets Unavailable, on the loop, soon. Idempotent; the
+  // destructor closes too.
   void Close();
 
   [[nodiscard]] const crypto::PublicKey& key() const;
@@ -101,13 +110,13 @@ class Node {
   // Dials (or finds an open session) and tells who answered.
   void Connect(const PeerAddress& peer, std::function<void(absl::StatusOr<crypto::PublicKey>)> done);
 
-  // Holds a reservation at `relay` (a multiaddr with /p2p), renewing and redialling it with growing pauses until Close,
-  // so that peers can reach this node through it. `changed` is called when it is won or lost.
+  // Holds a reservation at `relay` (a direct multiaddr with /p2p), renewing and redialling it with growing pauses until
+  // Close, so that peers can reach this node through it. `changed` is called when it is won or lost.
   void HoldReservation(const Multiaddr& relay, std::function<void(bool held)> changed);
 
   // Takes over incoming raw circuits (a relay's business): gets the socket and the voucher. Without it they are
   // refused.
-  using CircuitHandler = std::function<void(class CircuitSocket socket, std::string voucher)>;
+  using CircuitHandler = std::function<void(CircuitSocket socket, std::string voucher)>;
   void ServeCircuits(CircuitHandler handler);
 
   // Ends every session with `peer` (revoked, say).

@@ -1,8 +1,12 @@
 // A stream of a session, for those who speak a protocol: reads and writes with back pressure.
 //
-// At most one Read and one Write wait at a time. Callbacks run on the loop's thread, never from inside the call. The
-// last reference resets a stream that has not ended in both directions. Errors: Cancelled (reset here), Aborted (reset
-// by the peer), Unavailable (the session died).
+// At most one Read and one Write wait at a time (FailedPrecondition for a second). Callbacks run on the loop's thread,
+// never from inside the call, each exactly once as long as the loop runs. The last reference resets a stream that has
+// not ended in both directions: to hang up without cutting off what was written, use FinishStream. Errors: Cancelled
+// (reset here), Aborted (reset by the peer), Unavailable (the session died). Memory: what the session's windows allow.
+//
+//   auto reader = std::make_shared<MessageReader>(stream, kMaxMessage);
+//   reader->Next([](absl::StatusOr<std::string> message) { … });
 #ifndef DOTAGENT_COMMON_P2P_STREAM_H_
 #define DOTAGENT_COMMON_P2P_STREAM_H_
 
@@ -11,12 +15,22 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/crypto/keys.h"
 
 namespace dotagent::p2p {
+
+// Why a stream was reset; travels to the peer (docs/protocol.md).
+namespace reset_code {
+inline constexpr uint64_t kDropped = 0;          // its holder let go of it before it ended
+inline constexpr uint64_t kUnknownProtocol = 1;  // nobody serves the protocol
+inline constexpr uint64_t kBadMessage = 2;       // what came breaks the protocol
+inline constexpr uint64_t kTimeout = 3;          // the holder waited long enough
+inline constexpr uint64_t kRefused = 4;          // the peer may not
+}  // namespace reset_code
 
 class Stream {
  public:
@@ -36,12 +50,46 @@ class Stream {
   virtual void Reset(uint64_t code) = 0;
 };
 
-// Reads one length-prefixed message of at most `max` bytes. `rest` gets the bytes that were read beyond it, which
-// belong to what follows. Keeps `stream` alive until then.
+// Length-prefixed messages (base/varint.h) from a stream, in order. Holds what was read beyond the last one. Make it
+// with make_shared; it keeps itself and the stream alive while a Next waits.
+class MessageReader : public std::enable_shared_from_this<MessageReader> {
+ public:
+  // `early`: bytes of the stream that were read already.
+  MessageReader(std::shared_ptr<Stream> stream, size_t max_message, std::string early = {})
+      : stream_(std::move(stream)), max_message_(max_message), buffer_(std::move(early)) {}
+
+  // The next message. OutOfRange if the stream ended between two messages, DataLoss (PROTOCOL) inside one,
+  // InvalidArgument (PROTOCOL) if a length is malformed or over `max_message`; or the stream's own error. One at a
+  // time. Calls `done` from inside if the message has been read already; a Next from inside `done` does not nest.
+  void Next(std::function<void(absl::StatusOr<std::string> message)> done);
+
+  [[nodiscard]] const std::shared_ptr<Stream>& stream() const { return stream_; }
+  // Takes what was read beyond the last message.
+  [[nodiscard]] std::string TakeRest() { return std::exchange(buffer_, std::string()); }
+
+ private:
+  void Deliver();
+  void ReadMore();
+  [[nodiscard]] absl::Status EndOfStream() const;
+
+  const std::shared_ptr<Stream> stream_;
+  const size_t max_message_;
+  std::string buffer_;
+  std::function<void(absl::StatusOr<std::string>)> waiting_;
+  bool delivering_ = false;
+};
+
+// Reads one length-prefixed message of at most `max` bytes; errors as MessageReader::Next. `rest` gets the bytes that
+// were read beyond it, which belong to what follows. Keeps `stream` alive until then.
 void ReadMessage(std::shared_ptr<Stream> stream, size_t max,
                  std::function<void(absl::StatusOr<std::string> message, std::string rest)> done);
+// Keeps `stream` alive until it is written.
 void WriteMessage(const std::shared_ptr<Stream>& stream, const std::string& message,
                   std::function<void(absl::Status)> done);
+
+// Hangs up politely: half-closes, and holds the stream until the peer has closed its side too. A peer that goes on
+// sending instead is reset.
+void FinishStream(const std::shared_ptr<Stream>& stream);
 
 }  // namespace dotagent::p2p
 

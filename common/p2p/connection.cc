@@ -1,0 +1,256 @@
+#include "common/p2p/connection.h"
+
+#include <algorithm>
+#include <asio/buffer.hpp>
+#include <asio/error.hpp>
+#include <asio/post.hpp>
+#include <asio/write.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/p2p/timer.h"
+
+namespace dotagent::p2p {
+namespace {
+
+constexpr size_t kWriteSize = 64 * 1024;
+
+std::string ResetMeaning(uint64_t code) {
+  switch (code) {
+    case reset_code::kDropped:
+      return "its holder let go of it";
+    case reset_code::kUnknownProtocol:
+      return "it does not serve the protocol";
+    case reset_code::kBadMessage:
+      return "it got a malformed message";
+    case reset_code::kTimeout:
+      return "it waited too long";
+    case reset_code::kRefused:
+      return "it refused";
+    default:
+      return absl::StrCat("code ", code);
+  }
+}
+
+}  // namespace
+
+Connection::Connection(asio::ip::tcp::socket socket, session::Options options, bool relayed, std::shared_ptr<void> slot,
+                       std::shared_ptr<ConnectionContext> context)
+    : socket_(std::move(socket)),
+      timer_(socket_.get_executor()),
+      relayed_(relayed),
+      dialled_(options.role == session::Role::kDialler),
+      context_(std::move(context)),
+      slot_(std::move(slot)),
+      session_(std::move(options), SteadyNow(*context_->clock)),
+      last_used_(SteadyNow(*context_->clock)) {}
+
+void Connection::Start(std::string early, ReadyCallback ready) {
+  ready_ = std::move(ready);
+  std::error_code error;
+  socket_.non_blocking(true, error);
+  asio::post(executor(), [self = shared_from_this(), early = std::move(early)] {
+    if (self->closed_) return;
+    if (!early.empty()) self->Receive(early);
+    self->Flush();
+    self->WaitReadable();
+  });
+}
+
+absl::StatusOr<std::shared_ptr<Stream>> Connection::OpenStream(const std::string& protocol,
+                                                               session::Priority priority) {
+  if (closed_) return absl::UnavailableError("the session has ended");
+  auto id = session_.OpenStream(protocol, priority);
+  if (!id.ok()) return id.status();
+  auto stream = std::make_shared<SessionStream>(shared_from_this(), *id, protocol);
+  streams_[*id] = stream;
+  last_used_ = Now();
+  ScheduleFlush();
+  return stream;
+}
+
+void Connection::Close(const absl::Status& why) {
+  if (std::exchange(closed_, true)) return;
+  const auto self = shared_from_this();
+  std::error_code ignored;
+  if (!writing_) {
+    const std::string last_words = session_.TakeOutput(kWriteSize, Now());
+    socket_.write_some(asio::buffer(last_words), ignored);
+  }
+  socket_.shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
+  socket_.close(ignored);
+  timer_.cancel();
+  slot_.reset();
+  for (auto& [id, weak] : std::exchange(streams_, {})) {
+    if (const auto stream = weak.lock(); stream != nullptr) stream->Fail(why);
+  }
+  if (ready_ != nullptr) {
+    asio::post(executor(), [ready = std::exchange(ready_, nullptr), why] { ready(why); });
+  }
+  const auto owner = context_->owner.lock();
+  if (owner == nullptr) return;
+  Retire();
+  owner->OnClosed(self, why);
+}
+
+void Connection::ScheduleFlush() {
+  if (closed_ || std::exchange(flush_scheduled_, true)) return;
+  asio::post(executor(), [self = shared_from_this()] {
+    self->flush_scheduled_ = false;
+    self->Flush();
+  });
+}
+
+void Connection::Forget(session::StreamId id, std::optional<uint64_t> reset_code) {
+  if (closed_) return;
+  streams_.erase(id);
+  last_used_ = Now();
+  if (reset_code.has_value()) session_.Reset(id, *reset_code);
+  ScheduleFlush();
+}
+
+void Connection::WaitReadable() {
+  if (closed_) return;
+  socket_.async_wait(asio::ip::tcp::socket::wait_read, [self = shared_from_this()](const std::error_code& error) {
+    if (self->closed_) return;
+    if (error) return self->Close(absl::UnavailableError(error.message()));
+    self->OnReadable();
+  });
+}
+
+void Connection::OnReadable() {
+  std::error_code error;
+  const auto context = context_;
+  const size_t size = socket_.read_some(asio::buffer(context->read_buffer), error);
+  if (error == asio::error::would_block || error == asio::error::interrupted) return WaitReadable();
+  if (error == asio::error::eof) return Close(absl::UnavailableError("the peer closed the connection"));
+  if (error) return Close(absl::UnavailableError(absl::StrCat("the connection broke: ", error.message())));
+  Receive({context->read_buffer.data(), size});
+  Flush();
+  WaitReadable();
+}
+
+void Connection::Receive(absl::string_view bytes) {
+  context_->received->Increment(static_cast<double>(bytes.size()));
+  const absl::Status status = session_.Receive(bytes, Now());
+  if (status.ok()) return;
+  // Whatever arrived in order before the error still counts.
+  HandleEvents();
+  Close(status);
+}
+
+void Connection::Flush() {
+  HandleEvents();
+  Write();
+  ArmTimer();
+}
+
+void Connection::HandleEvents() {
+  while (!closed_) {
+    const std::vector<session::Event> events = session_.TakeEvents();
+    if (events.empty()) return;
+    for (const session::Event& event : events) {
+      if (closed_) return;
+      HandleEvent(event);
+    }
+  }
+}
+
+void Connection::HandleEvent(const session::Event& event) {
+  using Kind = session::Event::Kind;
+  switch (event.kind) {
+    case Kind::kEstablished:
+      peer_key_ = session_.peer_key();
+      if (const auto owner = context_->owner.lock(); owner != nullptr) owner->OnEstablished(shared_from_this());
+      if (ready_ != nullptr && !closed_) std::exchange(ready_, nullptr)(shared_from_this());
+      return;
+    case Kind::kStreamOpened:
+      return OnPeerStream(event.stream, event.protocol);
+    case Kind::kReadable:
+      if (const auto stream = Find(event.stream); stream != nullptr) stream->OnReadable();
+      return;
+    case Kind::kWritable:
+      if (const auto stream = Find(event.stream); stream != nullptr) stream->OnWritable();
+      return;
+    case Kind::kStreamReset:
+      if (const auto stream = Find(event.stream); stream != nullptr) {
+        stream->Fail(absl::AbortedError(absl::StrCat("the peer reset the stream: ", ResetMeaning(event.code))));
+      }
+      streams_.erase(event.stream);
+      last_used_ = Now();
+      return;
+    case Kind::kGoAway:
+      return Retire();
+  }
+}
+
+void Connection::OnPeerStream(session::StreamId id, const std::string& protocol) {
+  const auto owner = context_->owner.lock();
+  last_used_ = Now();
+  const auto* handler = owner == nullptr ? nullptr : owner->HandlerOf(protocol);
+  if (handler == nullptr) return session_.Reset(id, reset_code::kUnknownProtocol);
+  auto stream = std::make_shared<SessionStream>(shared_from_this(), id, protocol);
+  streams_[id] = stream;
+  (*handler)(std::move(stream));
+}
+
+void Connection::Write() {
+  if (closed_ || writing_) return;
+  output_ = session_.TakeOutput(kWriteSize, Now());
+  if (output_.empty()) return;
+  writing_ = true;
+  asio::async_write(socket_, asio::buffer(output_),
+                    [self = shared_from_this()](const std::error_code& error, size_t size) {
+                      self->writing_ = false;
+                      if (self->closed_) return;
+                      if (error) return self->Close(absl::UnavailableError(error.message()));
+                      self->context_->sent->Increment(static_cast<double>(size));
+                      self->Flush();
+                    });
+}
+
+void Connection::ArmTimer() {
+  if (closed_) return;
+  const absl::Time due = std::min(session_.NextTimeout(), IdleDeadline());
+  // A timer that fires too early looks again; so one that is pushed back need not be set anew for every byte.
+  if (due >= armed_for_ || due == absl::InfiniteFuture()) return;
+  armed_for_ = due;
+  timer_.expires_after(TimerDelay(due - Now()));
+  timer_.async_wait([self = shared_from_this()](const std::error_code& error) {
+    if (!error && !self->closed_) self->OnTimer();
+  });
+}
+
+void Connection::OnTimer() {
+  armed_for_ = absl::InfiniteFuture();
+  const absl::Time now = Now();
+  if (session_.NextTimeout() <= now) {
+    if (const absl::Status status = session_.OnTimeout(now); !status.ok()) return Close(status);
+  }
+  if (IdleDeadline() <= now) {
+    session_.GoAway();
+    return Close(absl::UnavailableError(retired_ ? "the peer is going away" : "the session was idle"));
+  }
+  Flush();
+}
+
+void Connection::Retire() {
+  if (std::exchange(retired_, true)) return;
+  if (const auto owner = context_->owner.lock(); owner != nullptr) owner->OnRetired(shared_from_this());
+}
+
+absl::Time Connection::Now() const { return SteadyNow(*context_->clock); }
+
+absl::Time Connection::IdleDeadline() const {
+  if (!session_.established() || session_.open_streams() > 0 || writing_) return absl::InfiniteFuture();
+  if (retired_) return last_used_;
+  // The dialler hangs up first: it knows that it is not about to open a stream.
+  return last_used_ + context_->idle_timeout * (dialled_ ? 1 : 2);
+}
+
+std::shared_ptr<SessionStream> Connection::Find(session::StreamId id) {
+  const auto found = streams_.find(id);
+  return found == streams_.end() ? nullptr : found->second.lock();
+}
+
+}  // namespace dotagent::p2p

@@ -1,0 +1,133 @@
+// A session on a TCP socket: reads and writes the socket, keeps the session's timers, and turns its events into
+// streams.
+//
+// Lives as long as its owner keeps it or an operation of the socket is under way; Close ends the operations. Works on
+// one thread, its io_context's.
+#ifndef DOTAGENT_COMMON_P2P_CONNECTION_H_
+#define DOTAGENT_COMMON_P2P_CONNECTION_H_
+
+#include <asio/any_io_executor.hpp>
+#include <asio/ip/tcp.hpp>
+#include <asio/steady_timer.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/p2p/session_stream.h"
+#include "common/p2p/stream.h"
+#include "common/session/session.h"
+#include "common/telemetry/metrics.h"
+
+namespace dotagent::p2p {
+
+class Connection;
+
+// Whom a connection tells. Called on the loop's thread.
+class ConnectionOwner {
+ public:
+  virtual ~ConnectionOwner() = default;
+  // The handshake is over; its peer's key is proved.
+  virtual void OnEstablished(const std::shared_ptr<Connection>& connection) = 0;
+  // The peer opened a stream of `protocol`. Returns what takes it, which must stay where it is while it is called; or
+  // nullptr: the stream is then reset as unknown.
+  [[nodiscard]] virtual const std::function<void(std::shared_ptr<Stream>)>* HandlerOf(const std::string& protocol) = 0;
+  // No new streams from now on: the connection is closed, or about to be.
+  virtual void OnRetired(const std::shared_ptr<Connection>& connection) = 0;
+  // Closed: comes once, last, and never from inside a call into the connection but Close and Drop.
+  virtual void OnClosed(const std::shared_ptr<Connection>& connection, const absl::Status& why) = 0;
+};
+
+// What the connections of a node share.
+struct ConnectionContext {
+  std::weak_ptr<ConnectionOwner> owner;
+  const Clock* clock = nullptr;
+  absl::Duration idle_timeout = absl::InfiniteDuration();
+  telemetry::Counter* received = nullptr;  // bytes
+  telemetry::Counter* sent = nullptr;      // bytes
+  // Where sockets are read into, one at a time: so an idle connection costs no buffer.
+  std::vector<char> read_buffer = std::vector<char>(64 * 1024);
+};
+
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  using ReadyCallback = std::function<void(absl::StatusOr<std::shared_ptr<Connection>>)>;
+
+  // `early`: bytes that were read from the socket already. `slot`: its place in the connection limits.
+  Connection(asio::ip::tcp::socket socket, session::Options options, bool relayed, std::shared_ptr<void> slot,
+             std::shared_ptr<ConnectionContext> context);
+
+  // Call once, right after construction. `ready` (may be null) learns how the handshake ended, later.
+  void Start(std::string early, ReadyCallback ready);
+
+  // As session::Session::OpenStream; Unavailable once closed.
+  [[nodiscard]] absl::StatusOr<std::shared_ptr<Stream>> OpenStream(const std::string& protocol,
+                                                                   session::Priority priority);
+
+  // Ends the session at once: streams fail with `why`. What the session still has to say is sent as far as that needs
+  // no waiting. Idempotent.
+  void Close(const absl::Status& why);
+
+  [[nodiscard]] bool relayed() const { return relayed_; }
+  [[nodiscard]] bool dialled() const { return dialled_; }
+  // New streams can be opened.
+  [[nodiscard]] bool usable() const { return !closed_ && !retired_ && peer_key_.has_value(); }
+  // Known once the handshake is over; stays known.
+  [[nodiscard]] const std::optional<crypto::PublicKey>& peer_key() const { return peer_key_; }
+
+  // For SessionStream.
+  [[nodiscard]] session::Session& session() { return session_; }
+  [[nodiscard]] asio::any_io_executor executor() { return socket_.get_executor(); }
+  // Moves the session's events and output on, soon: many calls in a row cost one pass.
+  void ScheduleFlush();
+  // The stream is not held any more; `reset_code`: and ends now.
+  void Forget(session::StreamId id, std::optional<uint64_t> reset_code);
+
+ private:
+  void WaitReadable();
+  void OnReadable();
+  void Receive(absl::string_view bytes);
+  void Flush();
+  void HandleEvents();
+  void HandleEvent(const session::Event& event);
+  void OnPeerStream(session::StreamId id, const std::string& protocol);
+  void Write();
+  void ArmTimer();
+  void OnTimer();
+  void Retire();
+  [[nodiscard]] absl::Time Now() const;
+  [[nodiscard]] absl::Time IdleDeadline() const;
+  [[nodiscard]] std::shared_ptr<SessionStream> Find(session::StreamId id);
+
+  asio::ip::tcp::socket socket_;
+  asio::steady_timer timer_;
+  const bool relayed_;
+  const bool dialled_;
+  const std::shared_ptr<ConnectionContext> context_;
+  std::shared_ptr<void> slot_;
+  session::Session session_;
+  std::optional<crypto::PublicKey> peer_key_;
+  ReadyCallback ready_;
+  absl::flat_hash_map<session::StreamId, std::weak_ptr<SessionStream>> streams_;
+  std::string output_;  // being written
+  absl::Time last_used_;
+  absl::Time armed_for_ = absl::InfiniteFuture();
+  bool writing_ = false;
+  bool flush_scheduled_ = false;
+  bool retired_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace dotagent::p2p
+
+#endif  // DOTAGENT_COMMON_P2P_CONNECTION_H_

@@ -1,0 +1,411 @@
+#include "common/p2p/node.h"
+
+#include <asio/post.hpp>
+#include <map>
+#include <system_error>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/crypto/peer_id.h"
+#include "common/p2p/calls.h"
+#include "common/p2p/circuit.h"
+#include "common/p2p/connection.h"
+#include "common/p2p/listener.h"
+#include "common/p2p/local_addresses.h"
+#include "common/p2p/peer_dial.h"
+#include "common/p2p/relay_client.h"
+
+namespace dotagent::p2p {
+namespace {
+
+absl::Status NodeClosed() { return absl::UnavailableError("the node is closed"); }
+
+struct NodeMetrics {
+  explicit NodeMetrics(telemetry::Metrics& metrics)
+      : all(metrics), sessions(metrics.AddGauge("dotagent_p2p_sessions", "Sessions that are established.")) {}
+
+  telemetry::Counter& Dials(const std::string& result) {
+    return all.AddCounter("dotagent_p2p_dials_total", "Dials of peers, by how they ended.", {{"result", result}});
+  }
+  telemetry::Counter& Refused(absl::string_view cause) {
+    return all.AddCounter("dotagent_p2p_refused_total", "Incoming connections that were turned away, by cause.",
+                          {{"cause", std::string(cause)}});
+  }
+  telemetry::Counter& Bytes(const std::string& direction) {
+    return all.AddCounter("dotagent_p2p_bytes_total", "Bytes on the sockets of sessions.", {{"direction", direction}});
+  }
+
+  telemetry::Metrics& all;
+  telemetry::Gauge& sessions;
+};
+
+}  // namespace
+
+struct Node::Impl final : ConnectionOwner, DialHost, std::enable_shared_from_this<Impl> {
+  Impl(asio::io_context& context, NodeOptions node_options)
+      : io_context(context),
+        options(std::move(node_options)),
+        metrics(*options.metrics),
+        shared(std::make_shared<ConnectionContext>()) {
+    shared->clock = options.clock;
+    shared->idle_timeout = options.idle_timeout;
+    shared->received = &metrics.Bytes("received");
+    shared->sent = &metrics.Bytes("sent");
+    // So that every series is there from the start.
+    for (const char* result : {"direct", "relayed", "failed"}) metrics.Dials(result);
+    for (const char* cause : {"connections", "address", "first_bytes", "deadline", "accept", "handshake", "circuit"}) {
+      metrics.Refused(cause);
+    }
+  }
+
+  // A dial under way and those who wait for it.
+  struct PendingDial {
+    std::shared_ptr<PeerDial> dial;
+    std::vector<Connection::ReadyCallback> waiting;
+  };
+
+  void Close();
+
+  // ConnectionOwner
+  void OnEstablished(const std::shared_ptr<Connection>& connection) override;
+  const StreamHandler* HandlerOf(const std::string& protocol) override;
+  void OnRetired(const std::shared_ptr<Connection>& connection) override;
+  void OnClosed(const std::shared_ptr<Connection>& connection, const absl::Status& why) override;
+
+  // DialHost
+  asio::io_context& io() override { return io_context; }
+  std::shared_ptr<Connection> StartDialled(asio::ip::tcp::socket socket,
+                                           const std::optional<crypto::PublicKey>& expected, bool relayed,
+                                           Connection::ReadyCallback ready) override;
+  void OpenControlStream(const Multiaddr& relay, StreamCallback done) override;
+
+  std::shared_ptr<Connection> StartSession(asio::ip::tcp::socket socket, std::string early,
+                                           session::Options session_options, bool relayed, std::shared_ptr<void> slot,
+                                           Connection::ReadyCallback ready);
+  void StartAccepted(asio::ip::tcp::socket socket, std::string early, bool relayed, std::shared_ptr<void> slot);
+  [[nodiscard]] ListenerOptions MakeListenerOptions();
+  void OnCircuit(CircuitSocket socket, std::string voucher);
+
+  // Finds or dials. May call `done` from inside.
+  void Reach(const PeerAddress& peer, Connection::ReadyCallback done);
+  void StartDial(const PeerAddress& peer, Connection::ReadyCallback done);
+  void OnDialled(const std::shared_ptr<PendingDial>& pending, const std::optional<crypto::PublicKey>& key,
+                 const absl::StatusOr<std::shared_ptr<Connection>>& result);
+  [[nodiscard]] std::shared_ptr<Connection> FindSession(const crypto::PublicKey& peer) const;
+  void OpenStream(const PeerAddress& peer, const std::string& protocol, session::Priority priority,
+                  StreamCallback done);
+
+  asio::io_context& io_context;
+  const NodeOptions options;
+  NodeMetrics metrics;
+  const std::shared_ptr<ConnectionContext> shared;
+  std::shared_ptr<Listener> listener;
+  std::map<std::string, StreamHandler> handlers;  // a map: handlers stay where they are
+  CircuitHandler circuit_handler;
+  absl::flat_hash_set<std::shared_ptr<Connection>> connections;                               // all of them
+  absl::flat_hash_map<crypto::PublicKey, std::vector<std::shared_ptr<Connection>>> sessions;  // those that take streams
+  absl::flat_hash_set<std::shared_ptr<PendingDial>> dials;
+  absl::flat_hash_map<crypto::PublicKey, std::shared_ptr<PendingDial>> dials_by_key;
+  std::vector<std::shared_ptr<Reservation>> reservations;
+  bool closed = false;
+};
+
+void Node::Impl::Close() {
+  if (std::exchange(closed, true)) return;
+  if (listener != nullptr) listener->Close();
+  for (const auto& reservation : std::exchange(reservations, {})) reservation->Stop();
+  for (const auto& pending : std::exchange(dials, {})) {
+    // Posted: whoever waits may be in the middle of destroying this node.
+    asio::post(io_context, [waiting = std::exchange(pending->waiting, {})] {
+      for (const auto& done : waiting) done(NodeClosed());
+    });
+    pending->dial->Fail(NodeClosed());
+  }
+  dials_by_key.clear();
+  while (!connections.empty()) {
+    const auto connection = *connections.begin();
+    connection->session().GoAway();
+    connection->Close(NodeClosed());
+  }
+}
+
+void Node::Impl::OnEstablished(const std::shared_ptr<Connection>& connection) {
+  const crypto::PublicKey& peer = *connection->peer_key();
+  metrics.sessions.Increment();
+  if (peer == options.key->public_key()) {
+    return connection->Close(absl::InvalidArgumentError("this node itself answers there"));
+  }
+  sessions[peer].push_back(connection);
+  const auto dialling = dials_by_key.find(peer);
+  if (dialling == dials_by_key.end()) return;
+  const auto pending = dialling->second;  // kept while it ends
+  pending->dial->Use(connection);
+}
+
+const StreamHandler* Node::Impl::HandlerOf(const std::string& protocol) {
+  const auto found = handlers.find(protocol);
+  return found == handlers.end() ? nullptr : &found->second;
+}
+
+void Node::Impl::OnRetired(const std::shared_ptr<Connection>& connection) {
+  if (!connection->peer_key().has_value()) return;
+  const auto found = sessions.find(*connection->peer_key());
+  if (found == sessions.end()) return;
+  std::erase(found->second, connection);
+  if (found->second.empty()) sessions.erase(found);
+}
+
+void Node::Impl::OnClosed(const std::shared_ptr<Connection>& connection, const absl::Status& /*why*/) {
+  connections.erase(connection);
+  if (connection->peer_key().has_value()) {
+    metrics.sessions.Decrement();
+  } else if (!connection->dialled() && !closed) {
+    metrics.Refused("handshake").Increment();
+  }
+}
+
+std::shared_ptr<Connection> Node::Impl::StartSession(asio::ip::tcp::socket socket, std::string early,
+                                                     session::Options session_options, bool relayed,
+                                                     std::shared_ptr<void> slot, Connection::ReadyCallback ready) {
+  session_options.identity = options.key;
+  session_options.random = options.random;
+  auto connection =
+      std::make_shared<Connection>(std::move(socket), std::move(session_options), relayed, std::move(slot), shared);
+  connections.insert(connection);
+  connection->Start(std::move(early), std::move(ready));
+  return connection;
+}
+
+std::shared_ptr<Connection> Node::Impl::StartDialled(asio::ip::tcp::socket socket,
+                                                     const std::optional<crypto::PublicKey>& expected, bool relayed,
+                                                     Connection::ReadyCallback ready) {
+  session::Options session_options;
+  session_options.role = session::Role::kDialler;
+  session_options.expected_peer = expected;
+  return StartSession(std::move(socket), "", std::move(session_options), relayed, nullptr, std::move(ready));
+}
+
+void Node::Impl::StartAccepted(asio::ip::tcp::socket socket, std::string early, bool relayed,
+                               std::shared_ptr<void> slot) {
+  session::Options session_options;
+  session_options.role = session::Role::kListener;
+  session_options.handshake_timeout = options.handshake_timeout;
+  StartSession(std::move(socket), std::move(early), std::move(session_options), relayed, std::move(slot), nullptr);
+}
+
+void Node::Impl::OpenControlStream(const Multiaddr& relay, StreamCallback done) {
+  Multiaddr transport = relay;
+  transport.relay.reset();
+  transport.peer = relay.relay.has_value() ? relay.relay : relay.peer;
+  asio::post(io_context, [weak = weak_from_this(), transport, done = std::move(done)]() mutable {
+    const auto self = weak.lock();
+    if (self == nullptr) return done(NodeClosed());
+    self->OpenStream({transport.peer, {transport}}, kRelayProtocolId, session::Priority::kHigh, std::move(done));
+  });
+}
+
+ListenerOptions Node::Impl::MakeListenerOptions() {
+  const std::weak_ptr<Impl> weak = weak_from_this();
+  ListenerOptions made;
+  made.max_connections = options.max_connections;
+  made.max_connections_per_address = options.max_connections_per_address;
+  made.first_bytes_timeout = options.handshake_timeout;
+  made.on_session = [weak](asio::ip::tcp::socket socket, std::string early, std::shared_ptr<void> slot) {
+    if (const auto self = weak.lock(); self != nullptr) {
+      self->StartAccepted(std::move(socket), std::move(early), false, std::move(slot));
+    }
+  };
+  made.on_circuit = [weak](CircuitSocket socket, std::string voucher) {
+    if (const auto self = weak.lock(); self != nullptr) self->OnCircuit(std::move(socket), std::move(voucher));
+  };
+  made.on_refused = [weak](absl::string_view cause) {
+    if (const auto self = weak.lock(); self != nullptr) self->metrics.Refused(cause).Increment();
+  };
+  return made;
+}
+
+void Node::Impl::OnCircuit(CircuitSocket socket, std::string voucher) {
+  if (circuit_handler != nullptr) return circuit_handler(std::move(socket), std::move(voucher));
+  socket.Refuse();
+  metrics.Refused("circuit").Increment();
+}
+
+void Node::Impl::Reach(const PeerAddress& peer, Connection::ReadyCallback done) {
+  if (closed) return done(NodeClosed());
+  if (!peer.key.has_value()) return StartDial(peer, std::move(done));
+  if (*peer.key == options.key->public_key()) {
+    return done(absl::InvalidArgumentError("that peer is this node itself"));
+  }
+  if (const auto connection = FindSession(*peer.key); connection != nullptr) return done(connection);
+  const auto found = dials_by_key.find(*peer.key);
+  if (found == dials_by_key.end()) return StartDial(peer, std::move(done));
+  found->second->dial->AddAddresses(peer.addresses);
+  found->second->waiting.push_back(std::move(done));
+}
+
+void Node::Impl::StartDial(const PeerAddress& peer, Connection::ReadyCallback done) {
+  const auto pending = std::make_shared<PendingDial>();
+  pending->waiting.push_back(std::move(done));
+  const auto on_done = [weak = weak_from_this(), held = std::weak_ptr<PendingDial>(pending),
+                        key = peer.key](const absl::StatusOr<std::shared_ptr<Connection>>& result) {
+    const auto self = weak.lock();
+    const auto ended = held.lock();
+    if (self != nullptr && ended != nullptr) self->OnDialled(ended, key, result);
+  };
+  pending->dial = std::make_shared<PeerDial>(weak_from_this(), peer.key, options.dial_timeout, on_done);
+  pending->dial->AddAddresses(peer.addresses);
+  dials.insert(pending);
+  if (peer.key.has_value()) dials_by_key[*peer.key] = pending;
+  pending->dial->Start();
+}
+
+void Node::Impl::OnDialled(const std::shared_ptr<PendingDial>& pending, const std::optional<crypto::PublicKey>& key,
+                           const absl::StatusOr<std::shared_ptr<Connection>>& result) {
+  dials.erase(pending);
+  if (key.has_value() && !closed) dials_by_key.erase(*key);
+  metrics.Dials(!result.ok() ? "failed" : (*result)->relayed() ? "relayed" : "direct").Increment();
+  for (const auto& done : std::exchange(pending->waiting, {})) done(result);
+}
+
+std::shared_ptr<Connection> Node::Impl::FindSession(const crypto::PublicKey& peer) const {
+  const auto found = sessions.find(peer);
+  if (found == sessions.end()) return nullptr;
+  std::shared_ptr<Connection> best;
+  for (const auto& connection : found->second) {
+    if (!connection->usable()) continue;
+    if (!connection->relayed()) return connection;
+    best = connection;
+  }
+  return best;
+}
+
+void Node::Impl::OpenStream(const PeerAddress& peer, const std::string& protocol, session::Priority priority,
+                            StreamCallback done) {
+  Reach(peer, [protocol, priority, done = std::move(done)](absl::StatusOr<std::shared_ptr<Connection>> connection) {
+    if (!connection.ok()) return done(connection.status());
+    done((*connection)->OpenStream(protocol, priority));
+  });
+}
+
+Node::Node(asio::io_context& context, NodeOptions options)
+    : impl_(std::make_shared<Impl>(context, std::move(options))) {
+  impl_->shared->owner = impl_;
+}
+
+Node::~Node() { Close(); }
+
+absl::Status Node::Listen() {
+  if (impl_->options.listen.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const Multiaddr address, Multiaddr::Parse(impl_->options.listen));
+  for (const std::string& advertised : impl_->options.advertise) {
+    RETURN_IF_ERROR(Multiaddr::Parse(advertised).status());
+  }
+  auto listener = std::make_shared<Listener>(impl_->io_context, impl_->MakeListenerOptions());
+  RETURN_IF_ERROR(listener->Listen(address));
+  impl_->listener = std::move(listener);
+  return absl::OkStatus();
+}
+
+void Node::Close() { impl_->Close(); }
+
+const crypto::PublicKey& Node::key() const { return impl_->options.key->public_key(); }
+
+std::vector<std::string> Node::addresses() const {
+  if (!impl_->options.advertise.empty() || impl_->listener == nullptr) return impl_->options.advertise;
+  const asio::ip::tcp::endpoint bound = impl_->listener->endpoint();
+  std::vector<std::string> addresses;
+  for (const asio::ip::address& ip : DiallableAddresses(bound.address())) {
+    addresses.push_back(absl::StrCat(ip.is_v4() ? "/ip4/" : "/ip6/", ip.to_string(), "/tcp/", bound.port()));
+  }
+  return addresses;
+}
+
+void Node::Serve(const std::string& protocol, StreamHandler handler) { impl_->handlers[protocol] = std::move(handler); }
+
+void Node::ServeCalls(const std::string& protocol, size_t max_request, CallHandler handler) {
+  Serve(protocol, AnswerCalls(max_request, std::move(handler)));
+}
+
+void Node::OpenStream(const PeerAddress& peer, const std::string& protocol, session::Priority priority,
+                      StreamCallback done) {
+  asio::post(impl_->io_context, [weak = std::weak_ptr<Impl>(impl_), peer, protocol, priority, done = std::move(done)] {
+    const auto impl = weak.lock();
+    if (impl == nullptr) return done(NodeClosed());
+    impl->OpenStream(peer, protocol, priority, done);
+  });
+}
+
+void Node::Call(const PeerAddress& peer, const std::string& protocol, std::string request, size_t max_response,
+                absl::Duration timeout, CallCallback done) {
+  const auto open = [this, &peer, &protocol](StreamCallback opened) {
+    OpenStream(peer, protocol, session::Priority::kNormal, std::move(opened));
+  };
+  MakeCall(impl_->io_context, open, std::move(request), max_response, timeout, std::move(done));
+}
+
+void Node::Connect(const PeerAddress& peer, std::function<void(absl::StatusOr<crypto::PublicKey>)> done) {
+  asio::post(impl_->io_context, [weak = std::weak_ptr<Impl>(impl_), peer, done = std::move(done)] {
+    const auto impl = weak.lock();
+    if (impl == nullptr) return done(NodeClosed());
+    impl->Reach(peer, [done](absl::StatusOr<std::shared_ptr<Connection>> connection) {
+      if (!connection.ok()) return done(connection.status());
+      done(*(*connection)->peer_key());
+    });
+  });
+}
+
+void Node::HoldReservation(const Multiaddr& relay, std::function<void(bool held)> changed) {
+  if (impl_->closed) return;
+  const std::weak_ptr<Impl> weak = impl_;
+  ReservationOptions options;
+  options.relay = relay;
+  options.clock = impl_->options.clock;
+  options.random = impl_->options.random;
+  options.changed = std::move(changed);
+  options.open = [weak, relay](StreamCallback done) {
+    if (const auto impl = weak.lock(); impl != nullptr) impl->OpenControlStream(relay, std::move(done));
+  };
+  options.on_circuit = [weak](asio::ip::tcp::socket socket) {
+    const auto impl = weak.lock();
+    if (impl == nullptr || impl->closed || impl->connections.size() >= impl->options.max_connections) return;
+    impl->StartAccepted(std::move(socket), "", true, nullptr);
+  };
+  auto reservation = std::make_shared<Reservation>(impl_->io_context, std::move(options));
+  impl_->reservations.push_back(reservation);
+  reservation->Start();
+}
+
+void Node::ServeCircuits(CircuitHandler handler) { impl_->circuit_handler = std::move(handler); }
+
+void Node::Drop(const crypto::PublicKey& peer, absl::string_view why) {
+  const absl::Status status = absl::UnavailableError(absl::StrCat("the session was ended: ", why));
+  if (const auto found = impl_->dials_by_key.find(peer); found != impl_->dials_by_key.end()) {
+    const auto pending = found->second;
+    asio::post(impl_->io_context, [waiting = std::exchange(pending->waiting, {}), status] {
+      for (const auto& done : waiting) done(status);
+    });
+    pending->dial->Fail(status);
+  }
+  std::vector<std::shared_ptr<Connection>> dropped;
+  for (const auto& connection : impl_->connections) {
+    if (connection->peer_key() == peer) dropped.push_back(connection);
+  }
+  for (const auto& connection : dropped) connection->Close(status);
+}
+
+std::optional<PathKind> Node::PathTo(const crypto::PublicKey& peer) const {
+  const auto connection = impl_->FindSession(peer);
+  if (connection == nullptr) return std::nullopt;
+  return connection->relayed() ? PathKind::kRelayed : PathKind::kDirect;
+}
+
+size_t Node::open_sessions() const {
+  size_t open = 0;
+  for (const auto& [peer, connections] : impl_->sessions) open += connections.size();
+  return open;
+}
+
+}  // namespace dotagent::p2p

@@ -1,0 +1,29 @@
+// Outgoing TCP connections, and the settings that every connection of a node gets.
+#ifndef DOTAGENT_COMMON_P2P_TCP_DIAL_H_
+#define DOTAGENT_COMMON_P2P_TCP_DIAL_H_
+
+#include <asio/io_context.hpp>
+#include <asio/ip/tcp.hpp>
+#include <functional>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "common/p2p/multiaddr.h"
+#include "common/p2p/operation.h"
+
+namespace dotagent::p2p {
+
+// Resolves the host of `address` if it is a name, then tries each IP address that it has in turn. `done` is never
+// called from inside; it gets a tuned socket, or Unavailable with the system's words. Has no deadline of its own:
+// cancel it.
+[[nodiscard]] std::shared_ptr<Operation> DialTcp(asio::io_context& context, const Multiaddr& address,
+                                                 std::function<void(absl::StatusOr<asio::ip::tcp::socket>)> done);
+
+// No delay, and an end within about 20 s when the other side vanishes without a word (half-open connections): keepalive
+// probes while idle, a user timeout (RFC 5482) on bytes that nobody acknowledges. The latter also ends a connection
+// whose peer has stopped reading altogether; a session's flow control never stops reading.
+void TuneTcp(asio::ip::tcp::socket& socket);
+
+}  // namespace dotagent::p2p
+
+#endif  // DOTAGENT_COMMON_P2P_TCP_DIAL_H_
