@@ -14,6 +14,7 @@
 #include <grpcpp/impl/codegen/service_type.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>

@@ -1,0 +1,192 @@
+#include "services/host/host.h"
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/crypto/key_file.h"
+#include "common/crypto/peer_id.h"
+#include "common/rpc/server.h"
+#include "services/host/ready_file.h"
+
+namespace dotagent::host {
+namespace {
+
+struct HostPort {
+  std::string host;
+  uint16_t port = 0;
+};
+
+absl::StatusOr<HostPort> ParseHostPort(const std::string& text, absl::string_view option) {
+  const size_t colon = text.rfind(':');
+  uint32_t port = 0;
+  if (colon == std::string::npos || colon == 0 || !absl::SimpleAtoi(text.substr(colon + 1), &port) || port > 65535) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadAddress,
+                           absl::StrCat("--", option, " '", text, "' is not host:port"));
+  }
+  return HostPort{text.substr(0, colon), static_cast<uint16_t>(port)};
+}
+
+absl::Status MakeDataDir(const std::string& path) {
+  std::error_code error;
+  const bool made = std::filesystem::create_directories(path, error);
+  if (error) {
+    return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kStorage,
+                           absl::StrCat("cannot make the data folder ", path, ": ", error.message()));
+  }
+  // It will hold the node's private key.
+  if (made && chmod(path.c_str(), 0700) != 0) {
+    return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kStorage,
+                           absl::StrCat("cannot close the data folder ", path, " to others: ", std::strerror(errno)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+struct Host::Impl {
+  Impl(std::string service_name, HostOptions host_options)
+      : service(std::move(service_name)), options(std::move(host_options)), metrics({{"service", service}}) {}
+
+  // The order is that of dependence: what is declared first is destroyed last.
+  const std::string service;
+  const HostOptions options;
+  SystemClock clock;
+  SystemRandom random;
+  telemetry::Metrics metrics;
+  std::optional<crypto::SigningKey> key;
+  identity::NodeCertificate certificate;
+  std::unique_ptr<storage::Store> store;
+  p2p::Loop loop;
+  std::unique_ptr<p2p::Node> node;  // on the loop's thread only
+  std::atomic<bool> serving = false;
+  std::unique_ptr<rpc::Server> server;
+  std::unique_ptr<telemetry::HttpEndpoint> http;
+  std::string http_host;
+  std::string grpc_host;
+  bool drained = false;
+};
+
+void HostOptions::AddTo(OptionTable& table) {
+  table.Add("data-dir", &data_dir, "Folder for the key and the data; made if missing");
+  table.Add("key-file", &key_file,
+            "The node's private key; the default is node.pem in the data folder, made at the first start");
+  table.Add("grpc-listen", &grpc_listen, "host:port for gRPC; port 0 picks a free one");
+  table.Add("p2p-listen", &p2p_listen, "Multiaddr of the public port; empty dials only");
+  table.Add("p2p-advertise", &p2p_advertise,
+            "Multiaddr under which others reach the public port, if not the one above; repeatable");
+  table.Add("tls-host", &tls_hosts, "Further DNS name or IP address for the TLS certificate; repeatable");
+  table.Add("http-listen", &http_listen, "host:port for /metrics, /livez and /readyz");
+  table.Add("drain-grace", &drain_grace, "How long calls may go on after SIGTERM");
+  table.Add("ready-file", &ready_file, "Once serving, write the addresses here as JSON");
+  table.Add("log-level", &log_level, "debug, info, warning or error");
+  table.Add("log-format", &log_format, "json or text");
+}
+
+Host::Host() = default;
+
+absl::StatusOr<std::unique_ptr<Host>> Host::Create(const std::string& service, const HostOptions& options,
+                                                   uint32_t schema_version) {
+  std::unique_ptr<Host> host(new Host());
+  host->impl_ = std::make_unique<Impl>(service, options);
+  Impl& impl = *host->impl_;
+
+  RETURN_IF_ERROR(MakeDataDir(options.data_dir));
+  const std::string key_file =
+      options.key_file.empty() ? absl::StrCat(options.data_dir, "/node.pem") : options.key_file;
+  ASSIGN_OR_RETURN(impl.key, crypto::ReadOrCreateKeyFile(key_file, impl.random));
+  ASSIGN_OR_RETURN(impl.certificate, identity::MakeNodeCertificate(*impl.key, options.tls_hosts, impl.clock.Now()));
+  ASSIGN_OR_RETURN(impl.store, storage::OpenRocksDb(
+                                   {.path = absl::StrCat(options.data_dir, "/db"), .schema_version = schema_version}));
+
+  const absl::Status listening = impl.loop.Run([&] {
+    impl.node = std::make_unique<p2p::Node>(impl.loop.context(), p2p::NodeOptions{.key = &*impl.key,
+                                                                                  .random = &impl.random,
+                                                                                  .clock = &impl.clock,
+                                                                                  .metrics = &impl.metrics,
+                                                                                  .listen = options.p2p_listen,
+                                                                                  .advertise = options.p2p_advertise});
+    return options.p2p_listen.empty() ? absl::OkStatus() : impl.node->Listen();
+  });
+  RETURN_IF_ERROR(listening);
+  return host;
+}
+
+Host::~Host() {
+  Drain();
+  impl_->loop.Stop();
+}
+
+p2p::Loop& Host::loop() { return impl_->loop; }
+
+rpc::Executor Host::executor() {
+  return [loop = &impl_->loop](std::function<void()> work) { loop->Post(std::move(work)); };
+}
+
+p2p::Node& Host::node() { return *impl_->node; }
+const crypto::SigningKey& Host::key() const { return *impl_->key; }
+const identity::NodeCertificate& Host::certificate() const { return impl_->certificate; }
+storage::Store& Host::store() { return *impl_->store; }
+telemetry::Metrics& Host::metrics() { return impl_->metrics; }
+const Clock& Host::clock() const { return impl_->clock; }
+Random& Host::random() { return impl_->random; }
+
+absl::StatusOr<std::unique_ptr<rpc::Channel>> Host::Dial(const std::string& target) {
+  return rpc::NewChannel(target, {.certificate = &impl_->certificate,
+                                  .known_nodes = absl::StrCat(impl_->options.data_dir, "/known_nodes")});
+}
+
+absl::Status Host::Serve(const std::vector<grpc::Service*>& services) {
+  ASSIGN_OR_RETURN(const HostPort grpc_listen, ParseHostPort(impl_->options.grpc_listen, "grpc-listen"));
+  ASSIGN_OR_RETURN(const HostPort http_listen, ParseHostPort(impl_->options.http_listen, "http-listen"));
+  impl_->grpc_host = grpc_listen.host;
+  impl_->http_host = http_listen.host;
+  ASSIGN_OR_RETURN(impl_->http, telemetry::StartHttpEndpoint(http_listen.host, http_listen.port, impl_->metrics,
+                                                             [serving = &impl_->serving] { return serving->load(); }));
+  ASSIGN_OR_RETURN(
+      impl_->server,
+      rpc::Server::Start({.listen = impl_->options.grpc_listen, .certificate = &impl_->certificate}, services));
+  impl_->server->SetServing(true);
+  impl_->serving = true;
+  if (impl_->options.ready_file.empty()) return absl::OkStatus();
+  return WriteReadyFile(impl_->options.ready_file, {.peer_id = crypto::PeerIdFromKey(impl_->key->public_key()),
+                                                    .grpc = grpc_address(),
+                                                    .http = http_address(),
+                                                    .p2p = p2p_addresses()});
+}
+
+std::vector<std::string> Host::p2p_addresses() {
+  if (impl_->options.p2p_listen.empty()) return {};
+  std::vector<std::string> addresses = impl_->loop.Run([this] { return impl_->node->addresses(); });
+  const std::string suffix = absl::StrCat("/p2p/", crypto::PeerIdFromKey(impl_->key->public_key()));
+  for (std::string& address : addresses) address += suffix;
+  return addresses;
+}
+
+std::string Host::grpc_address() const {
+  return absl::StrCat(impl_->grpc_host, ":", impl_->server ? impl_->server->port() : 0);
+}
+std::string Host::http_address() const {
+  return absl::StrCat(impl_->http_host, ":", impl_->http ? impl_->http->port() : 0);
+}
+
+void Host::Drain() {
+  if (std::exchange(impl_->drained, true)) return;
+  impl_->serving = false;
+  if (impl_->server) impl_->server->Drain(impl_->options.drain_grace);
+  impl_->http.reset();
+  impl_->loop.Run([this] {
+    if (impl_->node) impl_->node->Close();
+    impl_->node.reset();
+  });
+}
+
+}  // namespace dotagent::host
