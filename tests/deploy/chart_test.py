@@ -72,6 +72,30 @@ def options_of(service: str) -> set[str]:
     return {"DOTAGENT_" + name.upper().replace("-", "_") for name in names}
 
 
+def ask_relays(documents: list[dict], answers: dict[str, str]) -> str:
+    """Runs the gateways' first container with a `dotagent` that knows these ids, and returns what it wrote."""
+    pod = of_kind(documents, "StatefulSet")["agents-dotagent-gateway"]["spec"]["template"]["spec"]
+    container = pod["initContainers"][0]
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "dotagent"
+        lines = "".join(
+            f"""  *" --relay {target}") echo '{{"services": [{{"peer_id": ""}}, {{"peer_id": "{peer}"}}]}}' ;;\n"""
+            for target, peer in answers.items()
+        )
+        program.write_text(f'#!/bin/sh\ncase "$*" in\n{lines}esac\nexit 5\n')
+        program.chmod(0o755)
+        path, config = f"{folder}:/usr/bin:/bin", Path(folder) / "gateway.toml"
+        subprocess.run(
+            container["command"] + container["args"],
+            env={**variables, "PATH": path, "CONFIG": str(config), "ATTEMPTS": "1"},
+            check=True,
+            capture_output=True,
+            timeout=30,
+        )
+        return config.read_text()
+
+
 class ChartTest(unittest.TestCase):
     def test_lints(self):
         for values in ({}, EVERYTHING):
@@ -134,7 +158,6 @@ class ChartTest(unittest.TestCase):
             gateway["DOTAGENT_RESOLVER"],
             "agents-dotagent-resolver-$(POD_INDEX).agents-dotagent-resolver-headless.net.svc:7443",
         )
-        self.assertEqual(len(gateway["DOTAGENT_RELAY"].split(",")), 2)
 
     def test_stops_within_its_grace(self):
         for stateful_set in of_kind(render({"drainGraceSeconds": 42, "preStopSeconds": 7}), "StatefulSet").values():
@@ -160,7 +183,7 @@ class ChartTest(unittest.TestCase):
         for pod in pods:
             self.assertTrue(pod["securityContext"]["runAsNonRoot"])
             self.assertFalse(pod["automountServiceAccountToken"])
-            for container in pod["containers"]:
+            for container in pod["containers"] + pod.get("initContainers", []):
                 context = container["securityContext"]
                 self.assertTrue(context["readOnlyRootFilesystem"])
                 self.assertFalse(context["allowPrivilegeEscalation"])
@@ -177,8 +200,17 @@ class ChartTest(unittest.TestCase):
     def test_relay_can_be_off(self):
         documents = render({"relay": {"enabled": False}})
         self.assertFalse([d for d in documents if "relay" in d["metadata"]["name"]])
-        gateway = of_kind(documents, "StatefulSet")["agents-dotagent-gateway"]
-        self.assertNotIn("DOTAGENT_RELAY", environment(gateway))
+        self.assertEqual(ask_relays(documents, answers={}), "relay = []\n")
+
+    def test_gateways_ask_the_relays_for_their_ids(self):
+        documents = render({"relay": {"replicas": 2}, "gateway": {"relays": ["/dns/r.example/tcp/4001/p2p/Qm"]}})
+        host = "agents-dotagent-relay-{}.agents-dotagent-relay-headless.net.svc"
+        self.assertEqual(
+            ask_relays(documents, answers={host.format(0) + ":7443": "12D3", host.format(1) + ":7443": ""}),
+            f'relay = ["/dns/r.example/tcp/4001/p2p/Qm", "/dns/{host.format(0)}/tcp/4001/p2p/12D3"]\n',
+        )
+        for stateful_set in of_kind(documents, "StatefulSet").values():
+            self.assertNotIn("DOTAGENT_RELAY", environment(stateful_set))  # it would win over the file
 
     def test_monitoring_carries_the_files(self):
         documents = render(EVERYTHING)

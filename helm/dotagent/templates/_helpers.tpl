@@ -66,21 +66,53 @@ theirs on their volumes. */}}
   value: {{ $resolver | quote }}
 - name: DOTAGENT_IDENTITY
   value: {{ $identity | quote }}
-{{- with include "dotagent.relays" $root }}
-- name: DOTAGENT_RELAY
-  value: {{ . | quote }}
-{{- end }}
 {{- end -}}
 {{- end -}}
 
-{{/* Multiaddrs of the release's own relays and of those of other deployments. */}}
-{{- define "dotagent.relays" -}}
-{{- $relays := list -}}
-{{- if .Values.relay.enabled -}}
-{{- $full := include "dotagent.fullname" . -}}
-{{- range $i := until (int .Values.relay.replicas) -}}
-{{- $relays = append $relays (printf "/dns/%s-relay-%d.%s-relay-headless.%s.svc/tcp/%d" $full $i $full $.Release.Namespace (int $.Values.ports.p2p)) -}}
+{{/* The gateways' first container: finds out the relays' addresses (files/ask-relays.sh). */}}
+{{- define "dotagent.askRelays" -}}
+{{- $name := printf "%s-relay" (include "dotagent.fullname" .) -}}
+{{- $hosts := list -}}
+{{- range $i := ternary (until (int .Values.relay.replicas)) list .Values.relay.enabled -}}
+{{- $hosts = append $hosts (printf "%s-%d.%s-headless.%s.svc" $name $i $name $.Release.Namespace) -}}
 {{- end -}}
+- name: ask-relays
+  image: {{ include "dotagent.image" (dict "root" . "service" "gateway") | quote }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  command: [bash, -c]
+  args:
+    - |
+      {{- .Files.Get "files/ask-relays.sh" | nindent 6 }}
+  env:
+    - name: RELAY_HOSTS
+      value: {{ join " " $hosts | quote }}
+    - name: RELAYS
+      value: {{ join " " .Values.gateway.relays | quote }}
+    - name: GRPC_PORT
+      value: {{ .Values.ports.grpc | quote }}
+    - name: P2P_PORT
+      value: {{ .Values.ports.p2p | quote }}
+    # Where the command line remembers whom it spoke to.
+    - name: HOME
+      value: /tmp
+  securityContext:
+    {{- include "dotagent.securityContext" . | nindent 4 }}
+  resources:
+    requests:
+      cpu: 10m
+      memory: 32Mi
+    limits:
+      memory: 128Mi
+  volumeMounts:
+    - name: config
+      mountPath: /etc/dotagent
+    - name: tmp
+      mountPath: /tmp
 {{- end -}}
-{{- concat $relays .Values.gateway.relays | join "," -}}
+
+{{- define "dotagent.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
 {{- end -}}
