@@ -5,13 +5,17 @@
 #include <fcntl.h>
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdarg>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
@@ -64,7 +68,11 @@ absl::Status ToStatus(const rocksdb::Status& status, absl::string_view path) {
   if (status.ok()) return absl::OkStatus();
   const std::string text = status.ToString();
   if (status.IsNotFound()) return absl::NotFoundError("no such key");
-  if (status.IsNoSpace()) return FullDiskError(path);
+  if (status.IsNoSpace()) {
+    return StorageError(absl::StatusCode::kUnavailable,
+                        absl::StrCat("the disk that holds ", path,
+                                     " ran full during a write; free some space, then restart the service"));
+  }
   // RocksDB has one code for all that the system refuses; its text ends with the system's own words.
   if (MentionsErrno(text, EROFS)) return ReadOnlyError(path);
   if (MentionsErrno(text, EACCES) || MentionsErrno(text, EPERM)) return PermissionError(path);
@@ -109,6 +117,32 @@ absl::Status MakeFolder(const std::string& path) {
   }
 }
 
+absl::Status EnoughSpace(const std::string& path, uint64_t min_free_bytes) {
+  struct statvfs info {};
+  // A system that cannot tell is no reason to refuse; RocksDB will find out.
+  if (statvfs(path.c_str(), &info) != 0) return absl::OkStatus();
+  const uint64_t free_bytes = uint64_t{info.f_bavail} * info.f_frsize;
+  return free_bytes < min_free_bytes ? FullDiskError(path) : absl::OkStatus();
+}
+
+// RocksDB's own log file is left out: each of its failures reaches a caller as a status, and Debian's RocksDB, built
+// with assertions, aborts the process when that file meets a full disk.
+class NoLog : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char* /*format*/, va_list /*arguments*/) override {}
+};
+
+// After a full disk Debian's RocksDB may abort the process when it resumes (the same assertions). So it does not: the
+// store then refuses every write until the process is started again. EnoughSpace keeps it from coming to that.
+class NoAutoRecovery : public rocksdb::EventListener {
+ public:
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason /*reason*/, rocksdb::Status /*error*/,
+                            bool* auto_recovery) override {
+    *auto_recovery = false;
+  }
+};
+
 // Modest: several services share a machine (`dotagent up` runs all of them in one process), and values are small.
 rocksdb::Options EngineOptions() {
   constexpr size_t kMiB = size_t{1} << 20;
@@ -119,9 +153,8 @@ rocksdb::Options EngineOptions() {
   options.target_file_size_base = 8 * kMiB;
   options.max_open_files = 256;
   options.manifest_preallocation_size = 64 * 1024;
-  options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
-  options.max_log_file_size = kMiB;
-  options.keep_log_file_num = 2;
+  options.info_log = std::make_shared<NoLog>();
+  options.listeners.push_back(std::make_shared<NoAutoRecovery>());
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = rocksdb::NewLRUCache(4 * kMiB);
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
@@ -130,7 +163,8 @@ rocksdb::Options EngineOptions() {
 
 class RocksDbStore : public Store {
  public:
-  RocksDbStore(std::string path, std::unique_ptr<rocksdb::DB> db) : path_(std::move(path)), db_(std::move(db)) {}
+  RocksDbStore(const RocksDbOptions& options, std::unique_ptr<rocksdb::DB> db)
+      : path_(options.path), min_free_bytes_(options.min_free_bytes), db_(std::move(db)) {}
 
   absl::StatusOr<std::string> Get(absl::string_view key) const override {
     std::string value;
@@ -141,6 +175,7 @@ class RocksDbStore : public Store {
   absl::Status Write(const Batch& batch, Durability durability) override {
     RETURN_IF_ERROR(CheckKeys(batch));
     if (batch.empty()) return absl::OkStatus();
+    RETURN_IF_ERROR(EnoughSpace(path_, min_free_bytes_));
     return WriteUnchecked(batch, durability);
   }
 
@@ -187,13 +222,11 @@ class RocksDbStore : public Store {
     }
     rocksdb::WriteOptions options;
     options.sync = durability == Durability::kSync;
-    rocksdb::Status written = db_->Write(options, &changes);
-    // A full disk stops RocksDB for good, even when there is space again, until it is told to go on.
-    if (written.IsNoSpace() && db_->Resume().ok()) written = db_->Write(options, &changes);
-    return ToStatus(written, path_);
+    return ToStatus(db_->Write(options, &changes), path_);
   }
 
   const std::string path_;
+  const uint64_t min_free_bytes_;
   const std::unique_ptr<rocksdb::DB> db_;
 };
 
@@ -204,11 +237,12 @@ absl::StatusOr<std::unique_ptr<Store>> OpenRocksDb(const RocksDbOptions& options
     return StorageError(absl::StatusCode::kInvalidArgument, "no folder for the data is named; set the data folder");
   }
   RETURN_IF_ERROR(MakeFolder(options.path));
+  RETURN_IF_ERROR(EnoughSpace(options.path, options.min_free_bytes));
   rocksdb::DB* opened = nullptr;
   const rocksdb::Status status = rocksdb::DB::Open(EngineOptions(), options.path, &opened);
   std::unique_ptr<rocksdb::DB> db(opened);
   RETURN_IF_ERROR(ToStatus(status, options.path));
-  auto store = std::make_unique<RocksDbStore>(options.path, std::move(db));
+  auto store = std::make_unique<RocksDbStore>(options, std::move(db));
   RETURN_IF_ERROR(store->CheckSchema(options.schema_version));
   return store;
 }

@@ -61,10 +61,10 @@ class Store {
   // NotFound if there is none; Unavailable or DataLoss (STORAGE) if the disk fails.
   [[nodiscard]] virtual absl::StatusOr<std::string> Get(absl::string_view key) const = 0;
 
-  // Unavailable (STORAGE) if the disk is full or read-only; nothing of the batch is then visible, reads go on, and a
-  // later Write succeeds as soon as there is space again. (After a power cut in between, the batch may come back whole:
-  // the disk may have kept what it reported as failed.) Any other failure of the disk is final until the process is
-  // started again; the message says so. An empty batch changes nothing.
+  // Unavailable (STORAGE) if the disk is full: nothing of the batch is then visible, reads go on, and so do writes as
+  // soon as there is space. (The store keeps RocksDbOptions::min_free_bytes free. Should others fill the disk within
+  // one write, or the disk fail in another way, writes are refused until the process is started again; the message says
+  // so.) An empty batch changes nothing.
   [[nodiscard]] virtual absl::Status Write(const Batch& batch, Durability durability) = 0;
 
   // Calls `visit` for each key that begins with `prefix` and is not below `from`, in key order, over one snapshot,
@@ -85,6 +85,8 @@ struct RocksDbOptions {
   // Of what the service writes. A service reads what its older versions wrote: an older folder is opened, and marked
   // with this version from then on.
   uint32_t schema_version = 1;
+  // Writes are refused while the disk has less free space than this: more than RocksDB needs in its background work.
+  uint64_t min_free_bytes = uint64_t{16} << 20;
 };
 
 // Costs about 10 MiB of memory at most and 256 open files.

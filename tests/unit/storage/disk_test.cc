@@ -17,6 +17,7 @@
 namespace dotagent::storage {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr char kFolderVariable[] = "DOTAGENT_TEST_DISK";
@@ -44,9 +45,10 @@ void RunOnSmallDisk(const std::string& name, const std::string& size) {
   EXPECT_EQ(std::system(command.c_str()), 0) << "see the inner run above";
 }
 
-TEST(DiskTest, AFullDiskFailsTheWriteAndTheStoreGoesOnWithSpace) { RunOnSmallDisk("Full", "12m"); }
+TEST(DiskTest, AFullDiskFailsTheWriteAndTheStoreGoesOnWithSpace) { RunOnSmallDisk("Full", "48m"); }
+TEST(DiskTest, ADiskThatRunsFullInAWriteStopsWritesUntilARestart) { RunOnSmallDisk("RunsFull", "12m"); }
 TEST(DiskTest, AFullDiskIsToldAtOpening) { RunOnSmallDisk("FullAtOpening", "1m"); }
-TEST(DiskTest, AReadOnlyDiskIsToldAtOpening) { RunOnSmallDisk("ReadOnly", "8m"); }
+TEST(DiskTest, AReadOnlyDiskIsToldAtOpening) { RunOnSmallDisk("ReadOnly", "48m"); }
 
 // Takes all that is left of the disk.
 void Fill(const std::string& path) {
@@ -54,6 +56,12 @@ void Fill(const std::string& path) {
   const std::string block(4096, 'x');
   while (file.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
   }
+}
+
+void ExpectFull(const absl::Status& status, const std::string& path) {
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  EXPECT_EQ(ReasonOf(status), reason::kStorage);
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr(path), HasSubstr("full"), HasSubstr("free some space")));
 }
 
 TEST(DiskTest, DISABLED_Full) {
@@ -64,42 +72,56 @@ TEST(DiskTest, DISABLED_Full) {
   ASSERT_TRUE((*store)->Put("before", "kept", Durability::kSync).ok());
 
   Fill(SmallDisk() + "/ballast");
-  absl::Status status;
-  int written = 0;
-  const std::string value(32 * 1024, 'v');
-  // The log's preallocated part still takes some.
-  while (status.ok() && written < 1000) {
-    status = (*store)->Put(absl::StrCat("fill/", written), value, Durability::kSync);
-    if (status.ok()) ++written;
-  }
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
-  EXPECT_EQ(ReasonOf(status), reason::kStorage);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("full"));
-  EXPECT_THAT(std::string(status.message()), HasSubstr(path));
-  EXPECT_EQ((*store)->Put("again", value, Durability::kSync).code(), absl::StatusCode::kUnavailable);
-
-  // Nothing of the failed writes is visible, everything else is.
+  ExpectFull((*store)->Put("during", "lost", Durability::kSync), path);
+  EXPECT_EQ((*store)->Get("during").status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(*(*store)->Get("before"), "kept");
-  EXPECT_EQ((*store)->Get(absl::StrCat("fill/", written)).status().code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ((*store)->Get("again").status().code(), absl::StatusCode::kNotFound);
 
   ASSERT_EQ(unlink((SmallDisk() + "/ballast").c_str()), 0);
-  status = (*store)->Put("after", "kept", Durability::kSync);
+  const absl::Status status = (*store)->Put("after", "kept", Durability::kSync);
   ASSERT_TRUE(status.ok()) << status;
-
   store->reset();
   store = OpenRocksDb({.path = path});
   ASSERT_TRUE(store.ok()) << store.status();
   for (const char* key : {"before", "after"}) EXPECT_EQ(*(*store)->Get(key), "kept");
+}
+
+TEST(DiskTest, DISABLED_RunsFull) {
+  ASSERT_FALSE(SmallDisk().empty()) << "run by the tests above only";
+  const std::string path = SmallDisk() + "/data";
+  const RocksDbOptions options = {.path = path, .min_free_bytes = 0};
+  auto store = OpenRocksDb(options);
+  ASSERT_TRUE(store.ok()) << store.status();
+
+  Fill(SmallDisk() + "/ballast");
+  absl::Status status;
+  int written = 0;  // the part of RocksDB's log that is allocated already takes some
+  const std::string value(32 * 1024, 'v');
+  for (; written < 1000; ++written) {
+    status = (*store)->Put(absl::StrCat("fill/", written), value, Durability::kSync);
+    if (!status.ok()) break;
+  }
+  ExpectFull(status, path);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("restart"));
+  EXPECT_EQ((*store)->Get(absl::StrCat("fill/", written)).status().code(), absl::StatusCode::kNotFound);
+
+  ASSERT_EQ(unlink((SmallDisk() + "/ballast").c_str()), 0);
+  ExpectFull((*store)->Put("after", "refused", Durability::kSync), path);
   for (int i = 0; i < written; ++i) EXPECT_EQ(*(*store)->Get(absl::StrCat("fill/", i)), value);
+
+  store->reset();
+  store = OpenRocksDb(options);
+  ASSERT_TRUE(store.ok()) << store.status();
+  for (int i = 0; i < written; ++i) EXPECT_EQ(*(*store)->Get(absl::StrCat("fill/", i)), value);
+  EXPECT_TRUE((*store)->Put("after", "kept", Durability::kSync).ok());
 }
 
 TEST(DiskTest, DISABLED_FullAtOpening) {
   ASSERT_FALSE(SmallDisk().empty()) << "run by the tests above only";
   Fill(SmallDisk() + "/ballast");
-  const absl::Status status = OpenRocksDb({.path = SmallDisk() + "/data"}).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr("full"));
+  for (const uint64_t min_free_bytes : {uint64_t{0}, uint64_t{1} << 20}) {
+    const std::string path = SmallDisk() + "/data";
+    ExpectFull(OpenRocksDb({.path = path, .min_free_bytes = min_free_bytes}).status(), path);
+  }
 }
 
 TEST(DiskTest, DISABLED_ReadOnly) {
