@@ -3,8 +3,16 @@
 // Two kinds. A *node certificate* is self-signed, for TLS inside a deployment: a P-256 key (which every TLS stack
 // negotiates; BoringSSL refuses Ed25519) bound to the node's Ed25519 key by the extension of the public libp2p TLS
 // specification (OID 1.3.6.1.4.1.53594.1.1: the key and its signature over "libp2p-tls-handshake:" ‖
-// SubjectPublicKeyInfo). An *agent certificate* is issued by identity: Ed25519, SANs agent://NAME and
-// spiffe://DOMAIN/agent/LABEL, and an extension that carries the AgentId.
+// SubjectPublicKeyInfo). An *agent certificate* is issued by identity: Ed25519, with these subject alternative names:
+// the URIs agent://NAME and spiffe://DOMAIN/agent/LABEL, and the AgentId in hexadecimal as a permanent identifier
+// (RFC 4043, otherName 1.3.6.1.5.5.7.8.3: a name that stays with its holder from certificate to certificate).
+//
+// The AgentId has no object identifier of our own: one without registration would be under UUID (2.25), whose 128-bit
+// number Go's crypto/x509 and others do not parse, and they refuse the whole certificate for it.
+//
+// Defends against a stranger's TLS key that claims a node's key (the extension is a signature over that very TLS key),
+// a request for someone else's key (it must sign itself, and be for the key that was proved), and names that would
+// become two in a certificate (they are added as data, and checked). What a request asks for beyond its key is ignored.
 #ifndef DOTAGENT_COMMON_IDENTITY_CERTIFICATE_H_
 #define DOTAGENT_COMMON_IDENTITY_CERTIFICATE_H_
 
@@ -19,9 +27,8 @@
 
 namespace dotagent::identity {
 
-// 1.3.6.1.4.1.58888.… would need a registered number; this arc is under UUID (2.25) and so needs none: see
-// docs/protocol.md.
-inline constexpr char kAgentIdOid[] = "2.25.282746180357842910";
+// Where an agent certificate carries the AgentId: id-on-permanentIdentifier (RFC 4043).
+inline constexpr char kAgentIdOid[] = "1.3.6.1.5.5.7.8.3";
 
 struct NodeCertificate {
   std::string certificate_pem;
@@ -30,7 +37,8 @@ struct NodeCertificate {
 };
 
 // Valid from an hour ago for 10 years (its life is the process's; trust comes from the node key). `hosts` are DNS names
-// or IP addresses for the SAN; "dotagent" and "localhost" are always there.
+// or IP addresses for the SAN; "dotagent", "localhost" and 127.0.0.1 are always there. InvalidArgument (BAD_ADDRESS)
+// for another text in `hosts`. The P-256 key comes from OpenSSL's own generator.
 [[nodiscard]] absl::StatusOr<NodeCertificate> MakeNodeCertificate(const crypto::Signer& node_key,
                                                                   const std::vector<std::string>& hosts,
                                                                   absl::Time now);
@@ -39,21 +47,25 @@ struct PeerCertificate {
   crypto::PublicKey node_key;  // proved by the extension
   std::string sha256;          // of the DER
 };
-// Checks self-signature, dates and extension. Unauthenticated (BAD_SIGNATURE or KEY_MISMATCH).
+// Checks self-signature, dates and extension; takes those of other libp2p stacks too, if node and TLS keys are Ed25519,
+// or P-256 for TLS. Unauthenticated: BAD_SIGNATURE (either signature), KEY_MISMATCH (not a certificate, or none that
+// names an Ed25519 node key), NOT_AUTHENTICATED (out of date). About 0.3 ms; at most 16 KiB are read, and one
+// certificate.
 [[nodiscard]] absl::StatusOr<PeerCertificate> CheckNodeCertificate(absl::string_view certificate_pem, absl::Time now);
 
-// PKCS#10 with an Ed25519 key, DER.
+// PKCS#10 with an Ed25519 key, DER. InvalidArgument (BAD_NAME) unless `name` is a lower-case .agent name.
 [[nodiscard]] absl::StatusOr<std::string> MakeCertificateRequest(const crypto::SigningKey& key, absl::string_view name);
 
 struct IssuerOptions {
-  std::string trust_domain = "dotagent.local";
+  std::string trust_domain = "dotagent.local";  // lower-case letters, digits, '.', '-', '_'; at most 253
   absl::Duration leaf_lifetime = absl::Hours(24);
 };
 
-// A certificate authority around one Ed25519 key.
+// A certificate authority around one Ed25519 key. Thread-safe once made.
 class Issuer {
  public:
-  // Makes the self-signed root (10 years) for `key`; `key` must outlive the issuer.
+  // Makes the self-signed root (10 years) for `key`; `key` must outlive the issuer. InvalidArgument for
+  // options that cannot be.
   [[nodiscard]] static absl::StatusOr<Issuer> Create(const crypto::SigningKey& key, const IssuerOptions& options,
                                                      absl::Time now);
   // Goes on with a root made before. FailedPrecondition if it is not `key`'s.
@@ -63,7 +75,10 @@ class Issuer {
   [[nodiscard]] const std::string& root_pem() const { return root_pem_; }
   [[nodiscard]] std::string root_der() const;
 
-  // DER. Checks the request's self-signature and that its key is `subject_key`. InvalidArgument otherwise.
+  // The certificate, DER. Checks the request (at most 4 KiB): its signature, and that its key is `subject_key`, which
+  // the caller has seen proved. That the key holds `name` is the caller's to check, too. `serial`: 1 to 20 bytes,
+  // random, so that no two certificates share one. InvalidArgument (BAD_NAME, BAD_STATEMENT, KEY_MISMATCH,
+  // BAD_SIGNATURE), or FailedPrecondition if the root ends before the certificate would. About 0.5 ms.
   [[nodiscard]] absl::StatusOr<std::string> Issue(absl::string_view csr_der, const crypto::PublicKey& subject_key,
                                                   absl::string_view name, absl::string_view serial,
                                                   absl::Time now) const;

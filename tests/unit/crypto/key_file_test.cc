@@ -213,7 +213,7 @@ TEST_F(KeyFileTest, CutOrAlteredEncryptedKeysAreRefused) {
 TEST_F(KeyFileTest, RefusesOtherTypesOfKey) {
   for (const std::string& type : {std::string("RSA -pkeyopt rsa_keygen_bits:2048"), std::string("X25519"),
                                   std::string("EC -pkeyopt ec_paramgen_curve:P-256"), std::string("ED448")}) {
-    const CommandResult pem = RunCommand("openssl genpkey -quiet -algorithm " + type + " 2>/dev/null");
+    const CommandResult pem = RunCommand("openssl genpkey -algorithm " + type + " 2>/dev/null");
     ASSERT_THAT(pem.output, HasSubstr("BEGIN PRIVATE KEY")) << type;
     const absl::Status status = KeyFromPem(pem.output, std::nullopt).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
