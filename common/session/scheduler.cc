@@ -20,14 +20,13 @@ void Scheduler::Add(StreamId id, Priority priority) {
   const auto [entry, is_new] = entries_.try_emplace(id);
   if (!is_new) return;
   std::list<StreamId>& waiting = levels_[level].waiting;
-  entry->second = {level, waiting.insert(waiting.end(), id)};
+  entry->second = {.level = level, .place = waiting.insert(waiting.end(), id)};
 }
 
 void Scheduler::Remove(StreamId id) {
   const auto entry = entries_.find(id);
   if (entry == entries_.end()) return;
   Level& level = levels_[entry->second.level];
-  if (entry->second.place == level.waiting.begin()) level.turn = 0;
   level.waiting.erase(entry->second.place);
   entries_.erase(entry);
 }
@@ -54,10 +53,10 @@ void Scheduler::Charge(StreamId id, size_t bytes) {
   if (entry == entries_.end()) return;
   Level& level = levels_[entry->second.level];
   level.deficit -= static_cast<int64_t>(bytes);
-  level.turn += bytes;
-  if (level.turn >= kTurn && entry->second.place == level.waiting.begin()) {
-    level.waiting.splice(level.waiting.end(), level.waiting, level.waiting.begin());
-    level.turn = 0;
+  entry->second.turn += bytes;
+  if (entry->second.turn >= kTurn) {
+    entry->second.turn -= kTurn;
+    level.waiting.splice(level.waiting.end(), level.waiting, entry->second.place);
   }
 }
 

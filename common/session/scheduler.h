@@ -7,7 +7,7 @@
 //
 //   critical 16/29 (55 %)   high 8/29 (28 %)   normal 4/29 (14 %)   low 1/29 (3.4 %)
 //
-// Streams of one level take turns of kTurn bytes.
+// Streams of one level take turns of kTurn bytes each.
 //
 //   s.Add(4, Priority::kHigh);
 //   while (const std::optional<StreamId> id = s.Next()) s.Charge(*id, Send(*id));   // Remove(id) when it has no more
@@ -52,11 +52,11 @@ class Scheduler {
   struct Level {
     std::list<StreamId> waiting;
     int64_t deficit = 0;  // bytes that the level may still send in this round
-    size_t turn = 0;      // bytes that the front has sent in its turn
   };
   struct Entry {
     size_t level = 0;
     std::list<StreamId>::iterator place;
+    size_t turn = 0;  // bytes sent in this turn; what a frame overdraws is paid in the next
   };
 
   void StartRound();
