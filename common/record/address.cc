@@ -109,6 +109,10 @@ absl::Status CheckAddress(absl::string_view address) {
                       absl::StrCat("it has ", address.size(), " bytes; at most ", kMaxAddressSize, " are allowed"));
   }
   if (address.empty() || address.front() != '/') return BadAddress(address, "it must begin with /");
+  // Also keeps a zero byte, which would end the text early, away from inet_pton.
+  if (!std::all_of(address.begin(), address.end(), absl::ascii_isgraph)) {
+    return BadAddress(address, "it may hold printable ASCII characters only");
+  }
   const std::vector<absl::string_view> parts = absl::StrSplit(address.substr(1), '/');
   std::vector<Role> roles;
   for (size_t i = 0; i < parts.size(); ++i) {
