@@ -1,0 +1,148 @@
+// Two muxers that talk: the input is a sequence of calls on either, and of frames that one of them is made to say. What
+// holds for any sequence: calls and deliveries between well-behaved ends never end the session, bytes arrive in order
+// and unchanged, nobody remembers more streams than its limits allow, and a made-up frame ends it at worst.
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "common/session/mux.h"
+
+namespace {
+
+using dotagent::session::Mux;
+using dotagent::session::MuxParameters;
+using dotagent::session::Priority;
+using dotagent::session::Role;
+using dotagent::session::StreamId;
+
+constexpr StreamId kIds = 32;  // the ids that an input can name
+constexpr MuxParameters kParameters = {.stream_window = 300, .connection_window = 700, .max_streams = 3};
+const absl::Time kNow = absl::FromUnixSeconds(1'800'000'000);
+
+// The byte at a place of a stream's direction, so that a reader can check what it gets.
+char Expected(StreamId id, size_t end, size_t at) { return static_cast<char>(id * 31 + end * 7 + at); }
+
+class Input {
+ public:
+  Input(const uint8_t* data, size_t size) : data_(data), size_(size) {}
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+  uint8_t Next() {
+    if (size_ == 0) return 0;
+    --size_;
+    return *data_++;
+  }
+  std::string Take(size_t count) {
+    std::string bytes;
+    while (bytes.size() < count && size_ > 0) bytes.push_back(static_cast<char>(Next()));
+    return bytes;
+  }
+
+ private:
+  const uint8_t* data_;
+  size_t size_;
+};
+
+class Talk {
+ public:
+  // False once the session is over, which only a made-up frame may cause.
+  bool Step(Input& input) {
+    const uint8_t op = input.Next();
+    const size_t end = op & 1;
+    const StreamId id = input.Next() % kIds;
+    Mux& mux = ends_[end];
+    switch ((op >> 1) % 9) {
+      case 0:
+        (void)mux.OpenStream("/p", static_cast<Priority>(id % 4));
+        return true;
+      case 1:
+        Write(end, id, input.Next() * size_t{2});
+        return true;
+      case 2:
+        (void)mux.CloseWrite(id);
+        return true;
+      case 3:
+        Read(end, id, input.Next());
+        return true;
+      case 4:
+        mux.Reset(id, id);
+        return true;
+      case 5:
+        mux.SetPriority(id, static_cast<Priority>(input.Next() % 4));
+        return true;
+      case 6:
+        if (id == kIds - 1) mux.GoAway();
+        return true;
+      case 7:
+        return Deliver(end);
+      default:
+        made_up_ = true;
+        return mux.OnMessage(input.Take(id), kNow).ok();
+    }
+  }
+
+ private:
+  void Write(size_t end, StreamId id, size_t count) {
+    std::string data(count, '\0');
+    size_t& at = written_[{end, id}];
+    for (size_t i = 0; i < count; ++i) data[i] = Expected(id, end, at + i);
+    const auto taken = ends_[end].Write(id, data);
+    if (taken.ok()) at += *taken;
+  }
+
+  void Read(size_t end, StreamId id, size_t max) {
+    const auto read = ends_[end].Read(id, max);
+    if (!read.ok()) return;
+    size_t& at = read_[{end, id}];
+    for (const char c : read->data) {
+      if (c != Expected(id, 1 - end, at++) && !made_up_) std::abort();
+    }
+    if (at > written_[{1 - end, id}] && !made_up_) std::abort();
+  }
+
+  bool Deliver(size_t from) {
+    constexpr size_t kMessage = 1500;
+    std::string message;
+    ends_[from].Fill(kMessage, &message);
+    if (message.size() > kMessage) std::abort();
+    const absl::Status status = ends_[1 - from].OnMessage(message, kNow);
+    if (!status.ok() && !made_up_) std::abort();
+    for (const size_t end : {0, 1}) {
+      CheckLimit(end);
+      (void)ends_[end].TakeEvents();
+    }
+    return status.ok();
+  }
+
+  // The peer has no more streams open here than it may.
+  void CheckLimit(size_t end) {
+    size_t open = 0;
+    for (StreamId id = 1 - end; id < kIds; id += 4) {
+      if (ends_[end].Write(id, "").status().code() != absl::StatusCode::kNotFound) ++open;
+    }
+    if (open > kParameters.max_streams || ends_[end].open_streams() > ends_[end].remembered_streams()) std::abort();
+  }
+
+  static Mux Make(Role role) {
+    return Mux({.role = role, .ours = kParameters, .theirs = kParameters, .send_buffer = 400});
+  }
+
+  std::array<Mux, 2> ends_ = {Make(Role::kDialler), Make(Role::kListener)};
+  std::map<std::pair<size_t, StreamId>, size_t> written_;
+  std::map<std::pair<size_t, StreamId>, size_t> read_;
+  bool made_up_ = false;
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  Input input(data, size);
+  Talk talk;
+  while (!input.empty()) {
+    if (!talk.Step(input)) return 0;
+  }
+  return 0;
+}
