@@ -183,9 +183,9 @@ void Host::Drain() {
   impl_->serving = false;
   if (impl_->server) impl_->server->Drain(impl_->options.drain_grace);
   impl_->http.reset();
+  // Closed, not destroyed: the handlers that hold it are still there.
   impl_->loop.Run([this] {
     if (impl_->node) impl_->node->Close();
-    impl_->node.reset();
   });
 }
 
