@@ -1,6 +1,10 @@
-// The operators' HTTP port: /metrics, /livez and /readyz (differentiated, as Kubernetes probes want them). No other
-// path, no request body; small fixed pool of threads, short timeouts: whoever holds connections open delays scrapes,
-// not the service.
+// The operators' HTTP port: /metrics, /livez and /readyz (differentiated, as Kubernetes probes want them). GET and HEAD
+// only, no request body, one request a connection.
+//
+// Defends against whoever reaches the port: a request has 8 KiB and 5 seconds, connections are capped, and one thread
+// serves them all, so that floods and slow readers delay scrapes, not the service. Written on asio: Debian's
+// cpp-httplib 0.11 bounds neither the number of a request's headers nor its queue of connections, and its timeouts
+// start again with each byte.
 #ifndef DOTAGENT_COMMON_TELEMETRY_HTTP_ENDPOINT_H_
 #define DOTAGENT_COMMON_TELEMETRY_HTTP_ENDPOINT_H_
 
@@ -21,8 +25,9 @@ class HttpEndpoint {
   [[nodiscard]] virtual uint16_t port() const = 0;
 };
 
-// Listens on host:port (0: any free one). `ready` answers /readyz and is called from the endpoint's threads.
-// Unavailable if the port is taken.
+// Listens on host:port (0: any free one). `host` is an IP address or "localhost". `ready` answers /readyz; it is called
+// from the endpoint's thread and must not block. `metrics` must outlive the endpoint. Unavailable if the port is taken,
+// InvalidArgument (BAD_ADDRESS) if `host` is no address.
 [[nodiscard]] absl::StatusOr<std::unique_ptr<HttpEndpoint>> StartHttpEndpoint(const std::string& host, uint16_t port,
                                                                               const Metrics& metrics,
                                                                               std::function<bool()> ready);

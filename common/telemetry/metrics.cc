@@ -24,6 +24,8 @@ Histogram& Metrics::AddHistogram(const std::string& name, const std::string& hel
 
 std::string Metrics::Render() const { return prometheus::TextSerializer().Serialize(registry_->Collect()); }
 
-std::vector<double> DurationBuckets() { return {0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30}; }
+std::vector<double> DurationBuckets() {
+  return {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30};
+}
 
 }  // namespace dotagent::telemetry
