@@ -65,7 +65,7 @@ StreamHandler AnswerCalls(size_t max_request, CallHandler handler) {
       if (!request.ok() || !rest.empty()) return stream->Reset(reset_code::kBadMessage);
       handler(stream->peer(), *std::move(request), [stream](const std::string& response) {
         WriteMessage(stream, response, [](const absl::Status&) {});
-        FinishStream(stream);
+        stream->CloseWrite();
       });
     });
   };

@@ -14,6 +14,7 @@ namespace dotagent::p2p {
 namespace {
 
 constexpr size_t kWriteSize = 64 * 1024;
+constexpr size_t kMaxDiscarded = 256 * 1024;  // bytes that a peer may send on a stream that nobody reads
 
 std::string ResetMeaning(uint64_t code) {
   switch (code) {
@@ -101,12 +102,35 @@ void Connection::ScheduleFlush() {
   });
 }
 
-void Connection::Forget(session::StreamId id, std::optional<uint64_t> reset_code) {
+void Connection::Forget(session::StreamId id) {
   if (closed_) return;
   streams_.erase(id);
   last_used_ = Now();
-  if (reset_code.has_value()) session_.Reset(id, *reset_code);
   ScheduleFlush();
+}
+
+void Connection::Reset(session::StreamId id, uint64_t code) {
+  if (closed_) return;
+  session_.Reset(id, code);
+  Forget(id);
+}
+
+void Connection::Linger(session::StreamId id) {
+  if (closed_) return;
+  lingering_[id] = 0;
+  DiscardInput(id);
+  Forget(id);
+}
+
+void Connection::DiscardInput(session::StreamId id) {
+  const auto found = lingering_.find(id);
+  if (found == lingering_.end()) return;
+  const auto input = session_.Read(id, kMaxDiscarded);
+  if (input.ok()) found->second += input->data.size();
+  if (input.ok() && !input->finished && found->second <= kMaxDiscarded) return;
+  lingering_.erase(found);
+  last_used_ = Now();
+  if (input.ok() && !input->finished) session_.Reset(id, reset_code::kDropped);
 }
 
 void Connection::WaitReadable() {
@@ -123,8 +147,13 @@ void Connection::OnReadable() {
   const auto context = context_;
   const size_t size = socket_.read_some(asio::buffer(context->read_buffer), error);
   if (error == asio::error::would_block || error == asio::error::interrupted) return WaitReadable();
-  if (error == asio::error::eof) return Close(absl::UnavailableError("the peer closed the connection"));
-  if (error) return Close(absl::UnavailableError(absl::StrCat("the connection broke: ", error.message())));
+  if (error) {
+    for (auto& [id, weak] : streams_) {
+      if (const auto stream = weak.lock(); stream != nullptr) stream->KeepReceived();
+    }
+    if (error == asio::error::eof) return Close(absl::UnavailableError("the peer closed the connection"));
+    return Close(absl::UnavailableError(absl::StrCat("the connection broke: ", error.message())));
+  }
   Receive({context->read_buffer.data(), size});
   Flush();
   WaitReadable();
@@ -167,8 +196,8 @@ void Connection::HandleEvent(const session::Event& event) {
     case Kind::kStreamOpened:
       return OnPeerStream(event.stream, event.protocol);
     case Kind::kReadable:
-      if (const auto stream = Find(event.stream); stream != nullptr) stream->OnReadable();
-      return;
+      if (const auto stream = Find(event.stream); stream != nullptr) return stream->OnReadable();
+      return DiscardInput(event.stream);
     case Kind::kWritable:
       if (const auto stream = Find(event.stream); stream != nullptr) stream->OnWritable();
       return;
@@ -177,6 +206,7 @@ void Connection::HandleEvent(const session::Event& event) {
         stream->Fail(absl::AbortedError(absl::StrCat("the peer reset the stream: ", ResetMeaning(event.code))));
       }
       streams_.erase(event.stream);
+      lingering_.erase(event.stream);
       last_used_ = Now();
       return;
     case Kind::kGoAway:

@@ -90,8 +90,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] asio::any_io_executor executor() { return socket_.get_executor(); }
   // Moves the session's events and output on, soon: many calls in a row cost one pass.
   void ScheduleFlush();
-  // The stream is not held any more; `reset_code`: and ends now.
-  void Forget(session::StreamId id, std::optional<uint64_t> reset_code);
+  // The stream has ended, or ends now.
+  void Forget(session::StreamId id);
+  void Reset(session::StreamId id, uint64_t code);
+  // Nobody holds the stream any more; its output goes on, its input is thrown away until the peer ends it.
+  void Linger(session::StreamId id);
 
  private:
   void WaitReadable();
@@ -105,6 +108,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void ArmTimer();
   void OnTimer();
   void Retire();
+  void DiscardInput(session::StreamId id);
   [[nodiscard]] absl::Time Now() const;
   [[nodiscard]] absl::Time IdleDeadline() const;
   [[nodiscard]] std::shared_ptr<SessionStream> Find(session::StreamId id);
@@ -119,7 +123,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::optional<crypto::PublicKey> peer_key_;
   ReadyCallback ready_;
   absl::flat_hash_map<session::StreamId, std::weak_ptr<SessionStream>> streams_;
-  std::string output_;  // being written
+  absl::flat_hash_map<session::StreamId, size_t> lingering_;  // with the bytes thrown away so far
+  std::string output_;                                        // being written
   absl::Time last_used_;
   absl::Time armed_for_ = absl::InfiniteFuture();
   bool writing_ = false;

@@ -1,6 +1,7 @@
 #include "common/p2p/session_stream.h"
 
 #include <asio/post.hpp>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -23,10 +24,19 @@ SessionStream::SessionStream(const std::shared_ptr<Connection>& connection, sess
       relayed_(connection->relayed()) {}
 
 SessionStream::~SessionStream() {
-  const bool ended = dead_.has_value() || (read_finished_ && write_closed_);
+  const bool gone = dead_.has_value();
+  const bool ended = read_finished_ && write_closed_;
+  const bool cut_off = !write_closed_;
   Fail(absl::CancelledError("the stream was dropped"));
   const auto connection = connection_.lock();
-  if (connection != nullptr) connection->Forget(id_, ended ? std::nullopt : std::optional(reset_code::kDropped));
+  if (connection == nullptr) return;
+  if (gone || ended) {
+    connection->Forget(id_);
+  } else if (cut_off) {
+    connection->Reset(id_, reset_code::kDropped);
+  } else {
+    connection->Linger(id_);
+  }
 }
 
 void SessionStream::Read(size_t max, std::function<void(absl::StatusOr<std::string>)> done) {
@@ -41,6 +51,11 @@ void SessionStream::Read(size_t max, std::function<void(absl::StatusOr<std::stri
 
 void SessionStream::OnReadable() {
   if (!read_.has_value()) return;
+  if (!kept_.empty()) {
+    std::string piece = kept_.substr(0, read_->max);
+    kept_.erase(0, piece.size());
+    return FinishRead(std::move(piece));
+  }
   if (read_finished_) return FinishRead(std::string());
   if (dead_.has_value()) return FinishRead(*dead_);
   const auto connection = connection_.lock();
@@ -51,6 +66,15 @@ void SessionStream::OnReadable() {
   if (result->data.empty() && !result->finished) return;
   FinishRead(std::move(result->data));
   connection->ScheduleFlush();  // the peer gets credit back
+}
+
+void SessionStream::KeepReceived() {
+  const auto connection = connection_.lock();
+  if (connection == nullptr || dead_.has_value() || read_finished_) return;
+  auto rest = connection->session().Read(id_, std::numeric_limits<size_t>::max());
+  if (!rest.ok()) return;
+  kept_ = std::move(rest->data);
+  read_finished_ = rest->finished;
 }
 
 void SessionStream::Write(std::string data, std::function<void(absl::Status)> done) {
@@ -95,7 +119,7 @@ void SessionStream::CloseNow() {
 
 void SessionStream::Reset(uint64_t code) {
   if (dead_.has_value()) return;
-  if (const auto connection = connection_.lock(); connection != nullptr) connection->Forget(id_, code);
+  if (const auto connection = connection_.lock(); connection != nullptr) connection->Reset(id_, code);
   Fail(absl::CancelledError(absl::StrCat("the stream was reset here, code ", code)));
 }
 

@@ -34,6 +34,8 @@ class SessionStream final : public Stream {
   // The connection's side: the session has news of this stream.
   void OnReadable();
   void OnWritable();
+  // The connection has broken: takes what has arrived, so that it can still be read after Fail.
+  void KeepReceived();
   // The stream is gone: everything that waits and everything later fails with `why`.
   void Fail(const absl::Status& why);
 
@@ -60,6 +62,7 @@ class SessionStream final : public Stream {
   std::optional<PendingRead> read_;
   std::optional<PendingWrite> write_;
   std::optional<absl::Status> dead_;
+  std::string kept_;  // what KeepReceived took
   bool read_finished_ = false;
   bool close_requested_ = false;
   bool write_closed_ = false;

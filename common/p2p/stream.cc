@@ -67,11 +67,4 @@ void WriteMessage(const std::shared_ptr<Stream>& stream, const std::string& mess
   stream->Write(WithLength(message), [stream, done = std::move(done)](const absl::Status& status) { done(status); });
 }
 
-void FinishStream(const std::shared_ptr<Stream>& stream) {
-  stream->CloseWrite();
-  stream->Read(1, [stream](const absl::StatusOr<std::string>& piece) {
-    if (piece.ok() && !piece->empty()) stream->Reset(reset_code::kBadMessage);
-  });
-}
-
 }  // namespace dotagent::p2p

@@ -1,9 +1,10 @@
 // A stream of a session, for those who speak a protocol: reads and writes with back pressure.
 //
 // At most one Read and one Write wait at a time (FailedPrecondition for a second). Callbacks run on the loop's thread,
-// never from inside the call, each exactly once as long as the loop runs. The last reference resets a stream that has
-// not ended in both directions: to hang up without cutting off what was written, use FinishStream. Errors: Cancelled
-// (reset here), Aborted (reset by the peer), Unavailable (the session died). Memory: what the session's windows allow.
+// never from inside the call, each exactly once as long as the loop runs. The last reference resets a
+// stream, unless CloseWrite was called: then what was written is still delivered, and what the peer still sends is
+// thrown away. Errors: Cancelled (reset here), Aborted (reset by the peer), Unavailable (the session died; what had
+// arrived can be read first). Memory: what the session's windows allow.
 //
 //   auto reader = std::make_shared<MessageReader>(stream, kMaxMessage);
 //   reader->Next([](absl::StatusOr<std::string> message) { … });
@@ -86,10 +87,6 @@ void ReadMessage(std::shared_ptr<Stream> stream, size_t max,
 // Keeps `stream` alive until it is written.
 void WriteMessage(const std::shared_ptr<Stream>& stream, const std::string& message,
                   std::function<void(absl::Status)> done);
-
-// Hangs up politely: half-closes, and holds the stream until the peer has closed its side too. A peer that goes on
-// sending instead is reset.
-void FinishStream(const std::shared_ptr<Stream>& stream);
 
 }  // namespace dotagent::p2p
 
