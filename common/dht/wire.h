@@ -1,5 +1,6 @@
 // DHT calls as bytes: protobufs of dotagent/dht/v1/dht.proto. Decoding checks every size and refuses what breaks one:
-// InvalidArgument (PROTOCOL).
+// InvalidArgument (PROTOCOL). A contact's key is not checked to be a point of the curve: a session does that when the
+// node proves it.
 #ifndef DOTAGENT_COMMON_DHT_WIRE_H_
 #define DOTAGENT_COMMON_DHT_WIRE_H_
 

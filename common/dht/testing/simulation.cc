@@ -7,7 +7,7 @@
 #include "common/base/status.h"
 #include "common/dht/wire.h"
 
-namespace dotagent::dht::testing {
+namespace dotagent::dht {
 namespace {
 
 absl::Status TimedOut() {
@@ -18,6 +18,15 @@ absl::Status TimedOut() {
 
 // One machine: its disk, its address, and, while it is up, its Dht.
 class Simulation::Node : public Network {
+ private:
+  // `callback`, unless the node has been killed by then.
+  template <typename Callback>
+  auto InThisLife(Callback callback) {
+    return [life = std::weak_ptr<int>(life_), callback = std::move(callback)](auto&&... arguments) mutable {
+      if (!life.expired()) callback(std::forward<decltype(arguments)>(arguments)...);
+    };
+  }
+
  public:
   Node(Simulation* simulation, DhtOptions options, uint64_t seed)
       : simulation_(simulation), options_(std::move(options)), random_(seed), store_(storage::NewMemoryStore()) {
@@ -90,14 +99,6 @@ class Simulation::Node : public Network {
   std::optional<Response> Receive(const crypto::PublicKey& from, const absl::StatusOr<Request>& request) {
     if (!request.ok()) return Response{request.status()};
     return behaviour_ ? behaviour_(*request) : dht_->Handle(from, *request);
-  }
-
-  // `callback`, unless the node has been killed by then.
-  template <typename Callback>
-  auto InThisLife(Callback callback) {
-    return [life = std::weak_ptr<int>(life_), callback = std::move(callback)](auto&&... arguments) mutable {
-      if (!life.expired()) callback(std::forward<decltype(arguments)>(arguments)...);
-    };
   }
 
   Simulation* const simulation_;
@@ -230,4 +231,4 @@ Simulation::Node* Simulation::Listening(const std::string& address) {
   return nodes_[found->second].get();
 }
 
-}  // namespace dotagent::dht::testing
+}  // namespace dotagent::dht

@@ -33,7 +33,7 @@
 #include "common/dht/types.h"
 #include "common/storage/store.h"
 
-namespace dotagent::dht::testing {
+namespace dotagent::dht {
 
 struct SimulationOptions {
   uint64_t seed = 1;
@@ -117,6 +117,6 @@ class Simulation {
   absl::flat_hash_map<std::string, size_t> by_address_;
 };
 
-}  // namespace dotagent::dht::testing
+}  // namespace dotagent::dht
 
 #endif  // DOTAGENT_COMMON_DHT_TESTING_SIMULATION_H_

@@ -1,0 +1,34 @@
+// Keys, contacts and signed values for the DHT's tests.
+#ifndef DOTAGENT_TESTS_UNIT_DHT_FIXTURES_H_
+#define DOTAGENT_TESTS_UNIT_DHT_FIXTURES_H_
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/base/random.h"
+#include "common/crypto/keys.h"
+#include "common/dht/types.h"
+#include "common/dht/value_type.h"
+
+namespace dotagent::dht {
+
+// The instant at which tests start.
+inline const absl::Time kStart = absl::FromUnixSeconds(1'800'000'000);
+
+// Repeats from its seed.
+crypto::SigningKey KeyFromSeed(uint64_t seed);
+// A server with one address.
+Contact ContactFromSeed(uint64_t seed);
+
+std::string SignedRecord(const crypto::Signer& key, absl::string_view name, absl::Time when,
+                         int64_t ttl_seconds = 86400);
+Value RecordOf(const crypto::Signer& key, absl::string_view name, absl::Time when, int64_t ttl_seconds = 86400);
+std::string SignedRevocation(const crypto::Signer& key, absl::Time when);
+Value RevocationOf(const crypto::Signer& key, absl::Time when);
+Id KeyOfName(absl::string_view name);
+Id RandomId(Random& random);
+
+}  // namespace dotagent::dht
+
+#endif  // DOTAGENT_TESTS_UNIT_DHT_FIXTURES_H_

@@ -1,0 +1,246 @@
+#include "common/dht/value_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/storage/store.h"
+#include "tests/unit/dht/fixtures.h"
+
+namespace dotagent::dht {
+namespace {
+
+constexpr size_t kMany = 1000;
+
+std::string Refusal(const absl::Status& status) { return status.ok() ? "OK" : ReasonOf(status); }
+
+class ValueStoreTest : public testing::Test {
+ protected:
+  std::unique_ptr<storage::Store> disk_ = storage::NewMemoryStore();
+  ValueStore values_{disk_.get(), kMany};
+  crypto::SigningKey bob_ = KeyFromSeed(1);
+  crypto::SigningKey mallory_ = KeyFromSeed(2);
+  const Id key_ = KeyOfName("bob.agent");
+};
+
+TEST_F(ValueStoreTest, KeepsAValueAcrossARestart) {
+  const Value record = RecordOf(bob_, "bob.agent", kStart);
+  ASSERT_TRUE(values_.Store(record, kStart).ok());
+  const ValueStore again(disk_.get(), kMany);
+  EXPECT_EQ(again.size(), 1);
+  const auto held = again.Get(ValueKind::kRecord, key_, kStart);
+  ASSERT_TRUE(held.ok()) << held.status();
+  EXPECT_EQ(held->value.bytes, record.bytes);
+  EXPECT_EQ(held->value.owner, record.owner);
+  EXPECT_EQ(held->value.timestamp, record.timestamp);
+  EXPECT_EQ(held->value.expires, record.expires);
+}
+
+TEST_F(ValueStoreTest, TheSameBytesAgainAreFine) {
+  const Value record = RecordOf(bob_, "bob.agent", kStart);
+  EXPECT_TRUE(values_.Store(record, kStart).ok());
+  EXPECT_TRUE(values_.Store(record, kStart + absl::Hours(1)).ok());
+  EXPECT_EQ(values_.size(), 1);
+  EXPECT_EQ(values_.Get(ValueKind::kRecord, key_, kStart)->received, kStart + absl::Hours(1));
+}
+
+TEST_F(ValueStoreTest, TheNewestWinsAndOlderOnesAreRefused) {
+  const Value older = RecordOf(bob_, "bob.agent", kStart);
+  const Value newer = RecordOf(bob_, "bob.agent", kStart + absl::Seconds(1));
+  ASSERT_TRUE(values_.Store(older, kStart).ok());
+  ASSERT_TRUE(values_.Store(newer, kStart).ok());
+  EXPECT_EQ(Refusal(values_.Store(older, kStart)), reason::kSuperseded);
+  EXPECT_EQ(values_.Get(ValueKind::kRecord, key_, kStart)->value.bytes, newer.bytes);
+  EXPECT_EQ(values_.size(), 1);
+}
+
+TEST_F(ValueStoreTest, TwoRecordsOfOneInstantEndTheSameInAnyOrder) {
+  const Value a = RecordOf(bob_, "bob.agent", kStart, 600);
+  const Value b = RecordOf(bob_, "bob.agent", kStart, 700);
+  const auto other_disk = storage::NewMemoryStore();
+  ValueStore other(other_disk.get(), kMany);
+  values_.Store(a, kStart).IgnoreError();
+  values_.Store(b, kStart).IgnoreError();
+  other.Store(b, kStart).IgnoreError();
+  other.Store(a, kStart).IgnoreError();
+  EXPECT_EQ(values_.Get(ValueKind::kRecord, key_, kStart)->value.bytes,
+            other.Get(ValueKind::kRecord, key_, kStart)->value.bytes);
+}
+
+TEST_F(ValueStoreTest, ANameBelongsToItsFirstKeyUntil30DaysAfterItsNewestRecord) {
+  ASSERT_TRUE(values_.Store(RecordOf(bob_, "bob.agent", kStart), kStart).ok());
+  const absl::Time refreshed = kStart + absl::Hours(24 * 10);
+  ASSERT_TRUE(values_.Store(RecordOf(bob_, "bob.agent", refreshed), refreshed).ok());
+
+  const absl::Time before = refreshed + kClaimLifetime - absl::Seconds(1);
+  EXPECT_EQ(Refusal(values_.Store(RecordOf(mallory_, "bob.agent", before), before)), reason::kNameTaken)
+      << "although the record itself has long expired";
+  const absl::Time after = refreshed + kClaimLifetime;
+  EXPECT_EQ(Refusal(values_.Store(RecordOf(mallory_, "bob.agent", after), after)), "OK");
+  EXPECT_EQ(Refusal(values_.Store(RecordOf(bob_, "bob.agent", after), after)), reason::kNameTaken);
+  EXPECT_EQ(values_.size(), 1);
+}
+
+TEST_F(ValueStoreTest, TheClaimSurvivesSweepAndRestart) {
+  ASSERT_TRUE(values_.Store(RecordOf(bob_, "bob.agent", kStart, 60), kStart).ok());
+  const absl::Time later = kStart + absl::Hours(1);
+  ASSERT_TRUE(values_.Sweep("", 100, later).ok());
+  EXPECT_EQ(values_.size(), 0);
+  ValueStore again(disk_.get(), kMany);
+  EXPECT_EQ(Refusal(again.Store(RecordOf(mallory_, "bob.agent", later), later)), reason::kNameTaken);
+}
+
+TEST_F(ValueStoreTest, AnExpiredRecordCannotBeReplacedByAnOlderOneThatHasNot) {
+  const Value old = RecordOf(bob_, "bob.agent", kStart, 7 * 86400);
+  ASSERT_TRUE(values_.Store(RecordOf(bob_, "bob.agent", kStart + absl::Minutes(1), 60), kStart).ok());
+  const absl::Time later = kStart + absl::Hours(1);
+  ASSERT_TRUE(values_.Sweep("", 100, later).ok());
+  EXPECT_EQ(Refusal(values_.Store(old, later)), reason::kSuperseded);
+}
+
+TEST_F(ValueStoreTest, ExpiredValuesAreNotReturnedAndAreSwept) {
+  ASSERT_TRUE(values_.Store(RecordOf(bob_, "bob.agent", kStart, 60), kStart).ok());
+  ASSERT_TRUE(values_.Store(RecordOf(bob_, "lasting.agent", kStart, 86400), kStart).ok());
+  const absl::Time later = kStart + absl::Seconds(60);
+  EXPECT_TRUE(absl::IsNotFound(values_.Get(ValueKind::kRecord, key_, later).status()));
+  EXPECT_EQ(values_.size(), 2);
+  const auto page = values_.Sweep("", 100, later);
+  ASSERT_TRUE(page.ok()) << page.status();
+  ASSERT_EQ(page->values.size(), 1);
+  EXPECT_EQ(page->values[0].value.key, KeyOfName("lasting.agent"));
+  EXPECT_EQ(values_.size(), 1);
+  EXPECT_EQ(ValueStore(disk_.get(), kMany).size(), 1);
+}
+
+TEST_F(ValueStoreTest, SweepsInPages) {
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(values_.Store(RecordOf(bob_, absl::StrCat("a", i, ".agent"), kStart), kStart).ok());
+  }
+  std::vector<Id> seen;
+  std::string cursor;
+  int pages = 0;
+  do {
+    const auto page = values_.Sweep(cursor, 4, kStart);
+    ASSERT_TRUE(page.ok()) << page.status();
+    for (const HeldValue& held : page->values) seen.push_back(held.value.key);
+    cursor = page->next;
+    ++pages;
+  } while (!cursor.empty());
+  EXPECT_EQ(pages, 3);
+  EXPECT_EQ(seen.size(), 10);
+  EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
+  EXPECT_EQ(std::adjacent_find(seen.begin(), seen.end()), seen.end());
+}
+
+TEST_F(ValueStoreTest, LapsedClaimsAreSwept) {
+  ASSERT_TRUE(values_.Store(RecordOf(bob_, "bob.agent", kStart), kStart).ok());
+  const auto claims = [this] {
+    int count = 0;
+    EXPECT_TRUE(disk_->Scan("dht/claim/", "", [&](absl::string_view, absl::string_view) { return ++count > 0; }).ok());
+    return count;
+  };
+  ASSERT_TRUE(values_.SweepClaims("", 100, kStart + kClaimLifetime - absl::Seconds(1)).ok());
+  EXPECT_EQ(claims(), 1);
+  ASSERT_TRUE(values_.SweepClaims("", 100, kStart + kClaimLifetime).ok());
+  EXPECT_EQ(claims(), 0);
+}
+
+TEST_F(ValueStoreTest, ARevocationEvictsTheKeysRecordsAndKeepsThemOut) {
+  ASSERT_TRUE(values_.Store(RecordOf(bob_, "bob.agent", kStart), kStart).ok());
+  ASSERT_TRUE(values_.Store(RecordOf(bob_, "bobs-other.agent", kStart), kStart).ok());
+  ASSERT_TRUE(values_.Store(RecordOf(mallory_, "other.agent", kStart), kStart).ok());
+  const Value revocation = RevocationOf(bob_, kStart);
+  ASSERT_TRUE(values_.Store(revocation, kStart).ok());
+
+  EXPECT_TRUE(values_.IsRevoked(bob_.public_key().bytes()));
+  EXPECT_FALSE(values_.IsRevoked(mallory_.public_key().bytes()));
+  EXPECT_TRUE(absl::IsNotFound(values_.Get(ValueKind::kRecord, key_, kStart).status()));
+  EXPECT_TRUE(absl::IsNotFound(values_.Get(ValueKind::kRecord, KeyOfName("bobs-other.agent"), kStart).status()));
+  EXPECT_TRUE(values_.Get(ValueKind::kRecord, KeyOfName("other.agent"), kStart).ok());
+  EXPECT_TRUE(values_.Get(ValueKind::kRevocation, revocation.key, kStart).ok());
+  EXPECT_EQ(values_.size(), 2);
+
+  ValueStore again(disk_.get(), kMany);
+  EXPECT_EQ(again.size(), 2);
+  const absl::Time later = kStart + absl::Hours(1);
+  const absl::Status refused = again.Store(RecordOf(bob_, "bob.agent", later), later);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(ReasonOf(refused), reason::kKeyRevoked);
+  EXPECT_EQ(Refusal(again.Store(RecordOf(mallory_, "bob.agent", later), later)), reason::kNameTaken)
+      << "the name does not fall to the next comer";
+}
+
+TEST_F(ValueStoreTest, OfSeveralRevocationsTheEarliestStays) {
+  const Value later = RevocationOf(bob_, kStart + absl::Seconds(5));
+  const Value earlier = RevocationOf(bob_, kStart);
+  EXPECT_TRUE(values_.Store(later, kStart).ok());
+  EXPECT_TRUE(values_.Store(earlier, kStart).ok());
+  EXPECT_TRUE(values_.Store(later, kStart).ok()) << "the key is revoked, which is what was asked";
+  EXPECT_EQ(values_.Get(ValueKind::kRevocation, later.key, kStart)->value.bytes, earlier.bytes);
+  EXPECT_EQ(values_.size(), 1);
+}
+
+TEST_F(ValueStoreTest, TheNumberOfValuesIsBounded) {
+  ValueStore small(disk_.get(), 2);
+  EXPECT_TRUE(small.Store(RecordOf(bob_, "a.agent", kStart), kStart).ok());
+  EXPECT_TRUE(small.Store(RecordOf(bob_, "b.agent", kStart), kStart).ok());
+  const absl::Status full = small.Store(RecordOf(bob_, "c.agent", kStart), kStart);
+  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ReasonOf(full), reason::kLimit);
+  const absl::Time later = kStart + absl::Seconds(1);
+  EXPECT_TRUE(small.Store(RecordOf(bob_, "a.agent", later), later).ok()) << "what is here may be replaced";
+  EXPECT_EQ(small.size(), 2);
+}
+
+// A disk that fails when told to.
+class FailingStore : public storage::Store {
+ public:
+  absl::StatusOr<std::string> Get(absl::string_view key) const override { return disk_->Get(key); }
+  absl::Status Write(const storage::Batch& batch, storage::Durability durability) override {
+    last_durability = durability;
+    if (full) return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kStorage, "the disk is full");
+    return disk_->Write(batch, durability);
+  }
+  absl::Status Scan(absl::string_view prefix, absl::string_view from,
+                    const std::function<bool(absl::string_view, absl::string_view)>& visit) const override {
+    return disk_->Scan(prefix, from, visit);
+  }
+  bool full = false;
+  storage::Durability last_durability = storage::Durability::kBuffered;
+
+ private:
+  std::unique_ptr<storage::Store> disk_ = storage::NewMemoryStore();
+};
+
+TEST_F(ValueStoreTest, ConfirmsOnlyWhatIsOnDisk) {
+  FailingStore disk;
+  ValueStore values(&disk, kMany);
+  disk.full = true;
+  EXPECT_EQ(Refusal(values.Store(RecordOf(bob_, "bob.agent", kStart), kStart)), reason::kStorage);
+  EXPECT_EQ(values.size(), 0);
+  disk.full = false;
+  EXPECT_TRUE(values.Store(RecordOf(bob_, "bob.agent", kStart), kStart).ok());
+  EXPECT_EQ(disk.last_durability, storage::Durability::kSync);
+  EXPECT_EQ(values.size(), 1);
+}
+
+TEST_F(ValueStoreTest, DamageOnDiskIsReportedNotServed) {
+  ASSERT_TRUE(values_.Store(RecordOf(bob_, "bob.agent", kStart), kStart).ok());
+  std::string where;
+  ASSERT_TRUE(disk_
+                  ->Scan("dht/value/", "",
+                         [&](absl::string_view key, absl::string_view) {
+                           where = std::string(key);
+                           return true;
+                         })
+                  .ok());
+  ASSERT_TRUE(disk_->Put(where, "\x02 of another version", storage::Durability::kSync).ok());
+  EXPECT_EQ(Refusal(values_.Get(ValueKind::kRecord, key_, kStart).status()), reason::kStorage);
+  EXPECT_EQ(Refusal(values_.Sweep("", 10, kStart).status()), reason::kStorage);
+}
+
+}  // namespace
+}  // namespace dotagent::dht
