@@ -18,8 +18,8 @@
 
 namespace dotagent::crypto {
 
-// A passphrase of 1 to 1024 bytes costs about 0.25 s of scrypt, here and when the key is read. InvalidArgument (BAD_KEY)
-// for another size; std::nullopt writes the key in the clear. The caller wipes the result.
+// A passphrase of 1 to 1024 bytes costs about 0.25 s of scrypt, here and when the key is read. InvalidArgument
+// (BAD_KEY) for another size; std::nullopt writes the key in the clear. The caller wipes the result.
 [[nodiscard]] absl::StatusOr<std::string> KeyToPem(const SigningKey& key, const std::optional<SecretBytes>& passphrase);
 
 // `pem` may hold other text around the key. FailedPrecondition (BAD_KEY) with what to do if it is encrypted and there

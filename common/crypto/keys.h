@@ -101,7 +101,7 @@ class DhKey {
   [[nodiscard]] static absl::StatusOr<DhKey> FromPrivate(absl::string_view private_key);
 
   [[nodiscard]] absl::string_view public_bytes() const { return public_; }
-  // About 30 µs. InvalidArgument (BAD_KEY) for a public key that is not 32 bytes or yields the all-zero secret
+  // About 50 µs. InvalidArgument (BAD_KEY) for a public key that is not 32 bytes or yields the all-zero secret
   // (RFC 7748 §6.1).
   [[nodiscard]] absl::StatusOr<SecretBytes> Agree(absl::string_view their_public) const;
 
