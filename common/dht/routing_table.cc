@@ -17,15 +17,24 @@ size_t RoutingTable::IndexOf(const Id& id) const {
   return std::min<size_t>(static_cast<size_t>(self_.CommonPrefix(id)), kIdBits - 1);
 }
 
+RoutingTable::Bucket* RoutingTable::BucketOf(const Id& id) {
+  const size_t index = IndexOf(id);
+  return index < buckets_.size() ? &buckets_[index] : nullptr;
+}
+
 const RoutingTable::Node* RoutingTable::FindNode(const Id& id) const {
-  const Bucket& bucket = buckets_[IndexOf(id)];
-  const auto found = FindById(bucket.nodes, id);
-  return found == bucket.nodes.end() ? nullptr : &*found;
+  const size_t index = IndexOf(id);
+  if (index >= buckets_.size()) return nullptr;
+  const std::vector<Node>& nodes = buckets_[index].nodes;
+  const auto found = FindById(nodes, id);
+  return found == nodes.end() ? nullptr : &*found;
 }
 
 std::optional<Contact> RoutingTable::Seen(const Contact& contact, absl::Duration now) {
   if (contact.id == self_ || contact.addresses.empty()) return std::nullopt;
-  Bucket& bucket = buckets_[IndexOf(contact.id)];
+  const size_t index = IndexOf(contact.id);
+  if (index >= buckets_.size()) buckets_.resize(index + 1);
+  Bucket& bucket = buckets_[index];
   Node node{contact, now, 0};
   if (const auto known = FindById(bucket.nodes, contact.id); known != bucket.nodes.end()) {
     bucket.nodes.erase(known);
@@ -38,7 +47,7 @@ std::optional<Contact> RoutingTable::Seen(const Contact& contact, absl::Duration
     ++size_;
     return std::nullopt;
   }
-  if (bucket.spares.size() == kBucketSize) bucket.spares.pop_front();
+  if (bucket.spares.size() == kBucketSize) bucket.spares.erase(bucket.spares.begin());
   bucket.spares.push_back(std::move(node));
   Node& oldest = bucket.nodes.front();
   if (now - oldest.seen < kTrustedFor) return std::nullopt;
@@ -47,29 +56,31 @@ std::optional<Contact> RoutingTable::Seen(const Contact& contact, absl::Duration
 }
 
 bool RoutingTable::Failed(const Id& id) {
-  Bucket& bucket = buckets_[IndexOf(id)];
-  if (const auto spare = FindById(bucket.spares, id); spare != bucket.spares.end()) {
-    bucket.spares.erase(spare);
+  Bucket* bucket = BucketOf(id);
+  if (bucket == nullptr) return false;
+  if (const auto spare = FindById(bucket->spares, id); spare != bucket->spares.end()) {
+    bucket->spares.erase(spare);
     return true;
   }
-  const auto known = FindById(bucket.nodes, id);
-  if (known == bucket.nodes.end()) return false;
+  const auto known = FindById(bucket->nodes, id);
+  if (known == bucket->nodes.end()) return false;
   if (++known->failures >= kMaxFailures) Evict(id);
   return true;
 }
 
 void RoutingTable::Evict(const Id& id) {
-  Bucket& bucket = buckets_[IndexOf(id)];
-  if (const auto spare = FindById(bucket.spares, id); spare != bucket.spares.end()) bucket.spares.erase(spare);
-  const auto known = FindById(bucket.nodes, id);
-  if (known == bucket.nodes.end()) return;
-  bucket.nodes.erase(known);
-  if (bucket.spares.empty()) {
+  Bucket* bucket = BucketOf(id);
+  if (bucket == nullptr) return;
+  if (const auto spare = FindById(bucket->spares, id); spare != bucket->spares.end()) bucket->spares.erase(spare);
+  const auto known = FindById(bucket->nodes, id);
+  if (known == bucket->nodes.end()) return;
+  bucket->nodes.erase(known);
+  if (bucket->spares.empty()) {
     --size_;
     return;
   }
-  bucket.nodes.push_back(std::move(bucket.spares.back()));
-  bucket.spares.pop_back();
+  bucket->nodes.push_back(std::move(bucket->spares.back()));
+  bucket->spares.pop_back();
 }
 
 const Contact* RoutingTable::Find(const Id& id) const {
@@ -83,7 +94,9 @@ bool RoutingTable::Doubtful(const Id& id) const {
 }
 
 bool RoutingTable::HasRoomFor(const Id& id) const {
-  const Bucket& bucket = buckets_[IndexOf(id)];
+  const size_t index = IndexOf(id);
+  if (index >= buckets_.size()) return true;
+  const Bucket& bucket = buckets_[index];
   return bucket.nodes.size() < kBucketSize || bucket.spares.size() < kBucketSize;
 }
 
@@ -106,9 +119,10 @@ std::vector<Contact> RoutingTable::Nearest(const Id& target, size_t count, Which
   };
   // The target's own bucket shares the longest prefix with it; the deeper ones all share exactly ours; each shallower
   // one less.
-  const size_t own = IndexOf(target);
-  append(own, own + 1);
-  append(own + 1, kIdBits);
+  const size_t own = std::min(IndexOf(target), buckets_.size());
+  const size_t deeper = std::min(own + 1, buckets_.size());
+  append(own, deeper);
+  append(deeper, buckets_.size());
   for (size_t i = own; i-- > 0 && nearest.size() < count;) append(i, i + 1);
   return nearest;
 }
@@ -122,10 +136,12 @@ std::vector<Contact> RoutingTable::All() const {
   return all;
 }
 
-void RoutingTable::LookedUp(const Id& target, absl::Duration now) { buckets_[IndexOf(target)].looked_up = now; }
+void RoutingTable::LookedUp(const Id& target, absl::Duration now) {
+  if (Bucket* bucket = BucketOf(target); bucket != nullptr) bucket->looked_up = now;
+}
 
 std::vector<size_t> RoutingTable::StaleBuckets(absl::Duration interval, absl::Duration now) const {
-  size_t end = kIdBits;
+  size_t end = buckets_.size();
   while (end > 0 && buckets_[end - 1].nodes.empty()) --end;
   std::vector<size_t> stale;
   for (size_t i = 0; i < end; ++i) {

@@ -11,9 +11,7 @@
 #ifndef DOTAGENT_COMMON_DHT_ROUTING_TABLE_H_
 #define DOTAGENT_COMMON_DHT_ROUTING_TABLE_H_
 
-#include <array>
 #include <cstddef>
-#include <deque>
 #include <optional>
 #include <vector>
 
@@ -75,16 +73,18 @@ class RoutingTable {
     int failures = 0;
   };
   struct Bucket {
-    std::deque<Node> nodes;   // the least recently seen first
-    std::deque<Node> spares;  // answered once, but found the bucket full; the newest last
+    std::vector<Node> nodes;   // the least recently seen first
+    std::vector<Node> spares;  // answered once, but found the bucket full; the newest last
     absl::Duration looked_up = -absl::InfiniteDuration();
   };
 
   [[nodiscard]] size_t IndexOf(const Id& id) const;
+  // The bucket that `id` falls in, or nullptr if no node ever did.
+  [[nodiscard]] Bucket* BucketOf(const Id& id);
   [[nodiscard]] const Node* FindNode(const Id& id) const;
 
   const Id self_;
-  std::array<Bucket, kIdBits> buckets_;
+  std::vector<Bucket> buckets_;  // down to the deepest that was ever used; at most 256
   size_t size_ = 0;
 };
 

@@ -48,23 +48,22 @@ class Simulation::Node : public Network {
     absl::StatusOr<Request> arriving = request;
     if (simulation_->options_.through_wire) arriving = DecodeRequest(EncodeRequest(request));
     const bool lost = static_cast<double>(simulation_->random_.Below(1'000'000)) < simulation_->options_.loss * 1e6;
-    const auto settled = std::make_shared<bool>(false);
-    auto settle = InThisLife([settled, done = std::move(done)](absl::StatusOr<Response> response) {
-      if (std::exchange(*settled, true)) return;
-      done(std::move(response));
-    });
-    simulation_->Schedule(simulation_->options_.call_timeout, [settle]() mutable { settle(TimedOut()); });
+    // The answer or the timeout, whichever comes first; shared by their events.
+    auto settle = std::make_shared<std::function<void(absl::StatusOr<Response>)>>(InThisLife(std::move(done)));
+    const auto settle_once = [settle](absl::StatusOr<Response> response) {
+      if (const auto once = std::exchange(*settle, nullptr); once) once(std::move(response));
+    };
+    simulation_->Schedule(simulation_->options_.call_timeout, [settle_once] { settle_once(TimedOut()); });
     if (lost) return;
     simulation_->Schedule(simulation_->Delay(), [simulation = simulation_, address, key = to.key, from = self().key,
-                                                 arriving = std::move(arriving), settle]() mutable {
+                                                 arriving = std::move(arriving), settle_once] {
       Node* node = simulation->Listening(address);
       if (node == nullptr || node->self().key != key) return;
       std::optional<Response> response = node->Receive(from, arriving);
       if (!response) return;
-      simulation->Schedule(simulation->Delay(), [response = *std::move(response), settle,
-                                                 wire = simulation->options_.through_wire]() mutable {
-        settle(wire ? DecodeResponse(EncodeResponse(response)) : absl::StatusOr<Response>(std::move(response)));
-      });
+      absl::StatusOr<Response> answer = *std::move(response);
+      if (simulation->options_.through_wire) answer = DecodeResponse(EncodeResponse(*answer));
+      simulation->Schedule(simulation->Delay(), [answer = std::move(answer), settle_once] { settle_once(answer); });
     });
   }
 
