@@ -51,7 +51,10 @@ Channels::Channels(const Parts& parts)
       bytes_from_agents_(parts.metrics.AddCounter(kBytes, kBytesHelp, {{"direction", "from_agent"}})),
       bytes_to_agents_(parts.metrics.AddCounter(kBytes, kBytesHelp, {{"direction", "to_agent"}})) {}
 
-Channels::~Channels() = default;
+Channels::~Channels() {
+  // A leg's way to end leads through its splice back to the leg.
+  for (const auto& [_, leg] : legs_) leg->end = nullptr;
+}
 
 Channels::LegPtr Channels::NewLeg(const crypto::PublicKey& local_agent, bool counted) {
   auto leg = std::make_shared<Leg>();

@@ -205,8 +205,11 @@ void Gateway::Tick() {
   next_expiry_ = now + kExpiryInterval;
   tokens_.DropExpired(now);
   token_count_.Set(static_cast<double>(tokens_.size()));
-  if (const absl::Status expired = parts_.inboxes.Expire(now); !expired.ok()) {
-    telemetry::Log(telemetry::Level::kError, "expired messages stay on disk", {{"why", expired.ToString()}});
+  const absl::StatusOr<bool> more = parts_.inboxes.Expire(now);
+  if (!more.ok()) {
+    telemetry::Log(telemetry::Level::kError, "expired messages stay on disk", {{"why", more.status().ToString()}});
+  } else if (*more) {
+    next_expiry_ = now;
   }
 }
 

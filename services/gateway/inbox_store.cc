@@ -198,7 +198,7 @@ uint64_t InboxStore::pending(const InboxId& inbox) const {
   return found == inboxes_.end() ? 0 : found->second.messages.size();
 }
 
-absl::Status InboxStore::Expire(absl::Time now) {
+absl::StatusOr<bool> InboxStore::Expire(absl::Time now) {
   const int64_t now_ms = absl::ToUnixMillis(now);
   storage::Batch batch;
   std::vector<TimelineEntry> expired;
@@ -210,12 +210,12 @@ absl::Status InboxStore::Expire(absl::Time now) {
     expired.push_back(*std::move(entry));
     return true;
   }));
-  if (batch.empty()) return absl::OkStatus();
+  if (batch.empty()) return false;
   RETURN_IF_ERROR(store_.Write(batch, storage::Durability::kBuffered));
   for (const TimelineEntry& entry : expired) {
     if (entry.sequence) Forget(entry.inbox, *entry.sequence);
   }
-  return absl::OkStatus();
+  return expired.size() == kExpireAtOnce;
 }
 
 void InboxStore::Forget(const std::string& inbox, uint64_t sequence) {

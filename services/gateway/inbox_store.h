@@ -80,8 +80,9 @@ class InboxStore {
   // In all inboxes.
   [[nodiscard]] uint64_t size() const { return size_; }
 
-  // Drops what has outlived its time: at most 1,000 entries a call, so that the caller is not held up.
-  [[nodiscard]] absl::Status Expire(absl::Time now);
+  // Drops what has outlived its time: at most 1,000 entries a call, so that the caller is not held up. Returns true if
+  // there may be more.
+  [[nodiscard]] absl::StatusOr<bool> Expire(absl::Time now);
 
  private:
   struct Waiting {

@@ -1,0 +1,418 @@
+// A network of gateways in one thread: their directory, their trunk and the agents' calls are played here; everything
+// else is the real gateway.
+#ifndef DOTAGENT_TESTS_UNIT_GATEWAY_FAKES_H_
+#define DOTAGENT_TESTS_UNIT_GATEWAY_FAKES_H_
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/crypto/peer_id.h"
+#include "common/record/message.h"
+#include "services/gateway/gateway.h"
+
+namespace dotagent::gateway_service {
+
+// What a loop is in production.
+class Tasks {
+ public:
+  void Post(std::function<void()> task) { tasks_.push_back(std::move(task)); }
+  // Runs until nothing is left to do.
+  void Run() {
+    while (!tasks_.empty()) {
+      const auto task = std::move(tasks_.front());
+      tasks_.pop_front();
+      task();
+    }
+  }
+
+ private:
+  std::deque<std::function<void()>> tasks_;
+};
+
+class FakeDirectory : public Directory {
+ public:
+  FakeDirectory(Tasks& tasks, const Clock& clock) : tasks_(tasks), clock_(clock) {}
+
+  void Resolve(const record::Name& name, bool, std::function<void(absl::StatusOr<Resolution>)> done) override {
+    ++resolves;
+    tasks_.Post([this, name, done = std::move(done)] {
+      const auto found = records_.find(name.text());
+      if (found != records_.end()) return done(Resolution{found->second, "dht", 2, 4});
+      done(ErrorWithReason(absl::StatusCode::kNotFound, reason::kNameNotFound, name.text()));
+    });
+  }
+  void Publish(const std::string& json, std::function<void(absl::StatusOr<Publication>)> done) override {
+    tasks_.Post([this, json, done = std::move(done)] {
+      auto record = record::Record::Verify(json, clock_.Now());
+      if (!record.ok()) return done(record.status());
+      records_.insert_or_assign(record->name().text(), *record);
+      done(Publication{{"a", "b", "c"}, 5});
+    });
+  }
+  void Shutdown() override {}
+
+  int resolves = 0;
+
+ private:
+  Tasks& tasks_;
+  const Clock& clock_;
+  std::map<std::string, record::Record> records_;
+};
+
+// A pipe in memory; what is written at one end is read at the other, one chunk at a time.
+class FakePipe : public Pipe {
+ public:
+  explicit FakePipe(Tasks& tasks) : tasks_(tasks) {}
+  static std::pair<std::shared_ptr<FakePipe>, std::shared_ptr<FakePipe>> Pair(Tasks& tasks) {
+    auto a = std::make_shared<FakePipe>(tasks);
+    auto b = std::make_shared<FakePipe>(tasks);
+    a->peer_ = b;
+    b->peer_ = a;
+    return {a, b};
+  }
+
+  void Read(std::function<void(absl::StatusOr<std::string>)> done) override {
+    read_ = std::move(done);
+    Deliver();
+  }
+  void Write(std::string bytes, std::function<void(absl::Status)> done) override {
+    const auto peer = peer_.lock();
+    if (!peer || broken_) return tasks_.Post([done] { done(absl::UnavailableError("the pipe is broken")); });
+    peer->incoming_.push_back(std::move(bytes));
+    peer->on_taken_ = std::move(done);
+    peer->Deliver();
+  }
+  void CloseWrite() override {
+    if (const auto peer = peer_.lock()) {
+      peer->incoming_.emplace_back();
+      peer->Deliver();
+    }
+  }
+  void Abort(const absl::Status&) override { Break(); }
+
+  // As when the session under it dies.
+  void Break() {
+    if (std::exchange(broken_, true)) return;
+    if (auto read = std::exchange(read_, nullptr)) {
+      tasks_.Post([read] { read(absl::UnavailableError("the pipe is broken")); });
+    }
+    if (const auto peer = peer_.lock()) peer->Break();
+  }
+
+ private:
+  void Deliver() {
+    if (!read_ || incoming_.empty()) return;
+    tasks_.Post([read = std::exchange(read_, nullptr), bytes = std::move(incoming_.front()),
+                 taken = std::exchange(on_taken_, nullptr)] {
+      if (taken) taken(absl::OkStatus());
+      read(bytes);
+    });
+    incoming_.pop_front();
+  }
+
+  Tasks& tasks_;
+  std::weak_ptr<FakePipe> peer_;
+  std::deque<std::string> incoming_;
+  std::function<void(absl::StatusOr<std::string>)> read_;
+  std::function<void(absl::Status)> on_taken_;
+  bool broken_ = false;
+};
+
+// Carries calls between the gateways that have joined it.
+class FakeTrunks {
+ public:
+  explicit FakeTrunks(Tasks& tasks) : tasks_(tasks) {}
+  void Join(const crypto::PublicKey& key, TrunkHandlers handlers) { gateways_.emplace(key, std::move(handlers)); }
+  void Leave(const crypto::PublicKey& key) { gateways_.erase(key); }
+  [[nodiscard]] const TrunkHandlers* Find(const std::vector<p2p::PeerAddress>& addresses) const {
+    for (const p2p::PeerAddress& address : addresses) {
+      const auto found = gateways_.find(*address.key);
+      if (found != gateways_.end()) return &found->second;
+    }
+    return nullptr;
+  }
+  [[nodiscard]] Tasks& tasks() { return tasks_; }
+
+  bool relayed = false;
+  std::vector<std::shared_ptr<FakePipe>> pipes;
+
+ private:
+  Tasks& tasks_;
+  std::map<crypto::PublicKey, TrunkHandlers> gateways_;
+};
+
+class FakeTrunk : public Trunk {
+ public:
+  explicit FakeTrunk(FakeTrunks& trunks) : trunks_(trunks) {}
+
+  void Deliver(std::vector<p2p::PeerAddress> gateways, const trunk::v1::DeliverRequest& request,
+               std::function<void(absl::StatusOr<bool>)> done) override {
+    trunks_.tasks().Post([this, gateways = std::move(gateways), request, done = std::move(done)] {
+      const TrunkHandlers* other = trunks_.Find(gateways);
+      if (other == nullptr) return done(Unreachable());
+      other->deliver(request, done);
+    });
+  }
+  void OpenChannel(std::vector<p2p::PeerAddress> gateways, const trunk::v1::ChannelRequest& request,
+                   std::function<void(absl::StatusOr<OpenTrunk>)> done) override {
+    trunks_.tasks().Post([this, gateways = std::move(gateways), request, done = std::move(done)] {
+      const TrunkHandlers* other = trunks_.Find(gateways);
+      if (other == nullptr) return done(Unreachable());
+      const auto [near, far] = FakePipe::Pair(trunks_.tasks());
+      trunks_.pipes.push_back(near);
+      trunks_.pipes.push_back(far);
+      other->channel({.request = request,
+                      .relayed = trunks_.relayed,
+                      .accept =
+                          [this, done, near = near, far = far](auto accepted) {
+                            done(OpenTrunk{near, trunks_.relayed});
+                            accepted(std::shared_ptr<Pipe>(far));
+                          },
+                      .refuse = [done](const absl::Status& status) { done(status); }});
+    });
+  }
+
+ private:
+  static absl::Status Unreachable() {
+    return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable, "no such gateway");
+  }
+  FakeTrunks& trunks_;
+};
+
+// A bidirectional call with both of its ends: the gateway's is the interface, the agent's are the methods below.
+template <typename Request, typename Response>
+class FakeCall : public BidiStream<Request, Response> {
+ public:
+  explicit FakeCall(Tasks& tasks) : tasks_(tasks) {}
+
+  void Read(std::function<void(std::optional<Request>)> done) override {
+    EXPECT_EQ(read_, nullptr) << "one read at a time";
+    read_ = std::move(done);
+    Deliver();
+  }
+  void Write(Response response, std::function<void(bool)> done) override {
+    EXPECT_EQ(write_, nullptr) << "one write at a time";
+    if (finished) return tasks_.Post([done] { done(false); });
+    received.push_back(std::move(response));
+    write_ = std::move(done);
+    if (!stalled) FinishWrite();
+  }
+  void Finish(absl::Status status) override {
+    if (finished) return;
+    finished = std::move(status);
+    half_closed_ = true;
+    Deliver();
+  }
+  void OnCancelled(std::function<void()> gone) override { gone_ = std::move(gone); }
+
+  void Send(Request request) {
+    requests_.push_back(std::move(request));
+    Deliver();
+  }
+  void HalfClose() {
+    half_closed_ = true;
+    Deliver();
+  }
+  void Cancel() {
+    HalfClose();
+    if (gone_) tasks_.Post(std::exchange(gone_, nullptr));
+  }
+  void Resume() {
+    stalled = false;
+    if (write_) FinishWrite();
+  }
+
+  std::vector<Response> received;
+  std::optional<absl::Status> finished;
+  bool stalled = false;  // the agent does not read
+
+ private:
+  void Deliver() {
+    if (!read_) return;
+    if (!requests_.empty() && !finished) {
+      tasks_.Post([read = std::exchange(read_, nullptr), request = std::move(requests_.front())] { read(request); });
+      requests_.pop_front();
+    } else if (half_closed_) {
+      tasks_.Post([read = std::exchange(read_, nullptr)] { read(std::nullopt); });
+    }
+  }
+  void FinishWrite() {
+    tasks_.Post([this] {
+      if (auto done = std::exchange(write_, nullptr)) done(true);
+    });
+  }
+
+  Tasks& tasks_;
+  std::deque<Request> requests_;
+  bool half_closed_ = false;
+  std::function<void(std::optional<Request>)> read_;
+  std::function<void(bool)> write_;
+  std::function<void()> gone_;
+};
+
+using InboxCall = FakeCall<gateway::v1::InboxRequest, gateway::v1::InboxResponse>;
+using ChannelCall = FakeCall<gateway::v1::OpenChannelRequest, gateway::v1::OpenChannelResponse>;
+
+// Everything that gateways share.
+struct World {
+  SimulatedClock clock{absl::FromUnixSeconds(1'800'000'000)};
+  SeededRandom random{42};
+  Tasks tasks;
+  FakeDirectory directory{tasks, clock};
+  FakeTrunks trunks{tasks};
+  std::set<crypto::PublicKey> revoked;
+};
+
+// A real gateway in that world.
+struct TestGateway {
+  explicit TestGateway(World& w, uint64_t max_channels = 8, InboxLimits limits = {})
+      : world(w), inboxes(*InboxStore::Open(*store, limits)), tap(*Tap::Open("")), trunk(w.trunks) {
+    logic = std::make_unique<Gateway>(
+        Gateway::Parts{.key = key,
+                       .channel_binding = std::string(32, 'c'),
+                       .addresses = [this] { return std::vector<std::string>{address()}; },
+                       .inboxes = *inboxes,
+                       .directory = world.directory,
+                       .trunk = trunk,
+                       .tap = *tap,
+                       .is_revoked = [this](const crypto::PublicKey& k) { return world.revoked.contains(k); },
+                       .clock = world.clock,
+                       .random = world.random,
+                       .metrics = metrics,
+                       .max_channels_per_agent = max_channels});
+    world.trunks.Join(key.public_key(), logic->trunk_handlers());
+  }
+  ~TestGateway() { world.trunks.Leave(key.public_key()); }
+
+  [[nodiscard]] std::string address() const {
+    return absl::StrCat("/ip4/127.0.0.1/tcp/4001/p2p/", crypto::PeerIdFromKey(key.public_key()));
+  }
+
+  World& world;
+  crypto::SigningKey key = crypto::SigningKey::Generate(world.random);
+  telemetry::Metrics metrics;
+  std::unique_ptr<storage::Store> store = storage::NewMemoryStore();
+  std::unique_ptr<InboxStore> inboxes;
+  std::unique_ptr<Tap> tap;
+  FakeTrunk trunk;
+  std::unique_ptr<Gateway> logic;
+};
+
+// An agent at a gateway.
+struct TestAgent {
+  TestAgent(World& w, TestGateway& g, const std::string& n) : world(w), gateway(g), name(n) {}
+
+  [[nodiscard]] absl::Status Authenticate() {
+    gateway::v1::ChallengeRequest challenge;
+    challenge.set_public_key(std::string(key.public_key().bytes()));
+    challenge.set_client_nonce(world.random.Bytes(32));
+    ASSIGN_OR_RETURN(const auto challenged, gateway.logic->Challenge(challenge));
+    ASSIGN_OR_RETURN(const std::string signature, identity::AnswerChallenge({.purpose = "gateway",
+                                                                             .client_nonce = challenge.client_nonce(),
+                                                                             .server_nonce = challenged.server_nonce(),
+                                                                             .client_key = key.public_key(),
+                                                                             .server_key = gateway.key.public_key(),
+                                                                             .channel_binding = std::string(32, 'c')},
+                                                                            challenged.server_signature(), key));
+    gateway::v1::AuthenticateRequest answer;
+    answer.set_challenge_id(challenged.challenge_id());
+    answer.set_signature(signature);
+    ASSIGN_OR_RETURN(const auto authenticated, gateway.logic->Authenticate(answer));
+    token = authenticated.token();
+    return absl::OkStatus();
+  }
+
+  [[nodiscard]] absl::StatusOr<record::Record> MakeRecord(const std::vector<std::string>& addresses) const {
+    return record::Record::Sign({.name = name, .addresses = addresses, .protocols = {}, .timestamp = world.clock.Now()},
+                                key);
+  }
+
+  [[nodiscard]] absl::StatusOr<gateway::v1::RegisterResponse> Register(const std::string& record_json) {
+    gateway::v1::RegisterRequest request;
+    request.set_record_json(record_json);
+    absl::StatusOr<gateway::v1::RegisterResponse> result = absl::UnknownError("not answered");
+    gateway.logic->Register(token, request, [&](auto response) { result = std::move(response); });
+    world.tasks.Run();
+    return result;
+  }
+
+  // Authenticates and registers at the gateway.
+  void Settle() {
+    ASSERT_TRUE(Authenticate().ok());
+    const auto record = MakeRecord({gateway.address()});
+    ASSERT_TRUE(record.ok()) << record.status();
+    const auto registered = Register(record->json());
+    ASSERT_TRUE(registered.ok()) << registered.status();
+  }
+
+  [[nodiscard]] std::string SignMessage(const std::string& to, const std::string& id,
+                                        const std::string& attachment = "") const {
+    record::MessageFields fields{.id = id, .sender = name, .recipient = to, .timestamp = world.clock.Now()};
+    if (!attachment.empty()) fields.content = record::AttachmentContent("text/plain", attachment);
+    return record::Message::Sign(fields, key)->json();
+  }
+
+  [[nodiscard]] absl::StatusOr<gateway::v1::SendResponse> Send(const std::string& json,
+                                                               const std::string& attachment = "") {
+    gateway::v1::SendRequest request;
+    request.set_message_json(json);
+    request.set_attachment(attachment);
+    absl::StatusOr<gateway::v1::SendResponse> result = absl::UnknownError("not answered");
+    gateway.logic->Send(token, request, [&](auto response) { result = std::move(response); });
+    world.tasks.Run();
+    return result;
+  }
+
+  [[nodiscard]] std::shared_ptr<InboxCall> OpenInbox(bool channels = true) {
+    auto call = std::make_shared<InboxCall>(world.tasks);
+    gateway::v1::InboxRequest request;
+    request.mutable_open()->set_name(name);
+    request.mutable_open()->set_accept_channels(channels);
+    call->Send(request);
+    gateway.logic->Inbox(token, call);
+    world.tasks.Run();
+    return call;
+  }
+
+  [[nodiscard]] std::shared_ptr<ChannelCall> Call(const std::string& recipient) {
+    auto call = std::make_shared<ChannelCall>(world.tasks);
+    gateway::v1::OpenChannelRequest request;
+    request.mutable_call()->set_recipient(recipient);
+    request.mutable_call()->set_caller(name);
+    call->Send(request);
+    gateway.logic->OpenChannel(token, call);
+    world.tasks.Run();
+    return call;
+  }
+
+  [[nodiscard]] std::shared_ptr<ChannelCall> Accept(const std::string& channel_id) {
+    auto call = std::make_shared<ChannelCall>(world.tasks);
+    gateway::v1::OpenChannelRequest request;
+    request.mutable_accept()->set_channel_id(channel_id);
+    call->Send(request);
+    gateway.logic->OpenChannel(token, call);
+    world.tasks.Run();
+    return call;
+  }
+
+  World& world;
+  TestGateway& gateway;
+  const std::string name;
+  crypto::SigningKey key = crypto::SigningKey::Generate(world.random);
+  std::string token;
+};
+
+}  // namespace dotagent::gateway_service
+
+#endif  // DOTAGENT_TESTS_UNIT_GATEWAY_FAKES_H_

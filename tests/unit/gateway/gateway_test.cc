@@ -1,0 +1,284 @@
+// Authentication, registration, messages and inboxes, over one gateway and two.
+#include "services/gateway/gateway.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/gateway/fakes.h"
+
+namespace dotagent::gateway_service {
+namespace {
+
+class GatewayTest : public testing::Test {
+ protected:
+  World world_;
+  TestGateway one_{world_};
+  TestGateway two_{world_};
+  TestAgent alice_{world_, one_, "alice.agent"};
+  TestAgent bob_{world_, two_, "bob.agent"};
+};
+
+gateway::v1::InboxRequest AckOf(uint64_t sequence) {
+  gateway::v1::InboxRequest request;
+  request.mutable_ack()->add_sequences(sequence);
+  return request;
+}
+
+TEST_F(GatewayTest, TellsWhoItIs) {
+  const auto info = one_.logic->GetInfo();
+  EXPECT_EQ(info.peer_id(), crypto::PeerIdFromKey(one_.key.public_key()));
+  ASSERT_EQ(info.addresses_size(), 1);
+  EXPECT_EQ(info.addresses(0), one_.address());
+  EXPECT_FALSE(info.version().empty());
+}
+
+TEST_F(GatewayTest, EveryCallNeedsAToken) {
+  const auto record = alice_.MakeRecord({one_.address()});
+  EXPECT_EQ(ReasonOf(alice_.Register(record->json()).status()), reason::kNotAuthenticated);
+  EXPECT_EQ(ReasonOf(alice_.Send("{}").status()), reason::kNotAuthenticated);
+  EXPECT_EQ(ReasonOf(*alice_.OpenInbox()->finished), reason::kNotAuthenticated);
+  EXPECT_EQ(ReasonOf(*alice_.Call("bob.agent")->finished), reason::kNotAuthenticated);
+  absl::Status resolved;
+  one_.logic->Resolve("", {}, [&](const auto& response) { resolved = response.status(); });
+  EXPECT_EQ(ReasonOf(resolved), reason::kNotAuthenticated);
+}
+
+TEST_F(GatewayTest, RefusesAWrongProof) {
+  gateway::v1::ChallengeRequest challenge;
+  challenge.set_public_key(std::string(alice_.key.public_key().bytes()));
+  challenge.set_client_nonce(std::string(32, 'n'));
+  const auto challenged = one_.logic->Challenge(challenge);
+  ASSERT_TRUE(challenged.ok()) << challenged.status();
+  gateway::v1::AuthenticateRequest answer;
+  answer.set_challenge_id(challenged->challenge_id());
+  answer.set_signature(std::string(64, 's'));
+  EXPECT_TRUE(absl::IsUnauthenticated(one_.logic->Authenticate(answer).status()));
+}
+
+TEST_F(GatewayTest, RefusesARevokedKeyAndItsTokens) {
+  ASSERT_TRUE(alice_.Authenticate().ok());
+  world_.revoked.insert(alice_.key.public_key());
+  one_.logic->OnRevoked(alice_.key.public_key());
+  EXPECT_EQ(ReasonOf(alice_.Send("{}").status()), reason::kNotAuthenticated);
+  const absl::Status again = alice_.Authenticate();
+  EXPECT_TRUE(absl::IsPermissionDenied(again));
+  EXPECT_EQ(ReasonOf(again), reason::kKeyRevoked);
+}
+
+TEST_F(GatewayTest, RegistersARecordOfTheAuthenticatedKeyThatLivesHere) {
+  ASSERT_TRUE(alice_.Authenticate().ok());
+  EXPECT_EQ(ReasonOf(alice_.Register(bob_.MakeRecord({one_.address()})->json()).status()), reason::kKeyMismatch);
+  const auto elsewhere = alice_.Register(alice_.MakeRecord({two_.address()})->json());
+  EXPECT_TRUE(absl::IsInvalidArgument(elsewhere.status()));
+  EXPECT_EQ(ReasonOf(elsewhere.status()), reason::kBadRecord);
+  EXPECT_FALSE(alice_.Register("{}").ok());
+  const auto registered = alice_.Register(alice_.MakeRecord({one_.address()})->json());
+  ASSERT_TRUE(registered.ok()) << registered.status();
+  EXPECT_EQ(registered->stored_by_size(), 3);
+  EXPECT_EQ(registered->asked(), 5u);
+}
+
+TEST_F(GatewayTest, DeliversAcrossGatewaysAndKeepsUntilAcknowledged) {
+  alice_.Settle();
+  bob_.Settle();
+  const std::string json = alice_.SignMessage("bob.agent", "m1", "attached");
+  const auto sent = alice_.Send(json, "attached");
+  ASSERT_TRUE(sent.ok()) << sent.status();
+  EXPECT_FALSE(sent->duplicate());
+  EXPECT_TRUE(alice_.Send(json, "attached")->duplicate());
+
+  auto inbox = bob_.OpenInbox();
+  ASSERT_EQ(inbox->received.size(), 2u);
+  EXPECT_EQ(inbox->received[0].ready().pending(), 1u);
+  EXPECT_EQ(inbox->received[1].message().message_json(), json);
+  EXPECT_EQ(inbox->received[1].message().attachment(), "attached");
+  EXPECT_EQ(inbox->received[1].message().sender_key(), alice_.key.public_key().bytes());
+
+  // Not acknowledged: it comes again. Then live.
+  inbox->Cancel();
+  inbox = bob_.OpenInbox();
+  ASSERT_EQ(inbox->received.size(), 2u);
+  const uint64_t first = inbox->received[1].message().sequence();
+  ASSERT_TRUE(alice_.Send(alice_.SignMessage("bob.agent", "m2")).ok());
+  ASSERT_EQ(inbox->received.size(), 3u);
+  inbox->Send(AckOf(first));
+  inbox->Send(AckOf(inbox->received[2].message().sequence()));
+  world_.tasks.Run();
+  EXPECT_EQ(two_.inboxes->size(), 0u);
+  EXPECT_EQ(bob_.OpenInbox()->received.size(), 1u);
+}
+
+TEST_F(GatewayTest, DeliversWithinAGateway) {
+  TestAgent carol(world_, one_, "carol.agent");
+  alice_.Settle();
+  carol.Settle();
+  const auto inbox = carol.OpenInbox();
+  ASSERT_TRUE(alice_.Send(alice_.SignMessage("carol.agent", "m1")).ok());
+  ASSERT_EQ(inbox->received.size(), 2u);
+}
+
+TEST_F(GatewayTest, RefusesMessagesThatBreakARule) {
+  alice_.Settle();
+  bob_.Settle();
+  const auto unknown = alice_.Send(alice_.SignMessage("nobody.agent", "m1"));
+  EXPECT_TRUE(absl::IsNotFound(unknown.status()));
+  EXPECT_EQ(ReasonOf(unknown.status()), reason::kNameNotFound);
+  EXPECT_EQ(ReasonOf(alice_.Send(bob_.SignMessage("alice.agent", "m1")).status()), reason::kBadSignature);
+  EXPECT_EQ(ReasonOf(alice_.Send(alice_.SignMessage("bob.agent", "m1"), "unannounced").status()), reason::kBadMessage);
+  EXPECT_EQ(ReasonOf(alice_.Send(std::string(record::kMaxMessageSize + 1, ' ')).status()), reason::kTooLarge);
+  EXPECT_EQ(
+      ReasonOf(alice_.Send(alice_.SignMessage("bob.agent", "m1"), std::string(record::kMaxAttachmentSize + 1, ' '))
+                   .status()),
+      reason::kTooLarge);
+
+  // Signed with the right key, but in the name of another.
+  TestAgent mallory(world_, one_, "mallory.agent");
+  ASSERT_TRUE(mallory.Authenticate().ok());
+  const auto unregistered = mallory.Send(mallory.SignMessage("bob.agent", "m1"));
+  EXPECT_TRUE(absl::IsFailedPrecondition(unregistered.status())) << unregistered.status();
+  TestAgent impostor(world_, one_, "alice.agent");
+  ASSERT_TRUE(impostor.Authenticate().ok());
+  EXPECT_EQ(ReasonOf(impostor.Send(impostor.SignMessage("bob.agent", "m1")).status()), reason::kKeyMismatch);
+  EXPECT_EQ(two_.inboxes->size(), 0u);
+}
+
+TEST_F(GatewayTest, BelievesNothingBecauseAGatewaySaysSo) {
+  alice_.Settle();
+  bob_.Settle();
+  const auto deliver = [&](TestGateway& to, const std::string& json, const crypto::PublicKey& key) {
+    trunk::v1::DeliverRequest request;
+    request.set_message_json(json);
+    request.set_sender_key(std::string(key.bytes()));
+    absl::StatusOr<bool> result = absl::UnknownError("not answered");
+    to.logic->trunk_handlers().deliver(request, [&](auto duplicate) { result = duplicate; });
+    world_.tasks.Run();
+    return result;
+  };
+  TestAgent impostor(world_, one_, "alice.agent");
+  const std::string forged = impostor.SignMessage("bob.agent", "m1");
+  EXPECT_EQ(ReasonOf(deliver(two_, forged, alice_.key.public_key()).status()), reason::kBadSignature);
+  EXPECT_EQ(ReasonOf(deliver(two_, forged, impostor.key.public_key()).status()), reason::kKeyMismatch);
+  const std::string good = alice_.SignMessage("bob.agent", "m1");
+  EXPECT_EQ(ReasonOf(deliver(one_, good, alice_.key.public_key()).status()), reason::kBadAddress);
+  EXPECT_EQ(two_.inboxes->size(), 0u);
+  EXPECT_TRUE(deliver(two_, good, alice_.key.public_key()).ok());
+  world_.revoked.insert(alice_.key.public_key());
+  EXPECT_EQ(ReasonOf(deliver(two_, alice_.SignMessage("bob.agent", "m2"), alice_.key.public_key()).status()),
+            reason::kKeyRevoked);
+}
+
+TEST_F(GatewayTest, PassesOnWhyTheOtherGatewayRefuses) {
+  TestGateway small(world_, 8, {.max_messages = 1});
+  TestAgent dave(world_, small, "dave.agent");
+  alice_.Settle();
+  dave.Settle();
+  ASSERT_TRUE(alice_.Send(alice_.SignMessage("dave.agent", "m1")).ok());
+  const auto full = alice_.Send(alice_.SignMessage("dave.agent", "m2"));
+  EXPECT_TRUE(absl::IsResourceExhausted(full.status()));
+  EXPECT_EQ(ReasonOf(full.status()), reason::kLimit);
+  world_.trunks.Leave(small.key.public_key());
+  EXPECT_EQ(ReasonOf(alice_.Send(alice_.SignMessage("dave.agent", "m3")).status()), reason::kUnreachable);
+}
+
+TEST_F(GatewayTest, AsksForTheSendersNameOnceAMinute) {
+  alice_.Settle();
+  bob_.Settle();
+  TestAgent second_session(world_, one_, "alice.agent");
+  second_session.key = *crypto::SigningKey::FromSeed(alice_.key.seed().view());
+  ASSERT_TRUE(second_session.Authenticate().ok());
+  ASSERT_TRUE(second_session.Send(second_session.SignMessage("bob.agent", "m1")).ok());
+  const int before = world_.directory.resolves;
+  ASSERT_TRUE(second_session.Send(second_session.SignMessage("bob.agent", "m2")).ok());
+  const int known = world_.directory.resolves - before;
+  world_.clock.Advance(absl::Minutes(2));
+  ASSERT_TRUE(second_session.Send(second_session.SignMessage("bob.agent", "m3")).ok());
+  EXPECT_EQ(world_.directory.resolves - before - known, known + 1);
+}
+
+TEST_F(GatewayTest, ANewerInboxTakesOver) {
+  bob_.Settle();
+  const auto older = bob_.OpenInbox();
+  const auto newer = bob_.OpenInbox();
+  ASSERT_TRUE(older->finished);
+  EXPECT_EQ(ReasonOf(*older->finished), reason::kSuperseded);
+  EXPECT_FALSE(newer->finished);
+}
+
+TEST_F(GatewayTest, AnInboxIsForTheHolderOfTheName) {
+  bob_.Settle();
+  TestAgent thief(world_, two_, "bob.agent");
+  ASSERT_TRUE(thief.Authenticate().ok());
+  const auto inbox = thief.OpenInbox();
+  ASSERT_TRUE(inbox->finished);
+  EXPECT_EQ(ReasonOf(*inbox->finished), reason::kKeyMismatch);
+}
+
+TEST_F(GatewayTest, AnInboxThatBreaksTheProtocolEnds) {
+  bob_.Settle();
+  auto call = std::make_shared<InboxCall>(world_.tasks);
+  call->Send(AckOf(1));
+  two_.logic->Inbox(bob_.token, call);
+  world_.tasks.Run();
+  EXPECT_EQ(ReasonOf(*call->finished), reason::kProtocol);
+
+  const auto twice = bob_.OpenInbox();
+  gateway::v1::InboxRequest again;
+  again.mutable_open()->set_name("bob.agent");
+  twice->Send(again);
+  world_.tasks.Run();
+  EXPECT_EQ(ReasonOf(*twice->finished), reason::kProtocol);
+}
+
+TEST_F(GatewayTest, HoldsBackFromAnAgentThatDoesNotAcknowledge) {
+  alice_.Settle();
+  bob_.Settle();
+  const size_t sent = kMaxUnacked + 5;
+  for (size_t i = 0; i < sent; ++i) {
+    ASSERT_TRUE(alice_.Send(alice_.SignMessage("bob.agent", absl::StrCat("m", i))).ok());
+  }
+  const auto inbox = bob_.OpenInbox();
+  ASSERT_EQ(inbox->received.size(), 1 + kMaxUnacked);
+  inbox->Send(AckOf(1));
+  world_.tasks.Run();
+  EXPECT_EQ(inbox->received.size(), 2 + kMaxUnacked);
+  EXPECT_EQ(inbox->received.back().message().sequence(), kMaxUnacked + 1);
+}
+
+TEST_F(GatewayTest, RevocationAndDrainEndInboxes) {
+  bob_.Settle();
+  const auto revoked = bob_.OpenInbox();
+  world_.revoked.insert(bob_.key.public_key());
+  two_.logic->OnRevoked(bob_.key.public_key());
+  ASSERT_TRUE(revoked->finished);
+  EXPECT_TRUE(absl::IsPermissionDenied(*revoked->finished));
+  EXPECT_EQ(ReasonOf(*revoked->finished), reason::kKeyRevoked);
+
+  alice_.Settle();
+  const auto drained = alice_.OpenInbox();
+  one_.logic->Drain();
+  ASSERT_TRUE(drained->finished);
+  EXPECT_TRUE(absl::IsUnavailable(*drained->finished));
+  EXPECT_TRUE(absl::IsUnavailable(*alice_.OpenInbox()->finished));
+}
+
+TEST_F(GatewayTest, NobodySendsToARevokedKey) {
+  alice_.Settle();
+  bob_.Settle();
+  world_.revoked.insert(bob_.key.public_key());
+  const auto refused = alice_.Send(alice_.SignMessage("bob.agent", "m1"));
+  EXPECT_TRUE(absl::IsPermissionDenied(refused.status()));
+  EXPECT_EQ(ReasonOf(refused.status()), reason::kKeyRevoked);
+}
+
+TEST_F(GatewayTest, CountsWhatItDoes) {
+  alice_.Settle();
+  bob_.Settle();
+  ASSERT_TRUE(alice_.Send(alice_.SignMessage("bob.agent", "m1")).ok());
+  ASSERT_FALSE(alice_.Send("{}").ok());
+  EXPECT_NE(one_.metrics.Render().find("dotagent_gateway_authentications_total{result=\"ok\"} 1"), std::string::npos)
+      << one_.metrics.Render();
+  EXPECT_NE(one_.metrics.Render().find("dotagent_gateway_messages_total{outcome=\"refused\"} 1"), std::string::npos);
+  EXPECT_NE(two_.metrics.Render().find("dotagent_gateway_inbox_messages 1"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace dotagent::gateway_service
