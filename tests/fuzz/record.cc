@@ -14,8 +14,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto raw = Record::Verify(input, now);
   if (!raw.ok()) dotagent::record::CheckRefusal(raw.status());
 
-  static const auto* const key = new dotagent::crypto::SigningKey(dotagent::record::FuzzKey());
-  const auto json = dotagent::record::SignedAgain(input, *key);
+  static const dotagent::crypto::SigningKey key = dotagent::record::FuzzKey();
+  const auto json = dotagent::record::SignedAgain(input, key);
   if (!json) return 0;
   const auto record = Record::Verify(*json, now);
   if (!record.ok()) {
@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                                   .protocols = record->protocols(),
                                   .timestamp = record->timestamp(),
                                   .ttl_seconds = record->ttl() / absl::Seconds(1)},
-                                 *key);
+                                 key);
   // The copy's timestamp has milliseconds, so that it may be a few bytes longer.
   if (!copy.ok() && json->size() + 64 < dotagent::record::kMaxRecordSize) std::abort();
   return 0;

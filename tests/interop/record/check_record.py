@@ -56,8 +56,9 @@ def random_text(rng):
 
 def random_number(rng):
     value = struct.unpack("<d", rng.randbytes(8))[0]
-    return rng.choice([rng.randint(-2**53, 2**53), rng.randint(-99, 99), rng.uniform(-1e6, 1e6), 10.0**rng.randint(-9, 25),
-                       value if value == value and abs(value) != float("inf") else 0.5])
+    any_double = value if value == value and abs(value) != float("inf") else 0.5
+    power = 10.0 ** rng.randint(-9, 25)
+    return rng.choice([rng.randint(-2**53, 2**53), rng.randint(-99, 99), rng.uniform(-1e6, 1e6), power, any_double])
 
 
 def random_value(rng, depth):
@@ -79,7 +80,8 @@ def random_object(rng, depth=3):
 
 def random_name(rng):
     letters = "abcdefghijklmnopqrstuvwxyz0123456789"
-    return "".join("".join(rng.choices(letters, k=rng.randint(1, 63))) + "." for _ in range(rng.randint(1, 3))) + "agent"
+    labels = ["".join(rng.choices(letters, k=rng.randint(1, 63))) for _ in range(rng.randint(1, 3))]
+    return ".".join(labels) + ".agent"
 
 
 def random_address(rng):
@@ -208,7 +210,8 @@ def main():
     for kind in ("record", "message"):
         check_signing(tool, rng, kind)
         reasons = check_refusals(tool, rng, kind)
-        print(f"{kind}: {ROUNDS} signed by both sides agree; {ROUNDS} broken ones are refused alike: {', '.join(reasons)}")
+        print(f"{kind}: {ROUNDS} signed by both sides agree; {ROUNDS} broken ones are refused alike, as "
+              f"{', '.join(reasons)}")
 
 
 if __name__ == "__main__":

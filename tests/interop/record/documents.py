@@ -51,7 +51,8 @@ def sign(seed, document):
 
 def timestamp_text(millis):
     seconds, rest = divmod(millis, 1000)
-    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S") + f".{rest:03}Z"
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest:03}Z"
 
 
 def read(data, fields, limit, bad):

@@ -1,5 +1,5 @@
 // Full and read-only disks. Each test runs itself again in a mount namespace of its own, with a small tmpfs that goes
-// with the namespace; that takes root.
+// away with the namespace.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
@@ -22,33 +22,37 @@ using testing::HasSubstr;
 
 constexpr char kFolderVariable[] = "DOTAGENT_TEST_DISK";
 
-std::string SmallDisk() {
-  const char* path = std::getenv(kFolderVariable);
-  return path == nullptr ? "" : path;
-}
-
 std::string OwnPath() {
   char path[PATH_MAX];
   const ssize_t size = readlink("/proc/self/exe", path, sizeof(path));
   return {path, size > 0 ? static_cast<size_t>(size) : 0};
 }
 
-// Runs the test DiskTest.`name` of this program with a tmpfs of `size` at $DOTAGENT_TEST_DISK.
-void RunOnSmallDisk(const std::string& name, const std::string& size) {
-  if (geteuid() != 0) GTEST_SKIP() << "only root can mount a small disk";
-  if (std::system("unshare --mount true 2>/dev/null") != 0) GTEST_SKIP() << "no mount namespaces here";
+// The folder of a small disk, inside the namespace. Outside, runs the current test again inside one with a disk of
+// `size`, checks that it passed, and returns an empty string: the test is then done.
+std::string SmallDisk(const std::string& size) {
+  if (const char* path = std::getenv(kFolderVariable)) return path;
   const TempFolder folder;
+  const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
   const std::string command =
       absl::StrCat("unshare --mount --propagation private sh -c 'mount -t tmpfs -o size=", size, " none ",
                    folder.path(), " && ", kFolderVariable, "=", folder.path(), " exec ", OwnPath(),
-                   " --gtest_also_run_disabled_tests --gtest_filter=DiskTest.DISABLED_", name, "'");
+                   " --gtest_filter=", test->test_suite_name(), ".", test->name(), "'");
   EXPECT_EQ(std::system(command.c_str()), 0) << "see the inner run above";
+  return "";
 }
 
-TEST(DiskTest, AFullDiskFailsTheWriteAndTheStoreGoesOnWithSpace) { RunOnSmallDisk("Full", "48m"); }
-TEST(DiskTest, ADiskThatRunsFullInAWriteStopsWritesUntilARestart) { RunOnSmallDisk("RunsFull", "12m"); }
-TEST(DiskTest, AFullDiskIsToldAtOpening) { RunOnSmallDisk("FullAtOpening", "1m"); }
-TEST(DiskTest, AReadOnlyDiskIsToldAtOpening) { RunOnSmallDisk("ReadOnly", "48m"); }
+bool CanMount() {
+  return geteuid() == 0 &&
+         std::system("unshare --mount --propagation private mount -t tmpfs none /mnt 2>/dev/null") == 0;
+}
+
+class DiskTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!CanMount()) GTEST_SKIP() << "a small disk takes root and mount namespaces";
+  }
+};
 
 // Takes all that is left of the disk.
 void Fill(const std::string& path) {
@@ -64,19 +68,20 @@ void ExpectFull(const absl::Status& status, const std::string& path) {
   EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr(path), HasSubstr("full"), HasSubstr("free some space")));
 }
 
-TEST(DiskTest, DISABLED_Full) {
-  ASSERT_FALSE(SmallDisk().empty()) << "run by the tests above only";
-  const std::string path = SmallDisk() + "/data";
+TEST_F(DiskTest, AFullDiskFailsTheWriteAndTheStoreGoesOnWithSpace) {
+  const std::string disk = SmallDisk("48m");
+  if (disk.empty()) return;
+  const std::string path = disk + "/data";
   auto store = OpenRocksDb({.path = path});
   ASSERT_TRUE(store.ok()) << store.status();
   ASSERT_TRUE((*store)->Put("before", "kept", Durability::kSync).ok());
 
-  Fill(SmallDisk() + "/ballast");
+  Fill(disk + "/ballast");
   ExpectFull((*store)->Put("during", "lost", Durability::kSync), path);
   EXPECT_EQ((*store)->Get("during").status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(*(*store)->Get("before"), "kept");
 
-  ASSERT_EQ(unlink((SmallDisk() + "/ballast").c_str()), 0);
+  ASSERT_EQ(unlink((disk + "/ballast").c_str()), 0);
   const absl::Status status = (*store)->Put("after", "kept", Durability::kSync);
   ASSERT_TRUE(status.ok()) << status;
   store->reset();
@@ -85,14 +90,15 @@ TEST(DiskTest, DISABLED_Full) {
   for (const char* key : {"before", "after"}) EXPECT_EQ(*(*store)->Get(key), "kept");
 }
 
-TEST(DiskTest, DISABLED_RunsFull) {
-  ASSERT_FALSE(SmallDisk().empty()) << "run by the tests above only";
-  const std::string path = SmallDisk() + "/data";
+TEST_F(DiskTest, ADiskThatRunsFullInAWriteStopsWritesUntilARestart) {
+  const std::string disk = SmallDisk("12m");
+  if (disk.empty()) return;
+  const std::string path = disk + "/data";
   const RocksDbOptions options = {.path = path, .min_free_bytes = 0};
   auto store = OpenRocksDb(options);
   ASSERT_TRUE(store.ok()) << store.status();
 
-  Fill(SmallDisk() + "/ballast");
+  Fill(disk + "/ballast");
   absl::Status status;
   int written = 0;  // the part of RocksDB's log that is allocated already takes some
   const std::string value(32 * 1024, 'v');
@@ -104,7 +110,7 @@ TEST(DiskTest, DISABLED_RunsFull) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("restart"));
   EXPECT_EQ((*store)->Get(absl::StrCat("fill/", written)).status().code(), absl::StatusCode::kNotFound);
 
-  ASSERT_EQ(unlink((SmallDisk() + "/ballast").c_str()), 0);
+  ASSERT_EQ(unlink((disk + "/ballast").c_str()), 0);
   ExpectFull((*store)->Put("after", "refused", Durability::kSync), path);
   for (int i = 0; i < written; ++i) EXPECT_EQ(*(*store)->Get(absl::StrCat("fill/", i)), value);
 
@@ -115,21 +121,23 @@ TEST(DiskTest, DISABLED_RunsFull) {
   EXPECT_TRUE((*store)->Put("after", "kept", Durability::kSync).ok());
 }
 
-TEST(DiskTest, DISABLED_FullAtOpening) {
-  ASSERT_FALSE(SmallDisk().empty()) << "run by the tests above only";
-  Fill(SmallDisk() + "/ballast");
+TEST_F(DiskTest, AFullDiskIsToldAtOpening) {
+  const std::string disk = SmallDisk("1m");
+  if (disk.empty()) return;
+  Fill(disk + "/ballast");
   for (const uint64_t min_free_bytes : {uint64_t{0}, uint64_t{1} << 20}) {
-    const std::string path = SmallDisk() + "/data";
+    const std::string path = disk + "/data";
     ExpectFull(OpenRocksDb({.path = path, .min_free_bytes = min_free_bytes}).status(), path);
   }
 }
 
-TEST(DiskTest, DISABLED_ReadOnly) {
-  ASSERT_FALSE(SmallDisk().empty()) << "run by the tests above only";
-  const std::string path = SmallDisk() + "/data";
+TEST_F(DiskTest, AReadOnlyDiskIsToldAtOpening) {
+  const std::string disk = SmallDisk("48m");
+  if (disk.empty()) return;
+  const std::string path = disk + "/data";
   ASSERT_TRUE(OpenRocksDb({.path = path}).ok());
-  ASSERT_EQ(mount(nullptr, SmallDisk().c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr), 0);
-  for (const std::string& folder : {path, SmallDisk() + "/new"}) {
+  ASSERT_EQ(mount(nullptr, disk.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr), 0);
+  for (const std::string& folder : {path, disk + "/new"}) {
     const absl::Status status = OpenRocksDb({.path = folder}).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
     EXPECT_EQ(ReasonOf(status), reason::kStorage);
