@@ -20,6 +20,10 @@ namespace {
 
 DhtOptions WithId(DhtOptions options) {
   options.self.id = Id::OfNode(options.self.key);
+  // More, or longer ones, would make every node refuse our calls.
+  std::vector<std::string>& addresses = options.self.addresses;
+  std::erase_if(addresses, [](const std::string& address) { return address.size() > kMaxAddressSize; });
+  if (addresses.size() > kMaxContactAddresses) addresses.resize(kMaxContactAddresses);
   return options;
 }
 
@@ -144,7 +148,7 @@ void Dht::Impl::FinishGet(const Id& key, ValueKind kind, QueryResult found,
   if (found.value) {
     Value& value = found.value->value;
     // Where the disk is full the answer still counts.
-    if (value.revokes_owner) values.Store(value, clock->Now()).IgnoreError();
+    if (TypeOf(kind).revokes_owner()) values.Store(value, clock->Now()).IgnoreError();
     const absl::StatusOr<HeldValue> own = values.Get(kind, key, clock->Now());
     return done(GetResult{.value = std::move(value.bytes),
                           .from_own_store = own.ok() && own->value.owner == value.owner,

@@ -91,7 +91,7 @@ class Query : public std::enable_shared_from_this<Query> {
     }
     const absl::StatusOr<Value> value = ValidateUnder(target_, goal_->kind, bytes, peers_->clock().Now());
     if (!value.ok()) return false;
-    if (!value->revokes_owner && goal_->values->IsRevoked(value->owner)) {
+    if (!TypeOf(goal_->kind).revokes_owner() && goal_->values->IsRevoked(value->owner)) {
       revoked_ = true;  // the node need not know that
       return true;
     }

@@ -22,8 +22,7 @@ absl::StatusOr<Value> RevocationValue::Validate(absl::string_view bytes, absl::T
                .owner = std::string(revocation.public_key.bytes()),
                .timestamp = revocation.revoked_at,
                .expires = absl::InfiniteFuture(),
-               .bytes = std::string(bytes),
-               .revokes_owner = true};
+               .bytes = std::string(bytes)};
 }
 
 absl::StatusOr<bool> RevocationValue::Replaces(const Value& held, const Value& offered) const {

@@ -15,6 +15,7 @@ class RevocationValue final : public ValueType {
   // one revokes another's key.
   [[nodiscard]] absl::StatusOr<Value> Validate(absl::string_view bytes, absl::Time now) const override;
   [[nodiscard]] bool first_claim() const override { return false; }
+  [[nodiscard]] bool revokes_owner() const override { return true; }
   [[nodiscard]] absl::StatusOr<bool> Replaces(const Value& held, const Value& offered) const override;
   [[nodiscard]] absl::Status Absent() const override;
 

@@ -72,25 +72,32 @@ void Upkeep::WalkOn() {
 }
 
 void Upkeep::Copy(const Value& value) {
-  const auto copy = [this, value](const QueryResult& found) {
-    Replicate(peers_, values_, value, found.nearest, lifeline_.Guard([this, value](const ReplicateResult&) {
-      values_->Touch(value.kind, value.key, peers_->clock().Now());
-      WalkOn();
-    }));
-  };
-  const auto check_revoked = [this, value, copy](const QueryResult& revocation) {
-    // A disk that fails leaves the record until the next walk.
-    if (revocation.value) values_->Store(revocation.value->value, peers_->clock().Now()).IgnoreError();
-    if (values_->IsRevoked(value.owner)) return WalkOn();
-    FindNodes(peers_, value.key, lifeline_.Guard(copy));
+  const auto find_and_copy = [this, value] {
+    FindValue(peers_, values_, value.key, value.kind, Thoroughness::kAll,
+              lifeline_.Guard([this, value](const QueryResult& found) { CopyBest(value, found); }));
   };
   const absl::StatusOr<Id> revocation_key = RevocationValue::KeyFor(value.owner);
-  if (value.revokes_owner || value.kind == ValueKind::kRevocation || !revocation_key.ok()) {
-    FindNodes(peers_, value.key, lifeline_.Guard(copy));
-    return;
-  }
+  if (TypeOf(value.kind).revokes_owner() || !revocation_key.ok()) return find_and_copy();
+  const auto unless_revoked = [this, owner = value.owner, find_and_copy](const QueryResult& revocation) {
+    // A disk that fails leaves the value until the next walk.
+    if (revocation.value) values_->Store(revocation.value->value, peers_->clock().Now()).IgnoreError();
+    if (values_->IsRevoked(owner)) return WalkOn();
+    find_and_copy();
+  };
   FindValue(peers_, values_, *revocation_key, ValueKind::kRevocation, Thoroughness::kEnough,
-            lifeline_.Guard(check_revoked));
+            lifeline_.Guard(unless_revoked));
+}
+
+void Upkeep::CopyBest(const Value& held, const QueryResult& found) {
+  const Value& best = found.value ? found.value->value : held;
+  // Another owner's wins: ours is not pushed on others; it stays until it expires.
+  if (best.owner != held.owner) return WalkOn();
+  // Ours may be old: this node may have been down when it was replaced.
+  if (best.bytes != held.bytes) values_->Store(best, peers_->clock().Now()).IgnoreError();
+  Replicate(peers_, values_, best, found.nearest, lifeline_.Guard([this, held](const ReplicateResult&) {
+    values_->Touch(held.kind, held.key, peers_->clock().Now());
+    WalkOn();
+  }));
 }
 
 }  // namespace dotagent::dht

@@ -3,7 +3,8 @@
 //
 // A copy does not prolong a value. A value that someone offered within the last half interval is left out: of its r
 // holders the first to come round does the work for all (Kademlia §2.5). Before a record is copied its key's revocation
-// is looked for, so that a revoked key's records leave the network within an interval.
+// is looked for, so that a revoked key's records leave the network within an interval; and a newer version that the
+// lookup finds replaces the one that is here.
 //
 // The walk handles one value at a time; its pace is the network's.
 #ifndef DOTAGENT_COMMON_DHT_UPKEEP_H_
@@ -15,6 +16,7 @@
 #include "absl/time/time.h"
 #include "common/dht/lifeline.h"
 #include "common/dht/peers.h"
+#include "common/dht/query.h"
 #include "common/dht/value_store.h"
 
 namespace dotagent::dht {
@@ -35,7 +37,9 @@ class Upkeep {
   void ScheduleRefresh();
   void ScheduleWalk();
   void WalkOn();
+  // Copies `value`, or what is found to have replaced it, to the nodes nearest to it, and walks on.
   void Copy(const Value& value);
+  void CopyBest(const Value& held, const QueryResult& found);
   void SweepClaims();
   // `interval`, a tenth more or less, so that nodes started together do not all work at once.
   [[nodiscard]] absl::Duration Jittered(absl::Duration interval);

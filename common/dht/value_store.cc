@@ -156,11 +156,11 @@ absl::StatusOr<size_t> ValueStore::Evict(absl::string_view owner, storage::Batch
 
 absl::Status ValueStore::Store(const Value& value, absl::Time now) {
   RETURN_IF_ERROR(health_);
-  if (!value.revokes_owner && IsRevoked(value.owner)) {
+  const ValueType& type = TypeOf(value.kind);
+  if (!type.revokes_owner() && IsRevoked(value.owner)) {
     return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
                            "the key that signed this value is revoked; make a new key");
   }
-  const ValueType& type = TypeOf(value.kind);
   ASSIGN_OR_RETURN(const std::optional<HeldValue> held, Load(value.kind, value.key));
   storage::Batch batch;
   bool new_claim = false;
@@ -180,7 +180,7 @@ absl::Status ValueStore::Store(const Value& value, absl::Time now) {
     batch.Delete(OwnerKey(held->value.owner, value.kind, value.key));
     --left;
   }
-  if (value.revokes_owner && !held) {
+  if (type.revokes_owner() && !held) {
     ASSIGN_OR_RETURN(const size_t evicted, Evict(value.owner, &batch));
     left -= evicted;
     batch.Put(RevokedKey(value.owner), "");

@@ -25,7 +25,6 @@ struct Value {
   absl::Time timestamp;  // when it was signed, says the signer
   absl::Time expires;    // InfiniteFuture: never
   std::string bytes;     // exactly as signed
-  bool revokes_owner = false;
 };
 
 // Immutable and thread-safe.
@@ -42,6 +41,9 @@ class ValueType {
 
   // Whether nodes bind a key to the first owner who stored under it, and refuse others (ARCHITECTURE §4, first-claim).
   [[nodiscard]] virtual bool first_claim() const = 0;
+
+  // Whether a value of this kind revokes its owner's key.
+  [[nodiscard]] virtual bool revokes_owner() const = 0;
 
   // Of two values under one key with one owner: true if `offered` takes the place of `held`, false if `held` stays and
   // that is as good to whoever offers. FailedPrecondition (SUPERSEDED) if `held` stays and whoever offers should know.

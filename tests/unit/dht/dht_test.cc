@@ -248,6 +248,40 @@ TEST(DhtTest, HoldersLearnOfARevocationWithinAnInterval) {
   EXPECT_TRUE(HoldsWithin(*simulation, absl::Hours(2), [&] { return Holders(*simulation, "bob.agent").empty(); }));
 }
 
+TEST(DhtTest, RevocationsAreCopiedToo) {
+  const auto simulation = MakeNetwork(30);
+  const Value revocation = RevocationOf(KeyFromSeed(1), simulation->clock().Now());
+  ASSERT_TRUE(simulation->Put(2, ValueKind::kRevocation, revocation.bytes).ok());
+  const auto holders = [&] {
+    std::vector<size_t> nearest = simulation->NearestTo(revocation.key, kReplicationFactor);
+    std::erase_if(nearest,
+                  [&](size_t i) { return !simulation->dht(i).GetLocal(revocation.key, ValueKind::kRevocation).ok(); });
+    return nearest;
+  };
+  const std::vector<size_t> first = holders();
+  ASSERT_EQ(first.size(), kReplicationFactor);
+  for (size_t i = 0; i < 4; ++i) simulation->Kill(first[i]);
+  ASSERT_EQ(holders().size(), 1);
+  EXPECT_TRUE(HoldsWithin(*simulation, absl::Hours(2), [&] { return holders().size() == kReplicationFactor; }));
+}
+
+TEST(DhtTest, AHolderThatMissedAnUpdateCatchesUp) {
+  const auto simulation = MakeNetwork(30);
+  const absl::Time now = simulation->clock().Now();
+  const std::string older = SignedRecord(KeyFromSeed(1), "bob.agent", now);
+  const std::string newer = SignedRecord(KeyFromSeed(1), "bob.agent", now + absl::Seconds(1));
+  ASSERT_TRUE(simulation->Put(0, kRecord, older).ok());
+  const size_t sleeper = Holders(*simulation, "bob.agent")[0];
+  simulation->Kill(sleeper);
+  ASSERT_TRUE(simulation->Put(sleeper == 1 ? 2 : 1, kRecord, newer).ok());
+  simulation->Restart(sleeper, {}, [](const absl::Status&) {});
+  simulation->RunFor(absl::Minutes(1));
+  const auto held = [&] { return simulation->dht(sleeper).GetLocal(KeyOfName("bob.agent"), kRecord).value(); };
+  EXPECT_EQ(held(), older);
+  EXPECT_EQ(simulation->Get(sleeper, KeyOfName("bob.agent"), kRecord)->value, newer) << "its own vote is one of many";
+  EXPECT_TRUE(HoldsWithin(*simulation, absl::Hours(3), [&] { return held() == newer; }));
+}
+
 TEST(DhtTest, AbsentNamesAreDefinitelyNotFound) {
   const auto simulation = MakeNetwork(50);
   const auto got = simulation->Get(3, KeyOfName("nobody.agent"), kRecord);
@@ -344,6 +378,30 @@ TEST(DhtTest, ClientsReadAndWriteButEnterNoTable) {
   const Response answer =
       simulation->dht(client).Handle(simulation->contact(0).key, {simulation->contact(0), PingCall{}});
   EXPECT_FALSE(std::get<absl::Status>(answer.answer).ok());
+}
+
+TEST(DhtTest, AnnouncesNoMoreAddressesThanOthersAccept) {
+  struct Recorder : Network {
+    void Call(const Contact& /*to*/, const Request& request,
+              std::function<void(absl::StatusOr<Response>)> /*done*/) override {
+      sender = request.sender;
+    }
+    void Identify(const std::string& /*address*/, std::function<void(absl::StatusOr<Contact>)> /*done*/) override {}
+    void RunAfter(absl::Duration /*delay*/, std::function<void()> /*run*/) override {}
+    std::optional<Contact> sender;
+  } network;
+  DhtOptions options;
+  options.self = ContactFromSeed(1);
+  options.self.addresses.assign(20, "/ip4/192.0.2.1/tcp/1");
+  options.self.addresses.insert(options.self.addresses.begin(), std::string(kMaxAddressSize + 1, 'a'));
+  const SimulatedClock clock(kStart);
+  SeededRandom random(1);
+  const auto store = storage::NewMemoryStore();
+  Dht dht(options, &network, &clock, &random, store.get());
+  dht.AddContact(ContactFromSeed(2));
+  ASSERT_TRUE(network.sender);
+  EXPECT_EQ(network.sender->addresses.size(), kMaxContactAddresses);
+  EXPECT_EQ(network.sender->addresses[0], "/ip4/192.0.2.1/tcp/1");
 }
 
 TEST(DhtTest, RefusesASenderThatIsNotTheSessionsPeer) {

@@ -16,7 +16,6 @@ TEST(ValueTypeTest, ARecordImpliesItsKeyOwnerAndDates) {
   EXPECT_EQ(value.owner, bob.public_key().bytes());
   EXPECT_EQ(value.timestamp, kStart);
   EXPECT_EQ(value.expires, kStart + absl::Hours(1));
-  EXPECT_FALSE(value.revokes_owner);
 }
 
 TEST(ValueTypeTest, ARevocationImpliesItsKeyAndNeverExpires) {
@@ -24,7 +23,6 @@ TEST(ValueTypeTest, ARevocationImpliesItsKeyAndNeverExpires) {
   const Value value = RevocationOf(bob, kStart);
   EXPECT_EQ(value.key, RevocationValue::KeyFor(bob.public_key().bytes()).value());
   EXPECT_EQ(value.expires, absl::InfiniteFuture());
-  EXPECT_TRUE(value.revokes_owner);
 }
 
 TEST(ValueTypeTest, RefusesAValueUnderAnotherKey) {
