@@ -76,17 +76,19 @@ class LocalNetwork {
 
   [[nodiscard]] absl::Status Start() {
     RETURN_IF_ERROR(ChoosePorts());
+    // Identity first: the others follow its stream of revocations from their start.
     const std::string identity = GrpcAddress(arguments_.gateways);
     const size_t first_resolver = arguments_.gateways + 2;
+    RETURN_IF_ERROR(Add("identity", identity_service::Start({.host = HostFor("identity", arguments_.gateways),
+                                                             .resolver = GrpcAddress(first_resolver)})));
+    std::vector<std::string> bootstrap;
     for (size_t i = 0; i < arguments_.resolvers; ++i) {
-      resolver_service::Options options{
-          .host = HostFor(absl::StrCat("resolver-", i), first_resolver + i), .bootstrap = {}, .identity = identity};
-      if (i > 0) options.bootstrap = services_.front().service->host().p2p_addresses();
-      RETURN_IF_ERROR(Add("resolver", resolver_service::Start(options)));
+      RETURN_IF_ERROR(
+          Add("resolver", resolver_service::Start({.host = HostFor(absl::StrCat("resolver-", i), first_resolver + i),
+                                                   .bootstrap = bootstrap,
+                                                   .identity = identity})));
+      if (bootstrap.empty()) bootstrap = services_.back().service->host().p2p_addresses();
     }
-    const std::string resolver = services_.front().service->host().grpc_address();
-    RETURN_IF_ERROR(Add(
-        "identity", identity_service::Start({.host = HostFor("identity", arguments_.gateways), .resolver = resolver})));
     relay_service::Options relay;
     relay.host = HostFor("relay", arguments_.gateways + 1);
     relay.identity = identity;
@@ -95,7 +97,7 @@ class LocalNetwork {
     for (size_t i = 0; i < arguments_.gateways; ++i) {
       gateway_service::Options options;
       options.host = HostFor(absl::StrCat("gateway-", i), i);
-      options.resolver = services_[i % arguments_.resolvers].service->host().grpc_address();
+      options.resolver = GrpcAddress(first_resolver + i % arguments_.resolvers);
       options.identity = identity;
       options.relays = relays;
       RETURN_IF_ERROR(Add("gateway", gateway_service::Start(options)));
