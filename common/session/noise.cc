@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/crypto/hash.h"
+#include "common/crypto/secret.h"
 
 namespace dotagent::session {
 namespace {
@@ -14,17 +15,18 @@ namespace {
 constexpr absl::string_view kProtocolName = "Noise_XX_25519_ChaChaPoly_SHA256";
 constexpr size_t kDhSize = 32;
 
-crypto::SecretBytes TakeSecret(std::string* bytes) {
-  crypto::SecretBytes secret(*bytes);
-  crypto::Wipe(bytes->data(), bytes->size());
-  return secret;
-}
+// The two outputs of Noise's HKDF, wiped when they go.
+struct Derived {
+  Derived(absl::string_view chaining_key, absl::string_view input) : keys(crypto::NoiseHkdf2(chaining_key, input)) {}
+  ~Derived() {
+    crypto::Wipe(keys.first.data(), keys.first.size());
+    crypto::Wipe(keys.second.data(), keys.second.size());
+  }
+  Derived(const Derived&) = delete;
+  Derived& operator=(const Derived&) = delete;
 
-std::pair<crypto::SecretBytes, crypto::SecretBytes> Derive(const crypto::SecretBytes& chaining_key,
-                                                           absl::string_view input) {
-  std::pair<std::string, std::string> output = crypto::NoiseHkdf2(chaining_key.view(), input);
-  return {TakeSecret(&output.first), TakeSecret(&output.second)};
-}
+  std::pair<std::string, std::string> keys;
+};
 
 absl::Status TooShort() {
   return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol, "handshake message is too short");
@@ -67,13 +69,15 @@ SymmetricState::SymmetricState(absl::string_view protocol_name) {
   } else {
     hash_ = crypto::Sha256(hash_);
   }
-  chaining_key_ = crypto::SecretBytes(hash_);
+  chaining_key_ = hash_;
 }
 
+SymmetricState::~SymmetricState() { crypto::Wipe(chaining_key_.data(), chaining_key_.size()); }
+
 void SymmetricState::MixKey(absl::string_view input) {
-  auto [chaining_key, key] = Derive(chaining_key_, input);
-  chaining_key_ = std::move(chaining_key);
-  cipher_.emplace(key);
+  Derived derived(chaining_key_, input);
+  chaining_key_.swap(derived.keys.first);
+  cipher_.emplace(derived.keys.second);
 }
 
 void SymmetricState::MixHash(absl::string_view data) { hash_ = crypto::Sha256(absl::StrCat(hash_, data)); }
@@ -100,7 +104,8 @@ absl::StatusOr<std::string> SymmetricState::DecryptAndHash(absl::string_view sea
 }
 
 CipherPair SymmetricState::Split(Role role) const {
-  const auto [first, second] = Derive(chaining_key_, "");
+  const Derived derived(chaining_key_, "");
+  const auto& [first, second] = derived.keys;
   if (role == Role::kDialler) return {CipherState(first), CipherState(second)};
   return {CipherState(second), CipherState(first)};
 }

@@ -25,7 +25,6 @@
 #include "absl/strings/string_view.h"
 #include "common/crypto/aead.h"
 #include "common/crypto/keys.h"
-#include "common/crypto/secret.h"
 #include "common/session/types.h"
 
 namespace dotagent::session {
@@ -36,7 +35,8 @@ inline constexpr size_t kMaxNoiseMessage = 65535;
 // §5.1 with a key: one direction's. The nonce is a counter that both ends keep; 2^64-1 of them are never used up.
 class CipherState {
  public:
-  explicit CipherState(const crypto::SecretBytes& key) : aead_(key.view()) {}
+  // `key` must be 32 bytes; the caller wipes its own copy.
+  explicit CipherState(absl::string_view key) : aead_(key) {}
 
   // Appends ciphertext and tag to `out`, which `plaintext` must not be part of.
   void Seal(absl::string_view associated_data, absl::string_view plaintext, std::string* out);
@@ -61,10 +61,14 @@ struct CipherPair {
   CipherState receive;
 };
 
-// §5.2.
+// §5.2. Its chaining key lives for one handshake: it is wiped, but not in locked pages like a key that stays, since
+// those cost more than all of a handshake's arithmetic.
 class SymmetricState {
  public:
   explicit SymmetricState(absl::string_view protocol_name);
+  ~SymmetricState();
+  SymmetricState(const SymmetricState&) = delete;
+  SymmetricState& operator=(const SymmetricState&) = delete;
 
   void MixKey(absl::string_view input);
   void MixHash(absl::string_view data);
@@ -77,12 +81,12 @@ class SymmetricState {
   [[nodiscard]] const std::string& hash() const { return hash_; }
 
  private:
-  crypto::SecretBytes chaining_key_;
+  std::string chaining_key_;
   std::string hash_;
   std::optional<CipherState> cipher_;
 };
 
-// §5.3 for the pattern XX. Movable; not thread-safe.
+// §5.3 for the pattern XX. Neither movable nor thread-safe.
 class HandshakeState {
  public:
   // `ephemeral_key` must be fresh and random; a test hands in a known one.

@@ -2,8 +2,10 @@
 //
 // Stages, in order: multistream-select for `/noise`; the Noise_XX_25519_ChaChaPoly_SHA256 handshake of the public
 // libp2p `noise` specification (2-byte lengths; the payload carries the Ed25519 key, its signature over
-// "noise-libp2p-static-key:" ‖ static key, and the muxer list); then frames of
-// `/dotagent/mux/1.0.0` (frame.h) inside Noise transport messages.
+// "noise-libp2p-static-key:" ‖ static key, the muxer list and what the peer may send at first: libp2p_noise.h); then
+// frames of `/dotagent/mux/1.0.0` (frame.h, mux.h) inside Noise transport messages (transport.h). The dialler spends
+// one round trip before its first stream. Departures from libp2p: the muxer is agreed on in the handshake or not at
+// all, and there is one.
 //
 // Defends against eavesdropping and tampering (Noise), a man in the middle (`expected_peer`), replay and reordering
 // (nonces; the receiver's advances only after authentication succeeds), a peer that sends more than it was allowed
@@ -13,7 +15,10 @@
 //   Session a({.role = Role::kDialler, .identity = &alice, .random = &random}, now);
 //   while (connected) { write(a.TakeOutput()); a.Receive(read(), now); for (const Event& e : a.TakeEvents()) …; }
 //
-// Not thread-safe. Memory: at most the receive window a stream and the send buffer a stream, both bounded by Options.
+// Not thread-safe. Memory: at most the connection window for all that has arrived and not been read, the send buffer a
+// stream, and one message (64 KiB) that is not complete. Cost, measured on one core: a handshake 0.5 ms an end;
+// sealing, opening and copying 0.9 GB/s for both ends together; a stream with a short question and answer 3 µs for
+// both.
 #ifndef DOTAGENT_COMMON_SESSION_SESSION_H_
 #define DOTAGENT_COMMON_SESSION_SESSION_H_
 
@@ -42,7 +47,7 @@ struct Options {
   uint64_t stream_window = 256 * 1024;             // bytes that the peer may send on a stream before we read
   uint64_t connection_window = 1024 * 1024;        // the same for all streams together
   uint64_t max_streams = 256;                      // streams of the peer's that may be open at once
-  size_t send_buffer = 256 * 1024;  // bytes that Write takes on a stream beyond what the peer's credit allows
+  size_t send_buffer = 256 * 1024;                 // bytes that Write takes on a stream before they have been sent
   absl::Duration handshake_timeout = absl::Seconds(10);
   uint64_t rekey_messages = 1000;  // §4.1; a peer that sends more under one key is refused
   absl::Duration rekey_interval = absl::Minutes(10);

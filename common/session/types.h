@@ -34,7 +34,7 @@ struct Event {
   enum class Kind {
     kEstablished,   // the handshake is over; peer_key() is known
     kStreamOpened,  // by the peer; `protocol` is its first line
-    kReadable,      // Read will return bytes, or the end
+    kReadable,      // Read will return bytes, or the end; not said again until Read is called and more arrives
     kWritable,      // Write will take bytes again after having refused some
     kStreamReset,   // by the peer; `code`; both directions are gone
     kGoAway,        // the peer opens and accepts no more streams

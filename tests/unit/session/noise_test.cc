@@ -132,7 +132,7 @@ TEST(NoiseTest, LowOrderKeysAreRefused) {
 
 // RUSTSEC-2024-0011: a forged message must not move the receiver's nonce.
 TEST(NoiseTest, NonceStaysWhenAMessageDoesNotAuthenticate) {
-  const crypto::SecretBytes key(std::string(32, 'k'));
+  const std::string key(32, 'k');
   CipherState sender(key);
   CipherState receiver(key);
   std::string sealed;
@@ -150,7 +150,7 @@ TEST(NoiseTest, NonceStaysWhenAMessageDoesNotAuthenticate) {
 // §4.2: REKEY(k) is the first 32 bytes of ENCRYPT(k, 2^64-1, "", 32 zeros); the nonce goes on.
 TEST(NoiseTest, RekeyIsTheSpecifications) {
   const std::string old_key(32, 'k');
-  CipherState sender{crypto::SecretBytes(old_key)};
+  CipherState sender(old_key);
   std::string sealed;
   sender.Seal("", "one", &sealed);
   sender.Rekey();

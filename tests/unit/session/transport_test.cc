@@ -17,8 +17,8 @@ using ::testing::HasSubstr;
 const absl::Time kStart = absl::FromUnixSeconds(1'800'000'000);
 
 Transport Make(Role role, RekeyLimits limits = {}) {
-  const crypto::SecretBytes one(std::string(32, '1'));
-  const crypto::SecretBytes two(std::string(32, '2'));
+  const std::string one(32, '1');
+  const std::string two(32, '2');
   if (role == Role::kDialler) return {{CipherState(one), CipherState(two)}, limits, kStart};
   return {{CipherState(two), CipherState(one)}, limits, kStart};
 }
