@@ -82,7 +82,7 @@ struct Session::Impl {
   Multistream multistream;
   std::optional<HandshakeState> handshake;
   std::optional<Transport> transport;
-  std::optional<Mux> mux;
+  std::optional<Mux> mux;  // stays after the end, for what can still be read
 
   bool established = false;
   MuxParameters peer_parameters;
@@ -205,7 +205,6 @@ absl::Status Session::Impl::End(const absl::Status& why, absl::Time now) {
   cause = why;
   handshake.reset();
   transport.reset();
-  mux.reset();
   in = std::string();
   return cause;
 }
@@ -312,7 +311,7 @@ absl::Status Session::CloseWrite(StreamId stream) {
 }
 
 absl::StatusOr<ReadResult> Session::Read(StreamId stream, size_t max) {
-  RETURN_IF_ERROR(impl_->Usable());
+  if (!impl_->mux) return impl_->Usable();
   return impl_->mux->Read(stream, max);
 }
 

@@ -94,7 +94,7 @@ class Session {
   // Half close: the peer sees the end after all that was written.
   [[nodiscard]] absl::Status CloseWrite(StreamId stream);
   // Takes what has arrived, at most `max` bytes, and gives the peer that much credit back. Empty and not finished:
-  // nothing yet.
+  // nothing yet. What arrived before the session ended can still be read after it.
   [[nodiscard]] absl::StatusOr<ReadResult> Read(StreamId stream, size_t max);
   // Ends both directions at once; nothing more is sent or delivered. No effect on an unknown stream.
   void Reset(StreamId stream, uint64_t code);

@@ -367,6 +367,17 @@ TEST(SessionTest, ChangedReplayedOrReorderedBytesEndTheSession) {
   }
 }
 
+TEST(SessionTest, WhatArrivedBeforeTheEndCanStillBeRead) {
+  SessionPair pair;
+  pair.Settle();
+  const StreamId id = *pair.a.session.OpenStream("/x");
+  ASSERT_TRUE(pair.a.session.Write(id, "last words").ok());
+  pair.Settle();
+  ASSERT_FALSE(pair.b.session.Receive(std::string(100, '\0'), pair.now).ok());
+  EXPECT_EQ(pair.b.session.Read(id, 100)->data, "last words");
+  EXPECT_EQ(pair.b.session.Write(id, "x").status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
 TEST(SessionTest, EveryChangedByteOfTheHandshakeIsNoticed) {
   // The dialler's first flight is hers alone (the negotiation, and a key that the transcript covers); then his; then
   // hers.
