@@ -66,8 +66,8 @@ absl::Status InUseError(absl::string_view path) {
 
 absl::Status ToStatus(const rocksdb::Status& status, absl::string_view path) {
   if (status.ok()) return absl::OkStatus();
-  const std::string text = status.ToString();
   if (status.IsNotFound()) return absl::NotFoundError("no such key");
+  const std::string text = status.ToString();
   if (status.IsNoSpace()) {
     return StorageError(absl::StatusCode::kUnavailable,
                         absl::StrCat("the disk that holds ", path,
@@ -89,7 +89,8 @@ absl::Status ToStatus(const rocksdb::Status& status, absl::string_view path) {
 }
 
 // Makes the folder and those above it. Only the folder itself is closed to others: what is above may be shared.
-absl::Status MakeFolder(const std::string& path) {
+absl::Status MakeFolder(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
   std::error_code error;
   const std::filesystem::path parent = std::filesystem::path(path).parent_path();
   if (!parent.empty()) std::filesystem::create_directories(parent, error);

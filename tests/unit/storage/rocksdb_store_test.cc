@@ -103,11 +103,13 @@ TEST(RocksDbStoreTest, ADamagedSchemaIsDataLoss) {
 
 TEST(RocksDbStoreTest, MakesItsFolderForItsUserOnly) {
   const TempFolder folder;
-  const std::string path = folder.path() + "/a/b";
-  ASSERT_NE(MustOpen(path), nullptr);
-  struct stat info {};
-  ASSERT_EQ(stat(path.c_str(), &info), 0);
-  EXPECT_EQ(info.st_mode & 0777, 0700U);
+  for (const char* below : {"/a/b", "/a/c/"}) {
+    const std::string path = folder.path() + below;
+    ASSERT_NE(MustOpen(path), nullptr);
+    struct stat info {};
+    ASSERT_EQ(stat(path.c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 0777, 0700U) << path;
+  }
 }
 
 TEST(RocksDbStoreTest, RefusesAPathThatIsNoFolder) {
