@@ -1,0 +1,140 @@
+#include "common/p2p/dht_network.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "common/base/status.h"
+#include "common/dht/wire.h"
+#include "common/identity/agent_id.h"
+#include "common/identity/revocation.h"
+#include "common/storage/store.h"
+#include "tests/unit/p2p/fixtures.h"
+
+namespace dotagent::p2p {
+namespace {
+
+// A node with a DHT on its port.
+class DhtNode {
+ public:
+  explicit DhtNode(Loop& loop) : loop_(loop), node_(loop), store_(storage::NewMemoryStore()) {
+    const std::string address = node_.address().ToString();
+    loop_.Run([&] {
+      network_ = std::make_unique<DhtNetwork>(loop_.context(), node_.node());
+      dht::DhtOptions options;
+      options.self = dht::Contact{dht::Id::OfNode(node_.key()), node_.key(), {address}};
+      dht_ = std::make_unique<dht::Dht>(options, network_.get(), &node_.clock(), &node_.random(), store_.get());
+      network_->Serve(*dht_);
+    });
+  }
+  ~DhtNode() {
+    loop_.Run([&] {
+      node_.node().Close();
+      dht_.reset();
+      network_.reset();
+    });
+  }
+
+  absl::Status Start(const std::vector<std::string>& bootstrap) {
+    Outcome<absl::Status> joined;
+    loop_.Run([&] { dht_->Start(bootstrap, joined.Callback()); });
+    return joined.Wait();
+  }
+  TestNode& node() { return node_; }
+  dht::Dht& dht() { return *dht_; }
+  DhtNetwork& network() { return *network_; }
+
+ private:
+  Loop& loop_;
+  TestNode node_;
+  std::unique_ptr<storage::Store> store_;
+  std::unique_ptr<DhtNetwork> network_;
+  std::unique_ptr<dht::Dht> dht_;
+};
+
+TEST(DhtNetworkTest, ThreeNodesJoinStoreAndFindOverRealSockets) {
+  Loop loop;
+  DhtNode first(loop);
+  DhtNode second(loop);
+  DhtNode third(loop);
+  EXPECT_EQ(first.Start({}), absl::OkStatus());
+  const std::string bootstrap = first.node().address().ToString();
+  EXPECT_EQ(second.Start({bootstrap}), absl::OkStatus());
+  EXPECT_EQ(third.Start({bootstrap}), absl::OkStatus());
+  for (DhtNode* node : {&first, &second, &third}) {
+    EXPECT_TRUE(Eventually(loop, [&] { return node->dht().known_nodes() == 2; }));
+  }
+
+  SystemRandom random;
+  const auto agent = crypto::SigningKey::Generate(random);
+  const auto id = identity::AgentId::FromFirstKey(agent.public_key());
+  const auto statement = identity::SignRevocation(agent, "a test", absl::Now());
+  ASSERT_TRUE(statement.ok());
+  Outcome<absl::StatusOr<dht::PutResult>> put;
+  loop.Run([&] { second.dht().Put(dht::ValueKind::kRevocation, *statement, put.Callback()); });
+  const auto stored = put.Wait();
+  ASSERT_EQ(stored.status(), absl::OkStatus());
+  EXPECT_EQ(stored->stored_by.size(), 3U);
+
+  Outcome<absl::StatusOr<dht::GetResult>> get;
+  const auto key = dht::Id::FromBytes(identity::RevocationKey(id));
+  loop.Run([&] { third.dht().Get(*key, dht::ValueKind::kRevocation, get.Callback()); });
+  const auto found = get.Wait();
+  ASSERT_EQ(found.status(), absl::OkStatus());
+  EXPECT_EQ(found->value, *statement);
+}
+
+TEST(DhtNetworkTest, IdentifyTellsWhoAnswers) {
+  Loop loop;
+  DhtNode a(loop);
+  DhtNode b(loop);
+  const std::string address = b.node().address().ToString();
+  Outcome<absl::StatusOr<dht::Contact>> contact;
+  loop.Run([&] { a.network().Identify(address, contact.Callback()); });
+  const auto found = contact.Wait();
+  ASSERT_EQ(found.status(), absl::OkStatus());
+  EXPECT_EQ(found->key, b.node().key());
+  EXPECT_EQ(found->id, dht::Id::OfNode(b.node().key()));
+  EXPECT_EQ(found->addresses, std::vector<std::string>{address});
+  Outcome<absl::StatusOr<dht::Contact>> bad;
+  loop.Run([&] { a.network().Identify("no address", bad.Callback()); });
+  EXPECT_EQ(ReasonOf(bad.Wait().status()), reason::kBadAddress);
+}
+
+TEST(DhtNetworkTest, AMalformedRequestIsAnsweredWithARefusal) {
+  Loop loop;
+  DhtNode a(loop);
+  DhtNode b(loop);
+  const auto bytes = a.node().Call(b.node().peer(), "\xff\xff\xff", dht::kProtocolId);
+  ASSERT_EQ(bytes.status(), absl::OkStatus());
+  const auto response = dht::DecodeResponse(*bytes);
+  ASSERT_EQ(response.status(), absl::OkStatus());
+  EXPECT_EQ(std::get<absl::Status>(response->answer).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(DhtNetworkTest, RunAfterRunsLaterAndNotOnceTheNetworkIsGone) {
+  Loop loop;
+  DhtNode a(loop);
+  Outcome<absl::Status> ran;
+  bool inside = true;
+  loop.Run([&] {
+    a.network().RunAfter(absl::ZeroDuration(), [&inside, done = ran.Callback()] {
+      done(inside ? absl::InternalError("it ran from inside") : absl::OkStatus());
+    });
+    inside = false;
+  });
+  EXPECT_EQ(ran.Wait(), absl::OkStatus());
+  bool never = false;
+  const auto held = std::make_shared<int>(0);
+  loop.Run([&] {
+    DhtNetwork gone(loop.context(), a.node().node());
+    gone.RunAfter(absl::Milliseconds(1), [&never, held] { never = true; });
+  });
+  // What waited has been thrown away, not run.
+  EXPECT_TRUE(Eventually(loop, [&] { return held.use_count() == 1; }));
+  EXPECT_FALSE(never);
+}
+
+}  // namespace
+}  // namespace dotagent::p2p
