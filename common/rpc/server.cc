@@ -14,12 +14,14 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/rpc/hpack_guard.h"
 
 namespace dotagent::rpc {
 namespace {
 
 constexpr size_t kMaxMemory = size_t{512} * 1024 * 1024;
 constexpr int kMaxThreads = 64;
+constexpr auto kHandshake = std::chrono::seconds(10);
 constexpr auto kIdle = std::chrono::minutes(30);
 constexpr auto kShortestPing = std::chrono::seconds(10);
 
@@ -40,7 +42,7 @@ std::shared_ptr<grpc::ServerCredentials> MakeCredentials(const identity::NodeCer
 
 bool IsLoopback(absl::string_view listen) {
   return absl::StartsWith(listen, "127.") || absl::StartsWith(listen, "localhost:") ||
-         absl::StartsWith(listen, "[::1]:") || absl::StartsWith(listen, "unix:");
+         absl::StartsWith(listen, "[::1]:");
 }
 
 void SetLimits(grpc::ServerBuilder& builder, const ServerOptions& options) {
@@ -50,8 +52,7 @@ void SetLimits(grpc::ServerBuilder& builder, const ServerOptions& options) {
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_concurrent_streams);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, Milliseconds(kIdle));
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, Milliseconds(kShortestPing));
-  // Otherwise two processes could listen on one port, each getting some of the calls.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, Milliseconds(kHandshake));
 }
 
 // Health checks and reflection are switched on for the process, before its first server.
@@ -72,21 +73,24 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
     return absl::InvalidArgumentError(
         absl::StrCat("refusing to serve without TLS on ", options.listen, ", which others can reach"));
   }
+  RETURN_IF_ERROR(CheckHpackGuard());
   EnablePlugins();
   grpc::ServerBuilder builder;
   SetLimits(builder, options);
-  int port = 0;
-  builder.AddListeningPort(options.listen, MakeCredentials(options.certificate), &port);
-  for (grpc::Service* service : services) builder.RegisterService(service);
   std::unique_ptr<Server> server(new Server());
+  ASSIGN_OR_RETURN(server->acceptor_, Acceptor::Bind(options.listen));
+  using FromDescriptor = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
+  server->connections_ = builder.experimental().AddExternalConnectionAcceptor(FromDescriptor::FROM_FD,
+                                                                              MakeCredentials(options.certificate));
+  for (grpc::Service* service : services) builder.RegisterService(service);
   server->server_ = builder.BuildAndStart();
-  if (!server->server_ || port == 0) {
-    return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
-                           absl::StrCat("cannot listen on ", options.listen,
-                                        " for gRPC; is another process using it? Choose another with --grpc-listen"));
-  }
-  server->port_ = static_cast<uint16_t>(port);
+  if (!server->server_) return absl::InternalError("gRPC refused to start a server");
   server->SetServing(false);
+  server->acceptor_->Start([connections = server->connections_.get()](int fd) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.fd = fd;
+    connections->HandleNewConnection(&connection);
+  });
   return server;
 }
 
@@ -97,6 +101,7 @@ void Server::SetServing(bool serving) { server_->GetHealthCheckService()->SetSer
 void Server::Drain(absl::Duration grace) {
   if (!server_) return;
   SetServing(false);
+  acceptor_->Stop();
   // Past the deadline gRPC cancels what still runs, streams included.
   server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(grace));
   server_->Wait();

@@ -2,13 +2,14 @@
 //
 // TLS uses the node's certificate (identity/certificate.h); a client certificate is asked for and not required, and
 // whoever shows one has proved a node key (PeerKey below). Limits: message size, concurrent streams, metadata size,
-// idle and connection age, keepalive abuse. Debian's gRPC 1.51 can be aborted from afar (CVE-2023-1428 and others):
-// docs/threat-model.md says which, and server.cc what stops each; tests/integration shows it.
+// idle and connection age, keepalive abuse. Debian's gRPC 1.51 has known holes (docs/threat-model.md): acceptor.h and
+// hpack_guard.h stop those that its own limits do not; tests/integration/grpc_abuse.py shows it.
 #ifndef DOTAGENT_COMMON_RPC_SERVER_H_
 #define DOTAGENT_COMMON_RPC_SERVER_H_
 
 #include <grpcpp/impl/codegen/service_type.h>
 #include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
 #include <grpcpp/server_context.h>
 
 #include <cstdint>
@@ -21,6 +22,7 @@
 #include "absl/time/time.h"
 #include "common/crypto/keys.h"
 #include "common/identity/certificate.h"
+#include "common/rpc/acceptor.h"
 
 namespace dotagent::rpc {
 
@@ -40,15 +42,16 @@ class Server {
                                                                      const std::vector<grpc::Service*>& services);
   ~Server();
 
-  [[nodiscard]] uint16_t port() const { return port_; }
+  [[nodiscard]] uint16_t port() const { return acceptor_->port(); }
   void SetServing(bool serving);
   // NOT_SERVING, then waits until calls have finished, but at most `grace`, then cancels the rest. Idempotent.
   void Drain(absl::Duration grace);
 
  private:
   Server() = default;
+  std::unique_ptr<Acceptor> acceptor_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections_;  // gRPC's end of acceptor_
   std::unique_ptr<grpc::Server> server_;
-  uint16_t port_ = 0;
 };
 
 // The node key that the caller proved with its TLS client certificate; Unauthenticated (NOT_AUTHENTICATED) if it showed

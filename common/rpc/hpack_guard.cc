@@ -1,0 +1,87 @@
+#include "common/rpc/hpack_guard.h"
+
+#include <dlfcn.h>
+#include <grpcpp/version_info.h>
+
+#include <algorithm>
+#include <cstdint>
+
+#if GRPC_CPP_VERSION_MAJOR == 1 && GRPC_CPP_VERSION_MINOR == 51
+
+class grpc_metadata_batch;
+
+namespace grpc_core {
+
+// As src/core/ext/transport/chttp2/transport/hpack_parser.h of gRPC 1.51 declares it; what is not needed is left out.
+class __attribute__((visibility("default"))) HPackParser {
+ public:
+  enum class Boundary : uint8_t { None, EndOfHeaders, EndOfStream };
+  enum class Priority : uint8_t { None, Included };
+  struct LogInfo {
+    uint32_t stream_id;
+    uint8_t type;
+    bool is_client;
+  };
+  void BeginFrame(grpc_metadata_batch* metadata, uint32_t metadata_size_limit, Boundary boundary, Priority priority,
+                  LogInfo log_info);
+};
+
+namespace {
+
+constexpr uint32_t kMaxBlockBytes = 16 * 1024;
+constexpr char kSymbol[] =
+    "_ZN9grpc_core11HPackParser10BeginFrameEP19grpc_metadata_batchjNS0_8BoundaryENS0_8PriorityENS0_7LogInfoE";
+
+// A non-static member function takes `this` as its first argument (Itanium C++ ABI).
+using BeginFrameFunction = void (*)(HPackParser*, grpc_metadata_batch*, uint32_t, HPackParser::Boundary,
+                                    HPackParser::Priority, HPackParser::LogInfo);
+
+BeginFrameFunction Original() {
+  static const auto original = reinterpret_cast<BeginFrameFunction>(dlsym(RTLD_NEXT, kSymbol));
+  return original;
+}
+
+}  // namespace
+
+// gRPC calls this for each HEADERS and CONTINUATION frame.
+void HPackParser::BeginFrame(grpc_metadata_batch* metadata, uint32_t metadata_size_limit, Boundary boundary,
+                             Priority priority, LogInfo log_info) {
+  // The limit is 16 MiB until the peer has acknowledged our settings, which a hostile one never does.
+  uint32_t limit = std::min(metadata_size_limit, kMaxBlockBytes);
+  if (boundary == Boundary::None) {
+    // More frames are to follow: the first field is then over the limit, and a string that goes on is cut off. Either
+    // ends the connection.
+    limit = 0;
+    boundary = Boundary::EndOfHeaders;
+  }
+  Original()(this, metadata, limit, boundary, priority, log_info);
+}
+
+}  // namespace grpc_core
+
+namespace dotagent::rpc {
+
+absl::Status CheckHpackGuard() {
+  // What the dynamic linker resolves the name to is what gRPC calls.
+  Dl_info first;
+  Dl_info next;
+  void* const found = dlsym(RTLD_DEFAULT, grpc_core::kSymbol);
+  const auto original = reinterpret_cast<void*>(grpc_core::Original());
+  if (found == nullptr || original == nullptr || found == original || dladdr(found, &first) == 0 ||
+      dladdr(original, &next) == 0 || first.dli_fbase == next.dli_fbase) {
+    return absl::InternalError(
+        "gRPC's header parser is not guarded against floods (CVE-2023-33953): this program must load libgrpc 1.51 as a "
+        "shared library and export the guard");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace dotagent::rpc
+
+#else
+
+namespace dotagent::rpc {
+absl::Status CheckHpackGuard() { return absl::OkStatus(); }
+}  // namespace dotagent::rpc
+
+#endif
