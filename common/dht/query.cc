@@ -51,10 +51,13 @@ class Query : public std::enable_shared_from_this<Query> {
     for (const Contact& node : lookup_.Next()) Ask(node);
   }
 
+  [[nodiscard]] Peers::Call Question() const {
+    if (goal_) return FindValueCall{target_, goal_->kind};
+    return FindNodeCall{target_};
+  }
+
   void Ask(const Contact& node) {
-    Peers::Call call = FindNodeCall{target_};
-    if (goal_) call = FindValueCall{target_, goal_->kind};
-    peers_->Ask(node, std::move(call), [query = shared_from_this(), id = node.id](absl::StatusOr<Response> response) {
+    peers_->Ask(node, Question(), [query = shared_from_this(), id = node.id](absl::StatusOr<Response> response) {
       query->OnResponse(id, std::move(response));
     });
     peers_->RunAfter(kPatience, [query = shared_from_this(), id = node.id] {
