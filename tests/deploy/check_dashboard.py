@@ -145,6 +145,22 @@ def missing_queries(prometheus: str, seconds: float, window: str) -> list[tuple[
     return waiting
 
 
+def report(prometheus: str, seconds: float, window: str) -> bool:
+    """Prints a line for each query. True if any has no data or any rule is broken."""
+    missing = missing_queries(prometheus, seconds, window)
+    broken = [
+        f"{rule['name']}: {rule.get('lastError')}"
+        for group in ask(prometheus, "rules")["groups"]
+        for rule in group["rules"]
+        if rule["health"] == "err"
+    ]
+    for title, query in missing:
+        print(f"NO DATA  {title}: {query}")
+    for each in broken:
+        print(f"BROKEN   {each}")
+    return bool(missing or broken)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--prometheus", help="base URL of one that runs")
@@ -156,18 +172,7 @@ def main() -> int:
         parser.error("give either --prometheus or the services' /metrics")
     source = contextlib.nullcontext(options.prometheus) if options.prometheus else running_prometheus(options.metrics)
     with source as prometheus:
-        missing = missing_queries(prometheus, options.seconds, options.window)
-        broken = [
-            f"{rule['name']}: {rule.get('lastError')}"
-            for group in ask(prometheus, "rules")["groups"]
-            for rule in group["rules"]
-            if rule["health"] == "err"
-        ]
-    for title, query in missing:
-        print(f"NO DATA  {title}: {query}")
-    for each in broken:
-        print(f"BROKEN   {each}")
-    return 1 if missing or broken else 0
+        return int(report(prometheus, options.seconds, options.window))
 
 
 if __name__ == "__main__":
