@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 #include <iostream>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -47,6 +48,18 @@ std::optional<crypto::SecretBytes> AskPassphrase(const std::string& path) {
   crypto::SecretBytes secret{absl::string_view(line)};
   crypto::Wipe(line.data(), line.size());
   return secret;
+}
+
+// The arguments, last first as CLI11 takes them, behind those that the environment gives: so a flag beats a variable,
+// which beats the file. (CLI11's own order lets the file beat the variable.)
+std::vector<std::string> WithEnvironment(const CLI::App& app, int argc, const char* const* argv) {
+  std::vector<std::string> arguments(std::make_reverse_iterator(argv + argc), std::make_reverse_iterator(argv + 1));
+  for (CLI::Option* option : app.get_options()) {
+    const std::string variable = option->get_envname();
+    const char* value = variable.empty() ? nullptr : std::getenv(variable.c_str());
+    if (value != nullptr) arguments.push_back(absl::StrCat("--", option->get_lnames().front(), "=", value));
+  }
+  return arguments;
 }
 
 int Fail(const absl::Status& status) {
@@ -139,6 +152,7 @@ int Main(int argc, char** argv) {
       "network on this machine with `dotagent up`.");
   app.set_version_flag("--version", Version());
   app.set_config("--config", "", "TOML file with these options")->envname("DOTAGENT_CONFIG");
+  app.option_defaults()->take_last();
   app.add_option("--home", globals.home, "Folder for what is remembered, such as gateways' keys")
       ->envname("DOTAGENT_HOME")
       ->capture_default_str();
@@ -169,7 +183,7 @@ int Main(int argc, char** argv) {
   AddUpCommand(app, globals, chosen);
 
   try {
-    app.parse(argc, argv);
+    app.parse(WithEnvironment(app, argc, argv));
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success))
       return app.exit(error);  // --help, --version

@@ -72,14 +72,14 @@ struct Channel::Impl {
       return ErrorWithReason(absl::StatusCode::kDeadlineExceeded, reason::kUnreachable,
                              "the other agent did not complete the handshake in time");
     }
-    RETURN_IF_ERROR(status);
+    RETURN_IF_ERROR(CheckOpen());
     if (!is_caller) return absl::OkStatus();  // the stream has come, or EstablishedOrEnded would wait
     ASSIGN_OR_RETURN(stream, core.OpenStream(kProtocol));
     return absl::OkStatus();
   }
 
   [[nodiscard]] bool EstablishedOrEnded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-    return ended || (core.established() && (is_caller || stream.has_value()));
+    return ended || pipe_closed || (core.established() && (is_caller || stream.has_value()));
   }
 
   void ReadPipe() {
@@ -94,12 +94,8 @@ struct Channel::Impl {
     const absl::Status end = rpc::FromGrpc(pipe->Finish());
     absl::MutexLock lock(&mutex);
     pipe_closed = true;
-    if (!end.ok()) {
-      End(end);
-    } else if (!(local_finished && remote_finished)) {
-      End(ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
-                          "the channel was cut before both ends had finished"));
-    }
+    // Closed in order: what has arrived can still be read, and whoever wants more than that is told.
+    if (!end.ok()) End(end);
   }
 
   void WritePipe() {
@@ -114,7 +110,7 @@ struct Channel::Impl {
           continue;
         }
         request.set_data(core.TakeOutput(kChunk, absl::Now()));
-        TakeEvents();  // what was taken made room for a Write that waits
+        TakeEvents();                       // what was taken made room for a Write that waits
         if (request.data().empty()) break;  // ended or finished, and all is sent
       }
       if (!pipe->Write(request)) return;  // ReadPipe learns why
@@ -123,7 +119,7 @@ struct Channel::Impl {
   }
 
   [[nodiscard]] bool ShouldWrite() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-    return ended || core.HasOutput() || (local_finished && remote_finished);
+    return ended || pipe_closed || core.HasOutput() || (local_finished && remote_finished);
   }
 
   void TakeEvents() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
@@ -146,6 +142,20 @@ struct Channel::Impl {
       }
     }
     ++changes;
+  }
+
+  // Why nothing more can come or go.
+  [[nodiscard]] absl::Status CheckOpen() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    if (!status.ok() || !pipe_closed) return status;
+    return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
+                           "the channel was cut before both ends had finished");
+  }
+
+  // Waits for the next round of events, or the end.
+  void AwaitChange() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    const auto changed = [this, before = changes]()
+                             ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) { return ended || pipe_closed || changes != before; };
+    mutex.Await(absl::Condition(&changed));
   }
 
   // The first cause stays.
@@ -209,15 +219,11 @@ absl::StatusOr<std::unique_ptr<Channel>> Channel::Accept(std::shared_ptr<Gateway
 absl::Status Channel::Write(absl::string_view data) {
   absl::MutexLock lock(&impl_->mutex);
   while (!data.empty()) {
-    RETURN_IF_ERROR(impl_->status);
+    RETURN_IF_ERROR(impl_->CheckOpen());
     ASSIGN_OR_RETURN(const size_t taken, impl_->core.Write(*impl_->stream, data));
     data.remove_prefix(taken);
-    if (taken > 0) continue;
-    // The buffer is full: what the peer says next (credit) or what the writer takes makes room.
-    const auto changed = [impl = impl_.get(), before = impl_->changes]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(impl->mutex) {
-      return impl->ended || impl->changes != before;
-    };
-    impl_->mutex.Await(absl::Condition(&changed));
+    // If the buffer is full, what the peer says next (credit) or what the writer takes makes room.
+    if (taken == 0) impl_->AwaitChange();
   }
   return absl::OkStatus();
 }
@@ -225,7 +231,7 @@ absl::Status Channel::Write(absl::string_view data) {
 absl::Status Channel::CloseWrite() {
   absl::MutexLock lock(&impl_->mutex);
   if (impl_->local_finished) return absl::OkStatus();
-  RETURN_IF_ERROR(impl_->status);
+  RETURN_IF_ERROR(impl_->CheckOpen());
   RETURN_IF_ERROR(impl_->core.CloseWrite(*impl_->stream));
   impl_->local_finished = true;
   return absl::OkStatus();
@@ -239,10 +245,8 @@ absl::StatusOr<std::string> Channel::Read(size_t max) {
     ASSIGN_OR_RETURN(session::ReadResult result, impl_->core.Read(*impl_->stream, max));
     if (result.finished) impl_->remote_finished = true;
     if (result.finished || !result.data.empty()) return std::move(result.data);
-    const auto changed = [impl = impl_.get(), before = impl_->changes]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(impl->mutex) {
-      return impl->ended || impl->changes != before;
-    };
-    impl_->mutex.Await(absl::Condition(&changed));
+    RETURN_IF_ERROR(impl_->CheckOpen());
+    impl_->AwaitChange();
   }
 }
 
@@ -255,7 +259,7 @@ absl::Status Channel::Finish(absl::Duration timeout) {
   if (!impl_->mutex.AwaitWithTimeout(absl::Condition(&impl_->pipe_closed), timeout)) {
     return absl::DeadlineExceededError("the other agent did not close the channel in time");
   }
-  return impl_->status;
+  return impl_->local_finished ? impl_->status : impl_->CheckOpen();
 }
 
 void Channel::Cancel() { impl_->Cancel(); }

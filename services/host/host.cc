@@ -1,5 +1,6 @@
 #include "services/host/host.h"
 
+#include <google/protobuf/stubs/logging.h>
 #include <sys/stat.h>
 
 #include <atomic>
@@ -95,6 +96,8 @@ Host::Host() = default;
 
 absl::StatusOr<std::unique_ptr<Host>> Host::Create(const std::string& service, const HostOptions& options,
                                                    uint32_t schema_version) {
+  // Strangers' messages that do not parse are refused and counted; protobuf would also print them to standard error.
+  google::protobuf::SetLogHandler(nullptr);
   std::unique_ptr<Host> host(new Host());
   host->impl_ = std::make_unique<Impl>(service, options);
   Impl& impl = *host->impl_;

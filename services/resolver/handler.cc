@@ -80,7 +80,7 @@ void Handler::Publish(const v1::PublishRequest& request, Callback<v1::PublishRes
   dht_.Put(dht::ValueKind::kRecord, record->json(),
            [this, record = *record, done = std::move(done)](absl::StatusOr<dht::PutResult> stored) {
              (stored.ok() ? published_ : publish_refused_).Increment();
-             if (!stored.ok()) return done(stored.status());
+             if (!stored.ok()) return done(WithContext(stored.status(), record.name().text()));
              Remember(record);
              v1::PublishResponse response;
              for (const crypto::PublicKey& node : stored->stored_by)
