@@ -54,7 +54,7 @@ std::optional<crypto::SecretBytes> AskPassphrase(const std::string& path) {
 // which beats the file. (CLI11's own order lets the file beat the variable.)
 std::vector<std::string> WithEnvironment(const CLI::App& app, int argc, const char* const* argv) {
   std::vector<std::string> arguments(std::make_reverse_iterator(argv + argc), std::make_reverse_iterator(argv + 1));
-  for (CLI::Option* option : app.get_options()) {
+  for (const CLI::Option* option : app.get_options()) {
     const std::string variable = option->get_envname();
     const char* value = variable.empty() ? nullptr : std::getenv(variable.c_str());
     if (value != nullptr) arguments.push_back(absl::StrCat("--", option->get_lnames().front(), "=", value));

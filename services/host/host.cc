@@ -66,7 +66,7 @@ struct Host::Impl {
   std::optional<crypto::SigningKey> key;
   identity::NodeCertificate certificate;
   std::unique_ptr<storage::Store> store;
-  p2p::Loop loop;
+  const std::shared_ptr<p2p::Loop> loop = std::make_shared<p2p::Loop>();
   std::unique_ptr<p2p::Node> node;  // on the loop's thread only
   std::atomic<bool> serving = false;
   std::unique_ptr<rpc::Server> server;
@@ -110,13 +110,13 @@ absl::StatusOr<std::unique_ptr<Host>> Host::Create(const std::string& service, c
   ASSIGN_OR_RETURN(impl.store, storage::OpenRocksDb(
                                    {.path = absl::StrCat(options.data_dir, "/db"), .schema_version = schema_version}));
 
-  const absl::Status listening = impl.loop.Run([&] {
-    impl.node = std::make_unique<p2p::Node>(impl.loop.context(), p2p::NodeOptions{.key = &*impl.key,
-                                                                                  .random = &impl.random,
-                                                                                  .clock = &impl.clock,
-                                                                                  .metrics = &impl.metrics,
-                                                                                  .listen = options.p2p_listen,
-                                                                                  .advertise = options.p2p_advertise});
+  const absl::Status listening = impl.loop->Run([&] {
+    impl.node = std::make_unique<p2p::Node>(impl.loop->context(), p2p::NodeOptions{.key = &*impl.key,
+                                                                                   .random = &impl.random,
+                                                                                   .clock = &impl.clock,
+                                                                                   .metrics = &impl.metrics,
+                                                                                   .listen = options.p2p_listen,
+                                                                                   .advertise = options.p2p_advertise});
     return options.p2p_listen.empty() ? absl::OkStatus() : impl.node->Listen();
   });
   RETURN_IF_ERROR(listening);
@@ -125,13 +125,14 @@ absl::StatusOr<std::unique_ptr<Host>> Host::Create(const std::string& service, c
 
 Host::~Host() {
   Drain();
-  impl_->loop.Stop();
+  impl_->loop->Stop();
 }
 
-p2p::Loop& Host::loop() { return impl_->loop; }
+p2p::Loop& Host::loop() { return *impl_->loop; }
 
 rpc::Executor Host::executor() {
-  return [loop = &impl_->loop](std::function<void()> work) { loop->Post(std::move(work)); };
+  // Shared: an answer from the network may come when the host is gone, and then waits in a loop that runs no more.
+  return [loop = impl_->loop](std::function<void()> work) { loop->Post(std::move(work)); };
 }
 
 p2p::Node& Host::node() { return *impl_->node; }
@@ -168,7 +169,7 @@ absl::Status Host::Serve(const std::vector<grpc::Service*>& services) {
 
 std::vector<std::string> Host::p2p_addresses() {
   if (impl_->options.p2p_listen.empty()) return {};
-  std::vector<std::string> addresses = impl_->loop.Run([this] { return impl_->node->addresses(); });
+  std::vector<std::string> addresses = impl_->loop->Run([this] { return impl_->node->addresses(); });
   const std::string suffix = absl::StrCat("/p2p/", crypto::PeerIdFromKey(impl_->key->public_key()));
   for (std::string& address : addresses) address += suffix;
   return addresses;
@@ -187,7 +188,7 @@ void Host::Drain() {
   if (impl_->server) impl_->server->Drain(impl_->options.drain_grace);
   impl_->http.reset();
   // Closed, not destroyed: the handlers that hold it are still there.
-  impl_->loop.Run([this] {
+  impl_->loop->Run([this] {
     if (impl_->node) impl_->node->Close();
   });
 }
