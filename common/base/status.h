@@ -65,11 +65,11 @@ inline constexpr absl::string_view kProtocol = "PROTOCOL";
 #define DOTAGENT_CONCAT(a, b) DOTAGENT_CONCAT_INNER(a, b)
 
 // Returns from the function if `expression`, an absl::Status, is not OK.
-#define RETURN_IF_ERROR(expression)                             \
-  do {                                                          \
+#define RETURN_IF_ERROR(expression)                                             \
+  do {                                                                          \
     if (::absl::Status dotagent_status = (expression); !dotagent_status.ok()) { \
-      return dotagent_status;                                        \
-    }                                                           \
+      return dotagent_status;                                                   \
+    }                                                                           \
   } while (false)
 
 // Declares or assigns `target` from `expression`, an absl::StatusOr; returns its error if it has one.

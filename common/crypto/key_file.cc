@@ -29,7 +29,8 @@ using AlgorithmPtr = std::unique_ptr<X509_ALGOR, OpenSslFree<X509_ALGOR_free>>;
 constexpr off_t kMaxKeyFile = 64 * 1024;
 constexpr size_t kMaxPassphrase = 1024;
 
-// scrypt's cost: 16 MiB and about 0.25 s a guess. N may not be larger: OpenSSL refuses to read more than 32 MiB's worth.
+// scrypt's cost: 16 MiB and about 0.25 s a guess. N may not be larger: OpenSSL refuses to read more than 32 MiB's
+// worth.
 constexpr uint64_t kScryptN = 16384;
 constexpr uint64_t kScryptR = 8;
 constexpr uint64_t kScryptP = 5;
