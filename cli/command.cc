@@ -172,6 +172,7 @@ int Main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(1, 3600));
   app.add_flag("--json", globals.json, "Print JSON")->envname("DOTAGENT_JSON");
+  app.allow_config_extras(CLI::config_extras_mode::error);
   app.require_subcommand(1);
   AddKeyCommands(app, globals, chosen);
   AddNameCommands(app, globals, chosen);

@@ -104,8 +104,12 @@ absl::StatusOr<int> SignMessage(const Globals& globals, const DocumentArguments&
 
 absl::StatusOr<int> VerifyMessage(const Globals& globals, const DocumentArguments& arguments) {
   ASSIGN_OR_RETURN(const absl::Time now, ParseNow(arguments.now));
-  ASSIGN_OR_RETURN(const std::string key_bytes, Base64Decode(arguments.public_key));
-  ASSIGN_OR_RETURN(const crypto::PublicKey key, crypto::PublicKey::FromBytes(key_bytes));
+  const absl::StatusOr<std::string> key_bytes = Base64Decode(arguments.public_key);
+  if (!key_bytes.ok()) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadKey,
+                           absl::StrCat("--public-key: ", key_bytes.status().message()));
+  }
+  ASSIGN_OR_RETURN(const crypto::PublicKey key, crypto::PublicKey::FromBytes(*key_bytes));
   auto json = ReadInput(arguments.file, record::kMaxMessageSize);
   if (ReasonOf(json.status()) == reason::kTooLarge) return Invalid(globals, json.status());
   RETURN_IF_ERROR(json.status());

@@ -223,7 +223,9 @@ void AddUpCommand(CLI::App& app, Globals& globals, Chosen& chosen) {
   command->add_option("--port", arguments->port, "The first gateway's port; the others follow. 0 picks free ones")
       ->capture_default_str()
       ->check(CLI::Range(0, 65000));
-  command->add_option("--log-level", arguments->log_level, "debug, info, warning or error")->capture_default_str();
+  command->add_option("--log-level", arguments->log_level, "debug, info, warning or error")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+      ->capture_default_str();
   command->callback(
       [&globals, &chosen, arguments] { chosen.run = [&globals, arguments] { return Up(globals, *arguments); }; });
 }

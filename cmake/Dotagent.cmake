@@ -2,8 +2,10 @@
 
 find_program(DOTAGENT_CCACHE ccache)
 if(DOTAGENT_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${DOTAGENT_CCACHE})
-  set(CMAKE_C_COMPILER_LAUNCHER ${DOTAGENT_CCACHE})
+  # Paths below the checkout count as relative, so that a second clone builds from the first one's cache.
+  set(launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=true ${DOTAGENT_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
+  set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
 endif()
 find_program(DOTAGENT_MOLD mold)
 if(DOTAGENT_MOLD)

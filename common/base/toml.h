@@ -1,6 +1,5 @@
-// The part of TOML 1.0 that a configuration file of flat options needs: comments, bare and quoted keys, basic and
-// literal strings, integers, booleans, and arrays of these over one or several lines. Tables, dates, floats and
-// multi-line strings are refused with the line's number, not half understood.
+// A configuration file of flat options, read with toml++ (docs/adr/0006): strings, integers, booleans and arrays of
+// these. What options cannot be (tables, dates, floats, arrays of arrays) is refused with the line's number.
 //
 //   ASSIGN_OR_RETURN(auto entries, ParseToml("grpc-listen = \"0.0.0.0:7443\"\nbootstrap = [\"/ip4/…\", \"/ip4/…\"]"));
 #ifndef DOTAGENT_COMMON_BASE_TOML_H_
@@ -17,13 +16,12 @@ namespace dotagent {
 
 struct TomlEntry {
   std::string key;
-  std::vector<std::string> values;  // one, unless it is an array; numbers and booleans as they were written
+  std::vector<std::string> values;  // one, unless it is an array; numbers and booleans in their plainest spelling
   bool is_array = false;
-  size_t line = 0;  // where the key stands, from 1
+  size_t line = 0;  // where the value stands, from 1
 };
 
-// In the file's order. InvalidArgument names the line and what was expected there; a key given twice is refused, as
-// TOML demands.
+// By key. InvalidArgument names the line and what is wrong there.
 [[nodiscard]] absl::StatusOr<std::vector<TomlEntry>> ParseToml(absl::string_view text);
 
 }  // namespace dotagent

@@ -30,6 +30,11 @@ v1::ResolveResponse MakeAnswer(const record::Record& record, v1::AnswerSource so
   return answer;
 }
 
+absl::Status KeyRevoked(const record::Name& name) {
+  return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
+                         absl::StrCat("the key of ", name.text(), " has been revoked"));
+}
+
 }  // namespace
 
 // One Resolve that goes to the DHT.
@@ -65,9 +70,13 @@ Handler::Handler(dht::Dht& dht, Revocations& revocations, const Clock& clock, te
 Handler::~Handler() = default;
 
 absl::Status Handler::CheckNotRevoked(const record::Record& record) const {
-  if (!revocations_.IsRevoked(record.public_key())) return absl::OkStatus();
-  return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
-                         absl::StrCat("the key of ", record.name().text(), " has been revoked"));
+  return revocations_.IsRevoked(record.public_key()) ? KeyRevoked(record.name()) : absl::OkStatus();
+}
+
+absl::Status Handler::NotFound(const record::Name& name) const {
+  if (revoked_names_.contains(name)) return KeyRevoked(name);
+  return ErrorWithReason(absl::StatusCode::kNotFound, reason::kNameNotFound,
+                         absl::StrCat(name.text(), " is not registered: no node of the DHT has a record for it"));
 }
 
 void Handler::Publish(const v1::PublishRequest& request, Callback<v1::PublishResponse> done) {
@@ -105,11 +114,7 @@ void Handler::Resolve(const v1::ResolveRequest& request, Callback<v1::ResolveRes
 
 void Handler::OnFound(const std::shared_ptr<Resolution>& resolution, absl::StatusOr<dht::GetResult> found) {
   if (!found.ok()) {
-    if (!absl::IsNotFound(found.status())) return Answer(resolution, found.status());
-    return Answer(resolution,
-                  ErrorWithReason(absl::StatusCode::kNotFound, reason::kNameNotFound,
-                                  absl::StrCat(resolution->name.text(),
-                                               " is not registered: no node of the DHT has a record for it")));
+    return Answer(resolution, absl::IsNotFound(found.status()) ? NotFound(resolution->name) : found.status());
   }
   const absl::Time now = clock_.Now();
   auto record = record::Record::Verify(found->value, now);
@@ -160,6 +165,7 @@ void Handler::Answer(const std::shared_ptr<Resolution>& resolution, absl::Status
 }
 
 void Handler::Remember(const record::Record& record) {
+  revoked_names_.erase(record.name());
   if (!cache_.Insert(record, clock_.Now())) return;
   v1::WatchResponse news;
   news.set_record_json(record.json());
@@ -203,7 +209,10 @@ void Handler::Tell(const record::Name& name, const v1::WatchResponse& news) {
 void Handler::OnRevoked(const identity::Revocation& revocation, const std::string& statement) {
   v1::WatchResponse news;
   news.set_revocation(statement);
-  for (const record::Name& name : cache_.EvictKey(revocation.public_key)) Tell(name, news);
+  for (const record::Name& name : cache_.EvictKey(revocation.public_key)) {
+    if (revoked_names_.size() < kMaxRevokedNames) revoked_names_.insert(name);
+    Tell(name, news);
+  }
 }
 
 }  // namespace dotagent::resolver_service

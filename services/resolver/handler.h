@@ -14,6 +14,7 @@
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/dht/dht.h"
@@ -40,6 +41,7 @@ class Revocations {
 class Handler {
  public:
   static constexpr size_t kMaxWatches = 10'000;
+  static constexpr size_t kMaxRevokedNames = 10'000;
 
   // Everything must outlive it.
   Handler(dht::Dht& dht, Revocations& revocations, const Clock& clock, telemetry::Metrics& metrics);
@@ -71,11 +73,16 @@ class Handler {
   void Remember(const record::Record& record);
   void Tell(const record::Name& name, const resolver::v1::WatchResponse& news);
   [[nodiscard]] absl::Status CheckNotRevoked(const record::Record& record) const;
+  [[nodiscard]] absl::Status NotFound(const record::Name& name) const;
 
   dht::Dht& dht_;
   Revocations& revocations_;
   const Clock& clock_;
   RecordCache cache_;
+  // Names whose record was forgotten because its key was revoked. The DHT's holders forget it too, and asked later can
+  // only say that there is none: this one still knows why. Bounded by kMaxRevokedNames; a new record under the name
+  // ends it.
+  absl::flat_hash_set<record::Name> revoked_names_;
   absl::flat_hash_map<uint64_t, Watcher> watchers_;
   uint64_t next_watch_ = 1;
 
