@@ -17,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
+#include "common/rpc/hpack_guard.h"
 #include "common/rpc/known_nodes.h"
 
 namespace dotagent::rpc {
@@ -156,6 +157,7 @@ class GrpcChannel : public Channel {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Channel>> NewChannel(absl::string_view target, const ChannelOptions& options) {
+  RETURN_IF_ERROR(CheckHpackGuard());
   ASSIGN_OR_RETURN(const Target parsed, ParseTarget(target));
   return std::unique_ptr<Channel>(std::make_unique<GrpcChannel>(parsed, options));
 }

@@ -1,0 +1,277 @@
+// The feed on a real host, and an identity service that is played here.
+#include "services/host/revocation_feed.h"
+
+#include <gmock/gmock.h>
+#include <grpcpp/server_context.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "common/base/status.h"
+#include "common/identity/certificate.h"
+#include "common/rpc/server.h"
+#include "dotagent/identity/v1/identity.grpc.pb.h"
+
+namespace dotagent::host {
+namespace {
+
+namespace v1 = ::dotagent::identity::v1;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+constexpr absl::Duration kPatience = absl::Seconds(30);
+
+crypto::SigningKey KeyFromSeed(uint64_t seed) {
+  SeededRandom random(seed);
+  return crypto::SigningKey::Generate(random);
+}
+
+std::string StatementOf(uint64_t seed) {
+  return identity::SignRevocation(KeyFromSeed(seed), "stolen", absl::Now()).value();
+}
+
+// Has a log of statements, and streams it to whoever watches. Goes away and comes back on the same port.
+class FakeIdentity : public v1::IdentityService::Service {
+ public:
+  FakeIdentity() : certificate_(identity::MakeNodeCertificate(key_, {}, absl::Now()).value()) { Start(); }
+  ~FakeIdentity() override { Stop(); }
+
+  void Start() {
+    {
+      absl::MutexLock lock(&mutex_);
+      stopping_ = false;
+    }
+    auto server = rpc::Server::Start({.listen = address_, .certificate = &certificate_}, {this});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    address_ = absl::StrCat("127.0.0.1:", server_->port());
+  }
+  void Stop() {
+    {
+      absl::MutexLock lock(&mutex_);
+      stopping_ = true;
+    }
+    server_.reset();
+  }
+  [[nodiscard]] const std::string& address() const { return address_; }
+
+  void Append(const std::string& statement) {
+    absl::MutexLock lock(&mutex_);
+    log_.push_back(statement);
+  }
+  // Changes what is in the log under a sequence, from 1.
+  void Replace(uint64_t sequence, const std::string& statement) {
+    absl::MutexLock lock(&mutex_);
+    log_[sequence - 1] = statement;
+  }
+  // The cursors with which watches began, once there are `count`.
+  std::vector<uint64_t> AwaitCursors(size_t count) {
+    absl::MutexLock lock(&mutex_);
+    const auto enough = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return cursors_.size() >= count; };
+    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&enough), kPatience));
+    return cursors_;
+  }
+
+  grpc::Status WatchRevocations(grpc::ServerContext* context, const v1::WatchRevocationsRequest* request,
+                                grpc::ServerWriter<v1::WatchRevocationsResponse>* writer) override {
+    uint64_t cursor = request->after_sequence();
+    bool told_up_to_date = false;
+    absl::MutexLock lock(&mutex_);
+    cursors_.push_back(cursor);
+    while (!stopping_ && !context->IsCancelled()) {
+      v1::WatchRevocationsResponse response;
+      if (cursor < log_.size()) {
+        response.set_statement(log_[cursor]);
+        response.set_sequence(++cursor);
+      } else if (!std::exchange(told_up_to_date, true)) {
+        response.set_sequence(cursor);
+      } else {
+        const auto news = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || cursor < log_.size(); };
+        // Looks up now and then, to see whether the watcher has gone.
+        mutex_.AwaitWithTimeout(absl::Condition(&news), absl::Milliseconds(20));
+        continue;
+      }
+      mutex_.Unlock();
+      writer->Write(response);
+      mutex_.Lock();
+    }
+    return {grpc::StatusCode::UNAVAILABLE, "going"};
+  }
+
+ private:
+  const crypto::SigningKey key_ = KeyFromSeed(1000);
+  const identity::NodeCertificate certificate_;
+  std::string address_ = "127.0.0.1:0";
+  absl::Mutex mutex_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<std::string> log_ ABSL_GUARDED_BY(mutex_);
+  std::vector<uint64_t> cursors_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<rpc::Server> server_;
+};
+
+class RevocationFeedTest : public testing::Test {
+ protected:
+  RevocationFeedTest() {
+    std::string folder = testing::TempDir() + "/feed_test_XXXXXX";
+    EXPECT_NE(mkdtemp(folder.data()), nullptr);
+    folder_ = folder;
+    OpenHost();
+  }
+  ~RevocationFeedTest() override {
+    CloseHost();
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
+  }
+
+  void OpenHost() {
+    auto host = Host::Create("resolver", {.data_dir = folder_ + "/data"}, 1);
+    ASSERT_TRUE(host.ok()) << host.status();
+    host_ = *std::move(host);
+  }
+  void CloseHost() {
+    feed_.reset();
+    host_.reset();
+  }
+  void Follow(const std::string& target) {
+    auto feed = RevocationFeed::Create(*host_, target, [this](const identity::Revocation& r, const std::string& s) {
+      EXPECT_EQ(identity::VerifyRevocation(s, absl::Now())->public_key, r.public_key);
+      // On disk before anyone is told.
+      EXPECT_TRUE(host_->store().Get(absl::StrCat("revoked/", r.public_key.bytes())).ok());
+      absl::MutexLock lock(&mutex_);
+      told_.push_back(s);
+    });
+    ASSERT_TRUE(feed.ok()) << feed.status();
+    feed_ = *std::move(feed);
+  }
+  // What has been told, once it is `count` statements.
+  std::vector<std::string> AwaitTold(size_t count) {
+    absl::MutexLock lock(&mutex_);
+    const auto enough = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return told_.size() >= count; };
+    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&enough), kPatience));
+    return told_;
+  }
+  bool IsRevoked(uint64_t seed) {
+    return host_->loop().Run([&] { return feed_->IsRevoked(KeyFromSeed(seed).public_key()); });
+  }
+
+  FakeIdentity identity_;
+  std::string folder_;
+  std::unique_ptr<Host> host_;
+  std::unique_ptr<RevocationFeed> feed_;
+  absl::Mutex mutex_;
+  std::vector<std::string> told_ ABSL_GUARDED_BY(mutex_);
+};
+
+TEST_F(RevocationFeedTest, TellsThePastAndTheNews) {
+  std::vector<std::string> log = {StatementOf(1), StatementOf(2)};
+  for (const std::string& statement : log) identity_.Append(statement);
+  Follow(identity_.address());
+  EXPECT_EQ(AwaitTold(2), log);
+  log.push_back(StatementOf(3));
+  identity_.Append(log.back());
+  EXPECT_EQ(AwaitTold(3), log);
+  EXPECT_TRUE(IsRevoked(3));
+  EXPECT_FALSE(IsRevoked(4));
+  EXPECT_EQ(host_->loop().Run([&] { return feed_->StatementFor(KeyFromSeed(3).public_key()); }), log.back());
+  EXPECT_EQ(host_->loop().Run([&] { return feed_->StatementFor(KeyFromSeed(4).public_key()); }), "");
+}
+
+TEST_F(RevocationFeedTest, AfterARestartItKnowsWhatItKnewAndCatchesUpFromThere) {
+  identity_.Append(StatementOf(1));
+  identity_.Append(StatementOf(2));
+  Follow(identity_.address());
+  AwaitTold(2);
+  CloseHost();
+  const std::string third = StatementOf(3);
+  identity_.Append(third);
+
+  OpenHost();
+  Follow("");
+  EXPECT_TRUE(IsRevoked(1));
+  EXPECT_TRUE(IsRevoked(2));
+  EXPECT_FALSE(IsRevoked(3)) << "follows nobody";
+  CloseHost();
+
+  OpenHost();
+  Follow(identity_.address());
+  EXPECT_EQ(AwaitTold(3).back(), third) << "the first two are not told again";
+  EXPECT_THAT(identity_.AwaitCursors(2), ElementsAre(0, 2));
+}
+
+TEST_F(RevocationFeedTest, FindsAServiceThatWentAwayAndMissesNone) {
+  std::vector<std::string> log;
+  Follow(identity_.address());
+  for (uint64_t round = 1; round <= 3; ++round) {
+    log.push_back(StatementOf(2 * round));
+    identity_.Append(log.back());
+    EXPECT_EQ(AwaitTold(log.size()), log);
+    identity_.Stop();
+    // Happens while nobody listens.
+    log.push_back(StatementOf(2 * round + 1));
+    identity_.Append(log.back());
+    identity_.Start();
+    EXPECT_EQ(AwaitTold(log.size()), log);
+  }
+}
+
+TEST_F(RevocationFeedTest, AServiceThatIsNotThereYetIsWaitedFor) {
+  identity_.Stop();
+  Follow(identity_.address());
+  const std::string statement = StatementOf(1);
+  identity_.Append(statement);
+  identity_.Start();
+  EXPECT_THAT(AwaitTold(1), ElementsAre(statement));
+}
+
+TEST_F(RevocationFeedTest, WhatCannotBeTakenIsAskedForAgainAndNotPassedOver) {
+  const std::string first = StatementOf(1);
+  const std::string second = StatementOf(2);
+  identity_.Append("not a statement");
+  identity_.Append(second);
+  Follow(identity_.address());
+  EXPECT_THAT(identity_.AwaitCursors(2), ElementsAre(0, 0));
+  EXPECT_THAT(AwaitTold(0), IsEmpty());
+  identity_.Replace(1, first);
+  EXPECT_THAT(AwaitTold(2), ElementsAre(first, second));
+}
+
+TEST_F(RevocationFeedTest, WhatIsFoundElsewhereIsLearntOnce) {
+  Follow("");
+  const std::string statement = StatementOf(1);
+  const auto learn = [&](const std::string& bytes) { return host_->loop().Run([&] { return feed_->Learn(bytes); }); };
+  EXPECT_EQ(learn(statement), absl::OkStatus());
+  EXPECT_EQ(learn(statement), absl::OkStatus());
+  EXPECT_THAT(AwaitTold(1), ElementsAre(statement));
+  EXPECT_EQ(ReasonOf(learn("nonsense")), reason::kBadStatement);
+  CloseHost();
+
+  // It does not move the place in identity's stream.
+  const std::string other = StatementOf(2);
+  identity_.Append(other);
+  identity_.Append(statement);
+  OpenHost();
+  Follow(identity_.address());
+  EXPECT_THAT(AwaitTold(2), ElementsAre(statement, other));
+  EXPECT_TRUE(IsRevoked(1));
+}
+
+TEST_F(RevocationFeedTest, DamageIsReported) {
+  ASSERT_TRUE(host_->store().Put("revoked/x", "nonsense", storage::Durability::kBuffered).ok());
+  EXPECT_EQ(ReasonOf(RevocationFeed::Create(*host_, "", nullptr).status()), reason::kBadStatement);
+  ASSERT_TRUE(host_->store().Put("revoked/x", StatementOf(1), storage::Durability::kBuffered).ok());
+  ASSERT_TRUE(host_->store().Put("revoked-cursor", "x", storage::Durability::kBuffered).ok());
+  EXPECT_EQ(ReasonOf(RevocationFeed::Create(*host_, "", nullptr).status()), reason::kStorage);
+  EXPECT_EQ(ReasonOf(RevocationFeed::Create(*host_, "no address", nullptr).status()), reason::kStorage);
+}
+
+}  // namespace
+}  // namespace dotagent::host
