@@ -144,8 +144,8 @@ void Listener::OnAccepted(tcp::socket socket) {
   newcomer->timer.expires_after(TimerDelay(options_.first_bytes_timeout));
   newcomer->timer.async_wait([self = shared_from_this(), newcomer](const std::error_code& failed) {
     if (failed || self->newcomers_.erase(newcomer) == 0) return;
-    newcomer->Close();
     self->Refuse("deadline");
+    newcomer->Close();
   });
   ReadFirstBytes(newcomer);
 }
@@ -164,8 +164,8 @@ void Listener::ReadFirstBytes(const std::shared_ptr<Newcomer>& newcomer) {
 
 void Listener::TurnAway(const std::shared_ptr<Newcomer>& newcomer) {
   newcomers_.erase(newcomer);
-  newcomer->Close();
   Refuse("first_bytes");
+  newcomer->Close();
 }
 
 void Listener::Sort(const std::shared_ptr<Newcomer>& newcomer) {

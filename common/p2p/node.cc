@@ -23,23 +23,37 @@ namespace {
 
 absl::Status NodeClosed() { return absl::UnavailableError("the node is closed"); }
 
+// Every series is there from the start; counting looks nothing up in the registry.
 struct NodeMetrics {
   explicit NodeMetrics(telemetry::Metrics& metrics)
-      : all(metrics), sessions(metrics.AddGauge("dotagent_p2p_sessions", "Sessions that are established.")) {}
+      : sessions(metrics.AddGauge("dotagent_p2p_sessions", "Sessions that are established.")),
+        received(Bytes(metrics, "received")),
+        sent(Bytes(metrics, "sent")),
+        dialled_direct(Dials(metrics, "direct")),
+        dialled_relayed(Dials(metrics, "relayed")),
+        dials_failed(Dials(metrics, "failed")) {
+    for (const char* cause : {"connections", "address", "first_bytes", "deadline", "accept", "handshake", "circuit"}) {
+      refused[cause] = &metrics.AddCounter("dotagent_p2p_refused_total",
+                                           "Incoming connections that were turned away, by cause.", {{"cause", cause}});
+    }
+  }
 
-  telemetry::Counter& Dials(const std::string& result) {
-    return all.AddCounter("dotagent_p2p_dials_total", "Dials of peers, by how they ended.", {{"result", result}});
+  static telemetry::Counter& Bytes(telemetry::Metrics& metrics, const std::string& direction) {
+    return metrics.AddCounter("dotagent_p2p_bytes_total", "Bytes on the sockets of sessions.",
+                              {{"direction", direction}});
   }
-  telemetry::Counter& Refused(absl::string_view cause) {
-    return all.AddCounter("dotagent_p2p_refused_total", "Incoming connections that were turned away, by cause.",
-                          {{"cause", std::string(cause)}});
+  static telemetry::Counter& Dials(telemetry::Metrics& metrics, const std::string& result) {
+    return metrics.AddCounter("dotagent_p2p_dials_total", "Dials of peers, by how they ended.", {{"result", result}});
   }
-  telemetry::Counter& Bytes(const std::string& direction) {
-    return all.AddCounter("dotagent_p2p_bytes_total", "Bytes on the sockets of sessions.", {{"direction", direction}});
-  }
+  void Refused(absl::string_view cause) { refused.at(cause)->Increment(); }
 
-  telemetry::Metrics& all;
   telemetry::Gauge& sessions;
+  telemetry::Counter& received;
+  telemetry::Counter& sent;
+  telemetry::Counter& dialled_direct;
+  telemetry::Counter& dialled_relayed;
+  telemetry::Counter& dials_failed;
+  absl::flat_hash_map<absl::string_view, telemetry::Counter*> refused;
 };
 
 }  // namespace
@@ -52,13 +66,8 @@ struct Node::Impl final : ConnectionOwner, DialHost, std::enable_shared_from_thi
         shared(std::make_shared<ConnectionContext>()) {
     shared->clock = options.clock;
     shared->idle_timeout = options.idle_timeout;
-    shared->received = &metrics.Bytes("received");
-    shared->sent = &metrics.Bytes("sent");
-    // So that every series is there from the start.
-    for (const char* result : {"direct", "relayed", "failed"}) metrics.Dials(result);
-    for (const char* cause : {"connections", "address", "first_bytes", "deadline", "accept", "handshake", "circuit"}) {
-      metrics.Refused(cause);
-    }
+    shared->received = &metrics.received;
+    shared->sent = &metrics.sent;
   }
 
   // A dial under way and those who wait for it.
@@ -163,7 +172,7 @@ void Node::Impl::OnClosed(const std::shared_ptr<Connection>& connection, const a
   if (connection->peer_key().has_value()) {
     metrics.sessions.Decrement();
   } else if (!connection->dialled() && !closed) {
-    metrics.Refused("handshake").Increment();
+    metrics.Refused("handshake");
   }
 }
 
@@ -222,15 +231,15 @@ ListenerOptions Node::Impl::MakeListenerOptions() {
     if (const auto self = weak.lock(); self != nullptr) self->OnCircuit(std::move(socket), std::move(voucher));
   };
   made.on_refused = [weak](absl::string_view cause) {
-    if (const auto self = weak.lock(); self != nullptr) self->metrics.Refused(cause).Increment();
+    if (const auto self = weak.lock(); self != nullptr) self->metrics.Refused(cause);
   };
   return made;
 }
 
 void Node::Impl::OnCircuit(CircuitSocket socket, std::string voucher) {
   if (circuit_handler != nullptr) return circuit_handler(std::move(socket), std::move(voucher));
+  metrics.Refused("circuit");
   socket.Refuse();
-  metrics.Refused("circuit").Increment();
 }
 
 void Node::Impl::Reach(const PeerAddress& peer, Connection::ReadyCallback done) {
@@ -266,7 +275,11 @@ void Node::Impl::OnDialled(const std::shared_ptr<PendingDial>& pending, const st
                            const absl::StatusOr<std::shared_ptr<Connection>>& result) {
   dials.erase(pending);
   if (key.has_value() && !closed) dials_by_key.erase(*key);
-  metrics.Dials(!result.ok() ? "failed" : (*result)->relayed() ? "relayed" : "direct").Increment();
+  if (!result.ok()) {
+    metrics.dials_failed.Increment();
+  } else {
+    ((*result)->relayed() ? metrics.dialled_relayed : metrics.dialled_direct).Increment();
+  }
   for (const auto& done : std::exchange(pending->waiting, {})) done(result);
 }
 

@@ -175,8 +175,9 @@ void Reservation::OnLost(const Reader& reader) {
   reader->stream()->Reset(reset_code::kDropped);
   if (reader == held_by_) {
     held_by_ = nullptr;
+    // A relay may end the old reservation just before it confirms the new one: that answer decides.
     if (!asking_) TryAgainLater();
-    return SetHeld(false);
+    return;
   }
   asked_by_ = nullptr;
   TryAgainLater();
@@ -210,6 +211,7 @@ void Reservation::TryAgainLater() {
   const auto jitter = static_cast<int64_t>(options_.random->Below(1000));
   After(pause_ + pause_ * jitter / 2000);
   pause_ = std::min(pause_ * 2, options_.longest_pause);
+  if (held_by_ == nullptr) SetHeld(false);
 }
 
 void Reservation::After(absl::Duration delay) {

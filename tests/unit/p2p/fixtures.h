@@ -53,6 +53,7 @@ class TestNode {
     options.clock = &clock_;
     options.metrics = &metrics_;
     if (change != nullptr) change(options);
+    public_key_ = options.key->public_key();
     node_ = loop_.Run([&] { return std::make_unique<Node>(loop_.context(), options); });
     EXPECT_EQ(loop_.Run([&] { return node_->Listen(); }), absl::OkStatus());
   }
@@ -65,7 +66,7 @@ class TestNode {
   }
 
   [[nodiscard]] Node& node() { return *node_; }
-  [[nodiscard]] const crypto::PublicKey& key() const { return key_.public_key(); }
+  [[nodiscard]] const crypto::PublicKey& key() const { return public_key_; }
   [[nodiscard]] telemetry::Metrics& metrics() { return metrics_; }
   [[nodiscard]] const Clock& clock() const { return clock_; }
   [[nodiscard]] Random& random() { return random_; }
@@ -124,7 +125,8 @@ class TestNode {
   SystemRandom random_;
   SystemClock clock_;
   telemetry::Metrics metrics_;
-  crypto::SigningKey key_;
+  crypto::SigningKey key_;  // used unless `change` sets another
+  crypto::PublicKey public_key_;
   std::unique_ptr<Node> node_;
 };
 

@@ -146,7 +146,6 @@ TEST(NodeTest, ACallHasADeadline) {
                         });
   });
   Outcome<absl::StatusOr<std::string>> answer;
-  loop.Run([&, peer = b.peer()] {});
   const PeerAddress peer = b.peer();
   loop.Run([&] { a.node().Call(peer, "/test/silent/1", "x", 10, absl::Milliseconds(100), answer.Callback()); });
   EXPECT_EQ(answer.Wait().status().code(), absl::StatusCode::kDeadlineExceeded);

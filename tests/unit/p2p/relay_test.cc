@@ -58,8 +58,8 @@ class SmallRelay {
   std::string carried;
   int reserved = 0;
   void DropReservations() { reservations_.clear(); }
-  void ForgetVouchers() { pairs_.clear(); }
-  bool mute = false;  // gives out vouchers that it then does not know
+  bool mute = false;                               // gives out vouchers that it then does not know
+  std::optional<crypto::PublicKey> misdirects_to;  // sends every caller to this node
 
  private:
   void OnControl(const std::shared_ptr<Stream>& stream) {
@@ -79,7 +79,7 @@ class SmallRelay {
   }
   void Connect(const std::shared_ptr<Stream>& caller, const crypto::PublicKey& target) {
     ControlEvent answer;
-    const auto holder = reservations_.find(target);
+    const auto holder = reservations_.find(misdirects_to.value_or(target));
     if (holder == reservations_.end()) {
       answer.mutable_refused()->set_code(static_cast<int>(absl::StatusCode::kNotFound));
       answer.mutable_refused()->set_message("no reservation");
@@ -147,22 +147,27 @@ TEST(RelayTest, ANodeBehindARelayIsCalledThroughIt) {
   EXPECT_THAT(caller.metrics().Render(), HasSubstr("dotagent_p2p_dials_total{result=\"relayed\"} 1"));
 }
 
-TEST(RelayTest, FallsBackToTheRelayWhenTheDirectPathIsGone) {
+TEST(RelayTest, FallsBackToTheRelayWhenTheDirectPathIsCut) {
   Loop loop;
   std::vector<bool> news;
+  SystemRandom random;
+  const auto key = crypto::SigningKey::Generate(random);
   SmallRelay relay(loop);
   TestNode caller(loop);
-  // The direct path leads to a port that can be closed while the node behind it lives on.
-  TestNode hidden(loop, [](NodeOptions& options) { options.listen = ""; });
-  hidden.ServeEcho("hidden");
+  // One key at two places: the end of the direct path, which can be cut, and the one behind the relay.
+  auto in_the_open = std::make_unique<TestNode>(loop, [&](NodeOptions& options) { options.key = &key; });
+  TestNode hidden(loop, [&](NodeOptions& options) {
+    options.key = &key;
+    options.listen = "";
+  });
+  in_the_open->ServeEcho("direct");
+  hidden.ServeEcho("relayed");
   Reserve(loop, hidden, relay.address(), &news);
-  Multiaddr direct;
-  {
-    TestNode gone(loop);
-    direct = gone.address();
-  }
-  const PeerAddress peer{hidden.key(), {relay.AddressOf(hidden), direct}};
-  EXPECT_EQ(*caller.Call(peer, "1"), "hidden:1");
+  const PeerAddress peer{hidden.key(), {relay.AddressOf(hidden), in_the_open->address()}};
+  EXPECT_EQ(*caller.Call(peer, "1"), "direct:1");
+  in_the_open.reset();
+  ASSERT_TRUE(Eventually(loop, [&] { return !caller.node().PathTo(hidden.key()).has_value(); }));
+  EXPECT_EQ(*caller.Call(peer, "2"), "relayed:2");
   EXPECT_EQ(caller.PathTo(hidden.key()), PathKind::kRelayed);
 }
 
@@ -201,14 +206,15 @@ TEST(RelayTest, TheRelayCannotPoseAsThePeer) {
   TestNode hidden(loop);
   TestNode impostor(loop);
   Reserve(loop, hidden, relay.address(), &news);
-  // An impostor who holds the reservation's stream is asked for in the name of `hidden`.
-  loop.Run([&] { relay.DropReservations(); });
   std::vector<bool> impostor_news;
   Reserve(loop, impostor, relay.address(), &impostor_news);
-  Multiaddr address = relay.AddressOf(impostor);
-  const absl::Status status = caller.Call({hidden.key(), {address}}, "1").status();
+  loop.Run([&] { relay.misdirects_to = impostor.key(); });
+  const absl::Status status = caller.Call({hidden.key(), {relay.AddressOf(hidden)}}, "1").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("p2p-circuit"));
   EXPECT_EQ(caller.PathTo(hidden.key()), std::nullopt);
+  EXPECT_EQ(caller.PathTo(impostor.key()), std::nullopt);
+  EXPECT_GT(loop.Run([&] { return relay.carried.size(); }), 0U) << "they did meet";
 }
 
 TEST(RelayTest, AReservationThatIsLostIsMadeAnew) {
