@@ -1,10 +1,11 @@
 #include "common/rpc/hpack_guard.h"
 
-#include <dlfcn.h>
 #include <grpcpp/version_info.h>
 
 #include <algorithm>
 #include <cstdint>
+
+#include "common/rpc/interpose.h"
 
 #if GRPC_CPP_VERSION_MAJOR == 1 && GRPC_CPP_VERSION_MINOR == 51
 
@@ -37,7 +38,7 @@ using BeginFrameFunction = void (*)(HPackParser*, grpc_metadata_batch*, uint32_t
                                     HPackParser::Priority, HPackParser::LogInfo);
 
 BeginFrameFunction Original() {
-  static const auto original = reinterpret_cast<BeginFrameFunction>(dlsym(RTLD_NEXT, kSymbol));
+  static const auto original = reinterpret_cast<BeginFrameFunction>(dotagent::rpc::NextDefinition(kSymbol));
   return original;
 }
 
@@ -61,21 +62,7 @@ void HPackParser::BeginFrame(grpc_metadata_batch* metadata, uint32_t metadata_si
 
 namespace dotagent::rpc {
 
-absl::Status CheckHpackGuard() {
-  // What the dynamic linker resolves the name to is what gRPC calls.
-  Dl_info first;
-  Dl_info next;
-  void* const found = dlsym(RTLD_DEFAULT, grpc_core::kSymbol);
-  const auto original = reinterpret_cast<void*>(grpc_core::Original());
-  if (found == nullptr || original == nullptr || found == original || dladdr(found, &first) == 0 ||
-      dladdr(original, &next) == 0 || first.dli_fbase == next.dli_fbase) {
-    return absl::InternalError(
-        "gRPC's header parser is not guarded against floods (CVE-2023-33953): this program must load libgrpc 1.51 as a "
-        "shared library and export the guard");
-  }
-  return absl::OkStatus();
-}
-
+absl::Status CheckHpackGuard() { return CheckInterposed(grpc_core::kSymbol); }
 }  // namespace dotagent::rpc
 
 #else

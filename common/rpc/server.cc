@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/rpc/hpack_guard.h"
+#include "common/rpc/reset_guard.h"
 
 namespace dotagent::rpc {
 namespace {
@@ -74,6 +75,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
         absl::StrCat("refusing to serve without TLS on ", options.listen, ", which others can reach"));
   }
   RETURN_IF_ERROR(CheckHpackGuard());
+  RETURN_IF_ERROR(CheckResetGuard());
   EnablePlugins();
   grpc::ServerBuilder builder;
   SetLimits(builder, options);
