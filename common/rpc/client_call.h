@@ -35,8 +35,10 @@ void CallUnary(Async* stub,
   call->request = std::move(request);
   call->context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(timeout));
   (stub->*method)(&call->context, &call->request, &call->response,
-                  [call, post, done = std::move(done)](grpc::Status status) {
-                    post([call, done, status = std::move(status)] {
+                  [call, post, done = std::move(done)](grpc::Status status) mutable {
+                    // Moved, so that the call, which holds the channel, never dies on gRPC's own thread: gRPC 1.51
+                    // would join that thread from itself and abort.
+                    post([call = std::move(call), done = std::move(done), status = std::move(status)] {
                       if (status.ok()) {
                         done(std::move(call->response));
                       } else {

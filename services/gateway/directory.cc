@@ -7,6 +7,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "common/base/status.h"
@@ -63,9 +64,12 @@ class CallsInFlight {
     contexts_.insert(context);
     return true;
   }
-  void Remove(grpc::ClientContext* context) {
+  // Forgets the call and posts what becomes of it, as one step. `post_answer` takes the call with it, so that the call,
+  // which holds the channel, never dies on gRPC's own thread: gRPC 1.51 would join that thread from itself and abort.
+  void Finish(grpc::ClientContext* context, absl::FunctionRef<void()> post_answer) {
     absl::MutexLock lock(&mutex_);
     contexts_.erase(context);
+    post_answer();
   }
   void CancelAndWait() {
     absl::MutexLock lock(&mutex_);
@@ -104,11 +108,12 @@ class ResolverDirectory : public Directory {
     stub_->async()->Resolve(
         &call->context, &call->request, &call->response,
         [call, name, done = std::move(done), post = post_, calls = calls_,
-         &clock = clock_](const grpc::Status& status) {
-          post([call, name, done, status, &clock] {
-            done(status.ok() ? CheckAnswer(name, call->response, clock.Now()) : FromResolver(status));
+         &clock = clock_](const grpc::Status& status) mutable {
+          calls->Finish(&call->context, [&] {
+            post([call = std::move(call), name, done = std::move(done), status, &clock] {
+              done(status.ok() ? CheckAnswer(name, call->response, clock.Now()) : FromResolver(status));
+            });
           });
-          calls->Remove(&call->context);
         });
   }
 
@@ -117,15 +122,17 @@ class ResolverDirectory : public Directory {
     call->request.set_record_json(record_json);
     call->context.set_deadline(std::chrono::system_clock::now() + kPublishTimeout);
     if (!calls_->Add(&call->context)) return;
-    stub_->async()->Publish(&call->context, &call->request, &call->response,
-                            [call, done = std::move(done), post = post_, calls = calls_](const grpc::Status& status) {
-                              post([call, done, status] {
-                                if (!status.ok()) return done(FromResolver(status));
-                                const auto& stored_by = call->response.stored_by();
-                                done(Publication{{stored_by.begin(), stored_by.end()}, call->response.asked()});
-                              });
-                              calls->Remove(&call->context);
-                            });
+    stub_->async()->Publish(
+        &call->context, &call->request, &call->response,
+        [call, done = std::move(done), post = post_, calls = calls_](const grpc::Status& status) mutable {
+          calls->Finish(&call->context, [&] {
+            post([call = std::move(call), done = std::move(done), status] {
+              if (!status.ok()) return done(FromResolver(status));
+              const auto& stored_by = call->response.stored_by();
+              done(Publication{{stored_by.begin(), stored_by.end()}, call->response.asked()});
+            });
+          });
+        });
   }
 
   void Shutdown() override { calls_->CancelAndWait(); }

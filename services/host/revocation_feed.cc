@@ -44,7 +44,7 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
       StartCall();
     }
     void Cancel() { context_.TryCancel(); }
-    void WaitUntilDone() { done_.WaitForNotification(); }
+    void WaitUntilDone() { done_->WaitForNotification(); }
 
     void OnReadDone(bool ok) override {
       if (!ok) {
@@ -59,11 +59,14 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
       });
     }
     void OnDone(const grpc::Status& status) override {
-      post_([owner = owner_, status] {
+      // This object holds the channel, and its last reference must not go on gRPC's own thread: gRPC 1.51 would then
+      // join that thread from itself and abort. So the loop drops it; `this` may be gone right after the post.
+      const auto done = done_;
+      const auto post = post_;
+      post([owner = owner_, status, self = std::move(self_)] {
         if (auto feed = owner.lock()) feed->OnDisconnected(rpc::FromGrpc(status));
       });
-      auto self = std::move(self_);
-      done_.Notify();
+      done->Notify();
     }
 
    private:
@@ -73,7 +76,7 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
     grpc::ClientContext context_;
     v1::WatchRevocationsRequest request_;
     v1::WatchRevocationsResponse response_;
-    absl::Notification done_;
+    const std::shared_ptr<absl::Notification> done_ = std::make_shared<absl::Notification>();
   };
 
   explicit Impl(Host& service_host)
@@ -103,18 +106,25 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
 
   void Connect() {
     if (stopped) return;
+    refused = false;
     watch = std::make_shared<Watch>(shared_from_this());
     watch->Start(watch, cursor);
   }
 
   void OnResponse(const v1::WatchRevocationsResponse& response) {
-    pause = kFirstPause;
-    if (response.statement().empty()) return;  // the past has been told
-    const absl::Status learnt = Learn(response.statement(), response.sequence());
-    if (!learnt.ok()) {
-      telemetry::Log(telemetry::Level::kError, "revocation from identity was not taken",
-                     {{"sequence", absl::StrCat(response.sequence())}, {"error", std::string(learnt.message())}});
+    if (refused || stopped) return;  // came before the cancelling did
+    // An empty statement: the past has been told.
+    const absl::Status learnt =
+        response.statement().empty() ? absl::OkStatus() : Learn(response.statement(), response.sequence());
+    if (learnt.ok()) {
+      pause = kFirstPause;
+      return;
     }
+    telemetry::Log(telemetry::Level::kError, "revocation from identity was not taken; asking for it again",
+                   {{"sequence", absl::StrCat(response.sequence())}, {"error", std::string(learnt.message())}});
+    // From the cursor, after a pause. Going on would pass it over for ever: a full disk, say, is soon well again.
+    refused = true;
+    watch->Cancel();
   }
 
   void OnDisconnected(const absl::Status& status) {
@@ -151,6 +161,7 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
   absl::flat_hash_map<crypto::PublicKey, std::string> revoked;
   uint64_t cursor = 0;
   absl::Duration pause = kFirstPause;
+  bool refused = false;  // the watch that runs brought something that could not be taken
   bool stopped = false;
   std::unique_ptr<rpc::Channel> channel;
   std::unique_ptr<v1::IdentityService::Stub> stub;
