@@ -36,8 +36,9 @@ grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context, const Exec
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   post([reactor, response, start = std::move(start)]() mutable {
     start(Done<Response>([reactor, response](absl::StatusOr<Response> result) {
+      const grpc::Status status = ToGrpc(result.status());
       if (result.ok()) *response = *std::move(result);
-      reactor->Finish(ToGrpc(result.status()));
+      reactor->Finish(status);
     }));
   });
   return reactor;

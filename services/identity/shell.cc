@@ -16,7 +16,7 @@ class RevocationStream : public grpc::ServerWriteReactor<v1::WatchRevocationsRes
   RevocationStream(Handler& handler, const rpc::Executor& post, uint64_t after)
       : handler_(handler), post_(post), cursor_(after) {}
 
-  void Start(std::shared_ptr<RevocationStream> self) {
+  void Start(const std::shared_ptr<RevocationStream>& self) {
     self_ = self;
     post_([self] {
       self->watch_ = self->handler_.Watch([weak = std::weak_ptr(self)] {

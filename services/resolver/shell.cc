@@ -17,7 +17,7 @@ class NewsStream : public grpc::ServerWriteReactor<v1::WatchResponse> {
   NewsStream(Handler& handler, const rpc::Executor& post, std::string name)
       : handler_(handler), post_(post), name_(std::move(name)) {}
 
-  void Start(std::shared_ptr<NewsStream> self) {
+  void Start(const std::shared_ptr<NewsStream>& self) {
     self_ = self;
     post_([self] { self->Begin(self); });
   }
