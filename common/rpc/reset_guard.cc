@@ -3,24 +3,11 @@
 #include <grpc/slice.h>
 #include <grpcpp/version_info.h>
 
-#include <array>
 #include <chrono>
-#include <functional>
+#include <cstdint>
 
+#include "common/rpc/flood_counters.h"
 #include "common/rpc/interpose.h"
-
-namespace dotagent::rpc {
-
-bool ResetCounter::Allow(uint32_t second) {
-  uint64_t seen = state_.load(std::memory_order_relaxed);
-  uint64_t counted = 0;
-  do {
-    counted = seen >> 32 == second ? seen + 1 : (uint64_t{second} << 32 | 1);
-  } while (!state_.compare_exchange_weak(seen, counted, std::memory_order_relaxed));
-  return static_cast<uint32_t>(counted) <= kPerSecond;
-}
-
-}  // namespace dotagent::rpc
 
 #if GRPC_CPP_VERSION_MAJOR == 1 && GRPC_CPP_VERSION_MINOR == 51
 
@@ -31,7 +18,7 @@ namespace {
 
 constexpr char kSymbol[] =
     "_Z35grpc_chttp2_rst_stream_parser_parsePvP21grpc_chttp2_transportP18grpc_chttp2_streamRK10grpc_slicei";
-constexpr size_t kCounters = 4096;
+constexpr uint32_t kResetsPerSecond = 1000;
 
 using ParseFunction = absl::Status (*)(void*, grpc_chttp2_transport*, grpc_chttp2_stream*, const grpc_slice&, int);
 
@@ -41,12 +28,9 @@ ParseFunction Original() {
 }
 
 bool AllowReset(const grpc_chttp2_transport* connection) {
-  static std::array<dotagent::rpc::ResetCounter, kCounters> counters;
+  static dotagent::rpc::FloodCounters resets(kResetsPerSecond);
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  const auto second = std::chrono::duration_cast<std::chrono::seconds>(now).count();
-  // Objects of this size start far apart: the low bits of their addresses say nothing.
-  const size_t slot = (reinterpret_cast<uintptr_t>(connection) / 64 * 0x9e3779b97f4a7c15) >> 52;
-  return counters[slot % kCounters].Allow(static_cast<uint32_t>(second));
+  return resets.Allow(connection, static_cast<uint32_t>(std::chrono::duration_cast<std::chrono::seconds>(now).count()));
 }
 
 }  // namespace

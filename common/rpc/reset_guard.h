@@ -4,13 +4,9 @@
 //
 // An honest client resets a call that it cancels or whose deadline has passed: seldom. The guard allows a connection
 // 1,000 resets a second. As hpack_guard.h, it stands in front of one function of libgrpc and compiles for gRPC 1.51
-// only. Where connections are counted, some share a counter: gRPC gives no place to keep one for each.
+// only.
 #ifndef DOTAGENT_COMMON_RPC_RESET_GUARD_H_
 #define DOTAGENT_COMMON_RPC_RESET_GUARD_H_
-
-#include <atomic>
-#include <cstddef>
-#include <cstdint>
 
 #include "absl/status/status.h"
 
@@ -18,18 +14,6 @@ namespace dotagent::rpc {
 
 // OK if the guard stands where gRPC calls it; as CheckHpackGuard.
 [[nodiscard]] absl::Status CheckResetGuard();
-
-// Counts resets of one connection (or of the few that share the counter). Thread-safe.
-class ResetCounter {
- public:
-  static constexpr uint32_t kPerSecond = 1000;
-
-  // Counts one reset in `second`. False if it is one too many.
-  [[nodiscard]] bool Allow(uint32_t second);
-
- private:
-  std::atomic<uint64_t> state_{0};  // the second ‖ resets in it
-};
 
 }  // namespace dotagent::rpc
 
