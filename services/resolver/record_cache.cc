@@ -23,7 +23,10 @@ const record::Record* RecordCache::Find(const record::Name& name, absl::Time now
 bool RecordCache::Insert(const record::Record& record, absl::Time now) {
   const auto found = entries_.find(record.name());
   if (found != entries_.end()) {
-    const bool newer = record.json() != found->second.record.json();
+    const record::Record& held = found->second.record;
+    // A straggler, which a slow node answered with. (Another holder's dates say nothing about this one's.)
+    if (record.public_key() == held.public_key() && record.timestamp() < held.timestamp()) return false;
+    const bool newer = record.json() != held.json();
     found->second.record = record;
     found->second.fresh_until = now + FreshFor(record, now);
     uses_.splice(uses_.begin(), uses_, found->second.use);

@@ -26,7 +26,7 @@ class RecordCache {
   // nullptr if there is none, or it is no longer fresh. Valid until the next call.
   [[nodiscard]] const record::Record* Find(const record::Name& name, absl::Time now);
 
-  // Replaces what there is. Returns true if `record` is new here or newer than what was.
+  // Replaces what there is, unless that is newer and of the same key. Returns true if `record` was not here before.
   bool Insert(const record::Record& record, absl::Time now);
 
   // Forgets every record that holds `key` and returns their names.
