@@ -41,6 +41,13 @@ absl::StatusOr<identity::v1::ChallengeResponse> Handler::Challenge(const identit
   return response;
 }
 
+absl::Status Handler::CheckNotRevoked(const crypto::PublicKey& key) const {
+  ASSIGN_OR_RETURN(const std::optional<RevocationLog::Entry> revoked, log_.Find(key));
+  if (!revoked) return absl::OkStatus();
+  return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
+                         "the key is revoked; make a new one");
+}
+
 void Handler::IssueCertificate(const identity::v1::IssueCertificateRequest& request,
                                Callback<identity::v1::IssueCertificateResponse> done) {
   const auto refuse = [&](const absl::Status& status) {
@@ -51,23 +58,11 @@ void Handler::IssueCertificate(const identity::v1::IssueCertificateRequest& requ
   if (!client.ok()) return refuse(client.status());
   const auto name = record::Name::Parse(request.name());
   if (!name.ok()) return refuse(name.status());
-  const auto revoked = log_.Find(*client);
-  if (!revoked.ok()) return refuse(revoked.status());
-  if (*revoked) {
-    return refuse(ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
-                                  "the key is revoked; make a new one"));
-  }
+  const absl::Status allowed = CheckNotRevoked(*client);
+  if (!allowed.ok()) return refuse(allowed);
   names_.KeyOf(name->text(), [this, client = *client, name = name->text(), csr = request.csr_der(),
-                              done = std::move(done)](absl::StatusOr<crypto::PublicKey> holder) {
-    if (!holder.ok() || *holder != client) {
-      refused_.Increment();
-      done(holder.ok()
-               ? ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyMismatch,
-                                 absl::StrCat(name, " is held by another key; ask with the key that its record holds"))
-               : WithContext(holder.status(), absl::StrCat("cannot tell who holds ", name)));
-      return;
-    }
-    auto leaf = issuer_.Issue(csr, client, name, random_.Bytes(16), clock_.Now());
+                              done = std::move(done)](const absl::StatusOr<crypto::PublicKey>& holder) {
+    auto leaf = IssueTo(client, holder, name, csr);
     (leaf.ok() ? issued_ : refused_).Increment();
     if (!leaf.ok()) return done(leaf.status());
     identity::v1::IssueCertificateResponse response;
@@ -75,6 +70,19 @@ void Handler::IssueCertificate(const identity::v1::IssueCertificateRequest& requ
     response.set_issuer_der(issuer_.root_der());
     done(std::move(response));
   });
+}
+
+absl::StatusOr<std::string> Handler::IssueTo(const crypto::PublicKey& client,
+                                             const absl::StatusOr<crypto::PublicKey>& holder, const std::string& name,
+                                             const std::string& csr) {
+  RETURN_IF_ERROR(WithContext(holder.status(), absl::StrCat("cannot tell who holds ", name)));
+  if (*holder != client) {
+    return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyMismatch,
+                           absl::StrCat(name, " is held by another key; ask with the key that its record holds"));
+  }
+  // Again: it may have been revoked while the name was looked up.
+  RETURN_IF_ERROR(CheckNotRevoked(client));
+  return issuer_.Issue(csr, client, name, random_.Bytes(16), clock_.Now());
 }
 
 identity::v1::GetTrustBundleResponse Handler::GetTrustBundle() const {

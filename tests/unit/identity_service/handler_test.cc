@@ -1,0 +1,230 @@
+#include "services/identity/handler.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <openssl/x509_vfy.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/status.h"
+#include "tests/unit/identity_service/fixtures.h"
+
+namespace dotagent::identity_service {
+namespace {
+
+namespace v1 = ::dotagent::identity::v1;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class HandlerTest : public testing::Test {
+ protected:
+  HandlerTest() { identity_.names.holders["bob.agent"] = bob_.public_key(); }
+
+  // A challenge for `key`, answered.
+  v1::IssueCertificateRequest Prove(const crypto::SigningKey& key, const std::string& name) {
+    v1::ChallengeRequest ask;
+    ask.set_public_key(std::string(key.public_key().bytes()));
+    ask.set_client_nonce(identity_.random.Bytes(32));
+    const auto challenge = identity_.handler.Challenge(ask);
+    EXPECT_TRUE(challenge.ok()) << challenge.status();
+    EXPECT_EQ(challenge->server_key(), identity_.key.public_key().bytes());
+    const auto signature = identity::AnswerChallenge({.purpose = "certificate",
+                                                      .client_nonce = ask.client_nonce(),
+                                                      .server_nonce = challenge->server_nonce(),
+                                                      .client_key = key.public_key(),
+                                                      .server_key = identity_.key.public_key(),
+                                                      .channel_binding = identity_.certificate.sha256},
+                                                     challenge->server_signature(), key);
+    EXPECT_TRUE(signature.ok()) << signature.status();
+    v1::IssueCertificateRequest request;
+    request.set_challenge_id(challenge->challenge_id());
+    request.set_signature(*signature);
+    request.set_csr_der(identity::MakeCertificateRequest(key, name).value());
+    request.set_name(name);
+    return request;
+  }
+
+  absl::StatusOr<v1::IssueCertificateResponse> Issue(const v1::IssueCertificateRequest& request) {
+    std::optional<absl::StatusOr<v1::IssueCertificateResponse>> answer;
+    identity_.handler.IssueCertificate(request, [&](absl::StatusOr<v1::IssueCertificateResponse> response) {
+      EXPECT_FALSE(answer.has_value()) << "answered twice";
+      answer = std::move(response);
+    });
+    return answer.has_value() ? *std::move(answer) : absl::UnknownError("no answer");
+  }
+
+  TestIdentity identity_;
+  const crypto::SigningKey bob_ = KeyFromSeed(1);
+  const crypto::SigningKey mallory_ = KeyFromSeed(2);
+};
+
+// The certificate verifies against the trust bundle, by OpenSSL's rules.
+void ExpectChain(const std::string& leaf_der, const std::string& bundle_pem, absl::Time now) {
+  const auto* bytes = reinterpret_cast<const unsigned char*>(leaf_der.data());
+  X509* leaf = d2i_X509(nullptr, &bytes, static_cast<long>(leaf_der.size()));
+  ASSERT_NE(leaf, nullptr);
+  BIO* pem = BIO_new_mem_buf(bundle_pem.data(), static_cast<int>(bundle_pem.size()));
+  X509* root = PEM_read_bio_X509(pem, nullptr, nullptr, nullptr);
+  ASSERT_NE(root, nullptr);
+  X509_STORE* trusted = X509_STORE_new();
+  X509_STORE_add_cert(trusted, root);
+  X509_STORE_CTX* check = X509_STORE_CTX_new();
+  X509_STORE_CTX_init(check, trusted, leaf, nullptr);
+  X509_STORE_CTX_set_time(check, 0, absl::ToTimeT(now));
+  EXPECT_EQ(X509_verify_cert(check), 1) << X509_verify_cert_error_string(X509_STORE_CTX_get_error(check));
+  X509_STORE_CTX_free(check);
+  X509_STORE_free(trusted);
+  X509_free(root);
+  BIO_free(pem);
+  X509_free(leaf);
+}
+
+TEST_F(HandlerTest, TheHolderOfANameGetsACertificate) {
+  const auto issued = Issue(Prove(bob_, "bob.agent"));
+  ASSERT_TRUE(issued.ok()) << issued.status();
+  ExpectChain(issued->certificate_der(), identity_.handler.GetTrustBundle().bundle_pem(), identity_.clock.Now());
+  EXPECT_THAT(identity_.metrics.Render(), HasSubstr("dotagent_identity_certificates_total{result=\"issued\"} 1"));
+
+  // Another one has another serial number, and so other bytes.
+  const auto again = Issue(Prove(bob_, "bob.agent"));
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_NE(again->certificate_der(), issued->certificate_der());
+  EXPECT_EQ(again->issuer_der(), issued->issuer_der());
+}
+
+TEST_F(HandlerTest, AnotherThanTheHolderIsRefused) {
+  const auto refused = Issue(Prove(mallory_, "bob.agent"));
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(ReasonOf(refused.status()), reason::kKeyMismatch);
+  EXPECT_THAT(identity_.metrics.Render(), HasSubstr("dotagent_identity_certificates_total{result=\"refused\"} 1"));
+}
+
+TEST_F(HandlerTest, ARequestForAnotherKeyThanTheOneProvedIsRefused) {
+  v1::IssueCertificateRequest request = Prove(bob_, "bob.agent");
+  request.set_csr_der(identity::MakeCertificateRequest(mallory_, "bob.agent").value());
+  EXPECT_EQ(ReasonOf(Issue(request).status()), reason::kKeyMismatch);
+}
+
+TEST_F(HandlerTest, ABadProofIsRefusedBeforeAnyoneIsAsked) {
+  v1::IssueCertificateRequest forged = Prove(bob_, "bob.agent");
+  forged.mutable_signature()->front() ^= 1;
+  const auto refused = Issue(forged);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_EQ(ReasonOf(refused.status()), reason::kBadSignature);
+
+  const v1::IssueCertificateRequest once = Prove(bob_, "bob.agent");
+  ASSERT_TRUE(Issue(once).ok());
+  EXPECT_EQ(ReasonOf(Issue(once).status()), reason::kNotAuthenticated) << "a replay";
+
+  const v1::IssueCertificateRequest late = Prove(bob_, "bob.agent");
+  identity_.clock.Advance(absl::Seconds(61));
+  EXPECT_EQ(ReasonOf(Issue(late).status()), reason::kNotAuthenticated);
+  EXPECT_EQ(identity_.names.asked, 1);
+}
+
+TEST_F(HandlerTest, AChallengeNeedsAKeyAndANonce) {
+  v1::ChallengeRequest ask;
+  ask.set_public_key("short");
+  EXPECT_EQ(ReasonOf(identity_.handler.Challenge(ask).status()), reason::kBadKey);
+  ask.set_public_key(std::string(bob_.public_key().bytes()));
+  ask.set_client_nonce("short");
+  EXPECT_EQ(identity_.handler.Challenge(ask).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(HandlerTest, WithoutAnAnswerOnTheNameThereIsNoCertificate) {
+  identity_.names.failure = absl::UnavailableError("the resolver is away");
+  const auto refused = Issue(Prove(bob_, "bob.agent"));
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(refused.status().message(), HasSubstr("bob.agent"));
+
+  EXPECT_EQ(ReasonOf(Issue(Prove(bob_, "carol.agent")).status()), "") << "asked before";
+  identity_.names.failure = absl::OkStatus();
+  EXPECT_EQ(ReasonOf(Issue(Prove(bob_, "carol.agent")).status()), reason::kNameNotFound);
+}
+
+TEST_F(HandlerTest, ABadNameIsRefused) {
+  v1::IssueCertificateRequest request = Prove(bob_, "bob.agent");
+  request.set_name("bob.example");
+  EXPECT_EQ(ReasonOf(Issue(request).status()), reason::kBadName);
+}
+
+TEST_F(HandlerTest, ARevokedKeyIsRefused) {
+  ASSERT_TRUE(identity_.Revoke(identity_.StatementOf(bob_)).ok());
+  const auto refused = Issue(Prove(bob_, "bob.agent"));
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(ReasonOf(refused.status()), reason::kKeyRevoked);
+}
+
+TEST_F(HandlerTest, AKeyThatIsRevokedWhileItsNameIsLookedUpIsRefused) {
+  identity_.names.held_back = true;
+  absl::StatusOr<v1::IssueCertificateResponse> answer = absl::UnknownError("no answer");
+  identity_.handler.IssueCertificate(Prove(bob_, "bob.agent"), [&](auto response) { answer = std::move(response); });
+  ASSERT_TRUE(identity_.Revoke(identity_.StatementOf(bob_)).ok());
+  identity_.names.Answer();
+  EXPECT_EQ(ReasonOf(answer.status()), reason::kKeyRevoked) << answer.status();
+}
+
+TEST_F(HandlerTest, ARevocationIsKeptAndItsKeysStatusTold) {
+  const std::string statement = identity_.StatementOf(bob_);
+  const auto revoked = identity_.Revoke(statement);
+  ASSERT_TRUE(revoked.ok()) << revoked.status();
+  EXPECT_EQ(revoked->sequence(), 1U);
+  EXPECT_EQ(revoked->recorded_at_ms(), absl::ToUnixMillis(identity_.clock.Now()));
+
+  v1::GetKeyStatusRequest ask;
+  ask.set_public_key(std::string(bob_.public_key().bytes()));
+  const auto status = identity_.handler.GetKeyStatus(ask);
+  ASSERT_TRUE(status.ok()) << status.status();
+  EXPECT_TRUE(status->revoked());
+  EXPECT_EQ(status->statement(), statement);
+
+  ask.set_public_key(std::string(mallory_.public_key().bytes()));
+  EXPECT_FALSE(identity_.handler.GetKeyStatus(ask)->revoked());
+  ask.set_public_key("short");
+  EXPECT_EQ(ReasonOf(identity_.handler.GetKeyStatus(ask).status()), reason::kBadKey);
+}
+
+TEST_F(HandlerTest, OnlyAProperStatementRevokes) {
+  std::string forged = identity_.StatementOf(bob_);
+  forged.back() = static_cast<char>(forged.back() ^ 1);
+  EXPECT_EQ(ReasonOf(identity_.Revoke(forged).status()), reason::kBadSignature);
+  EXPECT_EQ(ReasonOf(identity_.Revoke("").status()), reason::kBadStatement);
+  EXPECT_FALSE((*identity_.handler.NextAfter(0)).has_value());
+}
+
+TEST_F(HandlerTest, WatchersAreWokenByEachNewRevocationOnce) {
+  std::vector<uint64_t> seen;
+  uint64_t cursor = 0;
+  const uint64_t watch = identity_.handler.Watch([&] {
+    while (const auto next = *identity_.handler.NextAfter(cursor)) {
+      cursor = next->sequence;
+      seen.push_back(cursor);
+    }
+  });
+  int other_woken = 0;
+  uint64_t other = 0;
+  other = identity_.handler.Watch([&] {
+    ++other_woken;
+    identity_.handler.Unwatch(other);  // as a stream that ends when it is woken
+  });
+
+  ASSERT_TRUE(identity_.Revoke(identity_.StatementOf(bob_)).ok());
+  EXPECT_THAT(seen, ElementsAre(1));
+  identity_.clock.Advance(absl::Seconds(1));
+  EXPECT_EQ(identity_.Revoke(identity_.StatementOf(bob_))->sequence(), 1U) << "known already";
+  EXPECT_THAT(seen, ElementsAre(1));
+  ASSERT_TRUE(identity_.Revoke(identity_.StatementOf(mallory_)).ok());
+  EXPECT_THAT(seen, ElementsAre(1, 2));
+  EXPECT_EQ(other_woken, 1);
+
+  identity_.handler.Unwatch(watch);
+  ASSERT_TRUE(identity_.Revoke(identity_.StatementOf(KeyFromSeed(3))).ok());
+  EXPECT_THAT(seen, ElementsAre(1, 2));
+}
+
+}  // namespace
+}  // namespace dotagent::identity_service
