@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/record/utf8.h"
 
 namespace dotagent::cli {
 namespace {
@@ -19,6 +20,16 @@ std::string ToText(const nlohmann::ordered_json& value) {
 size_t Width(absl::string_view text) {
   return static_cast<size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
+
+// Bytes of the character that `text` begins with; 0 if it is a control character (those of eight bits too, which
+// terminals obey as well) or not UTF-8.
+size_t PrintableSize(absl::string_view text) {
+  const auto lead = static_cast<unsigned char>(text[0]);
+  if (lead < 0x80) return lead < 0x20 || lead == 0x7f ? 0 : 1;
+  const absl::string_view character = text.substr(0, lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4);
+  const bool control = lead == 0xc2 && character.size() == 2 && static_cast<unsigned char>(character[1]) < 0xa0;
+  return control || !record::IsValidUtf8(character) ? 0 : character.size();
 }
 
 }  // namespace
@@ -69,13 +80,14 @@ std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
 
 std::string Printable(absl::string_view text) {
   std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
-      absl::StrAppendFormat(&out, "\\x%02x", byte);
+  while (!text.empty()) {
+    const size_t size = PrintableSize(text);
+    if (size > 0) {
+      absl::StrAppend(&out, text.substr(0, size));
     } else {
-      out.push_back(c);
+      absl::StrAppendFormat(&out, "\\x%02x", static_cast<unsigned char>(text.front()));
     }
+    text.remove_prefix(std::max<size_t>(size, 1));
   }
   return out;
 }

@@ -31,7 +31,7 @@ class Report {
 // Columns lined up by their widest cell; the first row is the heading.
 [[nodiscard]] std::string FormatTable(const std::vector<std::vector<std::string>>& rows);
 
-// `text` with control characters as \xNN: safe to print on a terminal.
+// `text` with control characters, and bytes that are not UTF-8, as \xNN: safe to print on a terminal.
 [[nodiscard]] std::string Printable(absl::string_view text);
 
 // "1.2 MiB".
