@@ -184,7 +184,7 @@ absl::StatusOr<int> Listen(const Globals& globals, const ListenArguments& argume
       printer.Print(
           {{"event", "rejected"}, {"error", std::string(rejected->why.message())}, {"reason", ReasonOf(rejected->why)}},
           absl::StrCat("refused a message: ", Printable(std::string(rejected->why.message()))));
-      if (!arguments.no_ack) RETURN_IF_ERROR(inbox->Ack(rejected->sequence));
+      if (!arguments.no_ack && !rejected->undecided()) RETURN_IF_ERROR(inbox->Ack(rejected->sequence));
     } else {
       answerer.Take(std::get<sdk::ChannelOffer>(item));
       ++seen;

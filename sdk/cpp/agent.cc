@@ -94,6 +94,9 @@ absl::StatusOr<SentMessage> Agent::Send(const OutgoingMessage& message) {
 
 absl::StatusOr<std::unique_ptr<Inbox>> Agent::OpenInbox(bool accept_channels) {
   RETURN_IF_ERROR(RequireName());
+  auto inbox = Inbox::Open(*this, gateway_, name_, accept_channels);
+  if (ReasonOf(inbox.status()) != reason::kNotAuthenticated) return inbox;
+  RETURN_IF_ERROR(gateway_->Authenticate());
   return Inbox::Open(*this, gateway_, name_, accept_channels);
 }
 

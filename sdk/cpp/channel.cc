@@ -36,12 +36,12 @@ struct Channel::Impl {
   Impl(std::shared_ptr<GatewayClient> client, session::Role role, const crypto::PublicKey& peer)
       : gateway(std::move(client)),
         is_caller(role == session::Role::kDialler),
-        core({.role = role,
-              .identity = &gateway->key(),
-              .expected_peer = peer,
-              .random = &random,
-              .handshake_timeout = kHandshakeTimeout},
-             absl::Now()) {
+        session_options({.role = role,
+                         .identity = &gateway->key(),
+                         .expected_peer = peer,
+                         .random = &random,
+                         .handshake_timeout = kHandshakeTimeout}),
+        core(session_options, absl::Now()) {
     gateway->Authorize(context);
     pipe = gateway->stub().OpenChannel(&context);
   }
@@ -54,17 +54,9 @@ struct Channel::Impl {
 
   // Sends the first request, waits for `opened`, shakes hands, agrees on the stream.
   [[nodiscard]] absl::Status Open(const v1::OpenChannelRequest& first) {
-    v1::OpenChannelResponse opened;
-    if (!pipe->Write(first) || !pipe->Read(&opened))
-      return WithContext(rpc::FromGrpc(pipe->Finish()), "the channel was refused");
-    if (!opened.has_opened()) {
-      context.TryCancel();
-      static_cast<void>(pipe->Finish());  // cancelled just now, so its status says nothing
-      return ErrorWithReason(absl::StatusCode::kInternal, reason::kProtocol,
-                             "the gateway did not begin the channel with `opened`");
-    }
-    path = opened.opened().path();
+    static_cast<void>(pipe->Write(first));  // if it fails, ReadPipe learns why
     reader = std::thread([this] { ReadPipe(); });
+    RETURN_IF_ERROR(AwaitOpened());
     writer = std::thread([this] { WritePipe(); });
 
     absl::MutexLock lock(&mutex);
@@ -78,6 +70,19 @@ struct Channel::Impl {
     return absl::OkStatus();
   }
 
+  [[nodiscard]] absl::Status AwaitOpened() {
+    absl::MutexLock lock(&mutex);
+    if (!mutex.AwaitWithTimeout(absl::Condition(this, &Impl::OpenedOrEnded), gateway->options().timeout)) {
+      return ErrorWithReason(absl::StatusCode::kDeadlineExceeded, reason::kUnreachable,
+                             "the gateway did not open the channel in time; try again");
+    }
+    return opened ? absl::OkStatus() : WithContext(CheckOpen(), "the channel was refused");
+  }
+
+  [[nodiscard]] bool OpenedOrEnded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    return opened || ended || pipe_closed;
+  }
+
   [[nodiscard]] bool EstablishedOrEnded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     return ended || pipe_closed || (core.established() && (is_caller || stream.has_value()));
   }
@@ -87,9 +92,18 @@ struct Channel::Impl {
     while (pipe->Read(&response)) {
       absl::MutexLock lock(&mutex);
       if (ended) continue;  // only drains
-      const absl::Status fed = core.Receive(response.data(), absl::Now());
-      TakeEvents();
-      if (!fed.ok()) End(fed);
+      if (opened) {
+        Feed(response.data());
+      } else if (response.has_opened()) {
+        opened = true;
+        path = response.opened().path();
+        // Anew: the time for the handshake begins when there is somebody to shake hands with.
+        core = session::Session(session_options, absl::Now());
+      } else {
+        End(ErrorWithReason(absl::StatusCode::kInternal, reason::kProtocol,
+                            "the gateway did not begin the channel with `opened`"));
+        context.TryCancel();
+      }
     }
     const absl::Status end = rpc::FromGrpc(pipe->Finish());
     absl::MutexLock lock(&mutex);
@@ -110,8 +124,11 @@ struct Channel::Impl {
           continue;
         }
         request.set_data(core.TakeOutput(kChunk, absl::Now()));
-        TakeEvents();                       // what was taken made room for a Write that waits
-        if (request.data().empty()) break;  // ended or finished, and all is sent
+        TakeEvents();  // what was taken made room for a Write that waits
+        if (request.data().empty()) {
+          if (NothingFollows()) break;
+          continue;
+        }
       }
       if (!pipe->Write(request)) return;  // ReadPipe learns why
     }
@@ -119,7 +136,19 @@ struct Channel::Impl {
   }
 
   [[nodiscard]] bool ShouldWrite() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-    return ended || pipe_closed || core.HasOutput() || (local_finished && remote_finished);
+    return core.HasOutput() || NothingFollows();
+  }
+
+  // Both ends have finished, and the session has forgotten the stream: so what was written has also been sent, and does
+  // not still wait for credit.
+  [[nodiscard]] bool NothingFollows() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    return ended || pipe_closed || (local_finished && remote_finished && core.open_streams() == 0);
+  }
+
+  void Feed(absl::string_view bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    const absl::Status fed = core.Receive(bytes, absl::Now());
+    TakeEvents();
+    if (!fed.ok()) End(fed);
   }
 
   void TakeEvents() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
@@ -175,10 +204,12 @@ struct Channel::Impl {
   SystemRandom random;
   const std::shared_ptr<GatewayClient> gateway;
   const bool is_caller;
+  const session::Options session_options;
   grpc::ClientContext context;
   std::unique_ptr<grpc::ClientReaderWriter<v1::OpenChannelRequest, v1::OpenChannelResponse>> pipe;
-  std::string path;
   absl::Mutex mutex;
+  bool opened ABSL_GUARDED_BY(mutex) = false;
+  std::string path;  // does not change once opened
   session::Session core ABSL_GUARDED_BY(mutex);
   std::optional<session::StreamId> stream ABSL_GUARDED_BY(mutex);
   uint64_t changes ABSL_GUARDED_BY(mutex) = 0;  // rounds of events, for those who wait for the next

@@ -1,0 +1,136 @@
+// A gateway that is played here, over real gRPC on loopback: it authenticates as a gateway does, and for the rest says
+// what a test tells it to, true or not.
+#ifndef DOTAGENT_TESTS_UNIT_SDK_FAKE_GATEWAY_H_
+#define DOTAGENT_TESTS_UNIT_SDK_FAKE_GATEWAY_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "common/base/random.h"
+#include "common/crypto/keys.h"
+#include "common/identity/certificate.h"
+#include "common/identity/challenge.h"
+#include "common/rpc/server.h"
+#include "dotagent/gateway/v1/gateway.grpc.pb.h"
+#include "sdk/cpp/agent.h"
+
+namespace dotagent::sdk {
+
+inline constexpr absl::Duration kPatience = absl::Seconds(30);
+
+class ChannelEnd;
+
+// The two ends of a channel, and what went through. All under `mutex`.
+struct Splice {
+  absl::Mutex mutex;
+  ChannelEnd* caller ABSL_GUARDED_BY(mutex) = nullptr;    // until gRPC is done with it
+  ChannelEnd* listener ABSL_GUARDED_BY(mutex) = nullptr;  // likewise
+  std::string carried ABSL_GUARDED_BY(mutex);
+  // Changes what goes from the caller to the listener, if set.
+  std::function<void(std::string& bytes)> tamper ABSL_GUARDED_BY(mutex);
+  bool ended ABSL_GUARDED_BY(mutex) = false;
+  int closed ABSL_GUARDED_BY(mutex) = 0;
+};
+
+class FakeGateway : public gateway::v1::GatewayService::CallbackService {
+ public:
+  // With a certificate it speaks TLS.
+  explicit FakeGateway(const identity::NodeCertificate* certificate = nullptr);
+  ~FakeGateway() override;
+
+  [[nodiscard]] std::string address() const;
+  [[nodiscard]] const crypto::SigningKey& key() const { return key_; }
+  // Connects an agent; fails the test if it cannot.
+  [[nodiscard]] std::unique_ptr<Agent> Connect(const std::string& name, const crypto::SigningKey& agent_key,
+                                               absl::Duration timeout = kPatience);
+  void Stop() { server_.reset(); }
+
+  // Puts a record into the directory, under `name` (the record's own, if empty).
+  void AddRecord(const std::string& json, const std::string& name = "");
+  // No token is good any more.
+  void ForgetTokens();
+  // What Authenticate, Resolve, Send, OpenChannel and Inbox answer from now on, if not OK.
+  void Refuse(const std::string& method, const absl::Status& status);
+  // Signs challenges with garbage.
+  void ForgeChallenges();
+  [[nodiscard]] int Count(const std::string& method);
+
+  // What an inbox says after `ready`, then ends with `end`; without `end` it stays open.
+  void SetInbox(std::vector<gateway::v1::InboxResponse> events, std::optional<absl::Status> end = std::nullopt,
+                bool ready = true);
+  // Sequences that were acknowledged, once there are `count`.
+  [[nodiscard]] std::vector<uint64_t> AwaitAcks(size_t count);
+
+  // The next channel that is called. A test accepts the offer, or plays the listener by what it has the gateway say.
+  [[nodiscard]] std::optional<ChannelOffer> AwaitOffer();
+  // Answers calls itself with these bytes instead of offering them, and `opened` first unless told not to; then ends
+  // them in order, or says nothing more.
+  void AnswerChannels(const std::string& bytes, bool opened = true, bool then_end = false);
+  // Ends every open channel at both ends.
+  void EndChannels(const absl::Status& status);
+  void SetTamper(std::function<void(std::string& bytes)> tamper);
+  // All bytes that the newest channel carried.
+  [[nodiscard]] std::string carried();
+
+  // gRPC's side.
+  grpc::ServerUnaryReactor* Challenge(grpc::CallbackServerContext* context,
+                                      const gateway::v1::ChallengeRequest* request,
+                                      gateway::v1::ChallengeResponse* response) override;
+  grpc::ServerUnaryReactor* Authenticate(grpc::CallbackServerContext* context,
+                                         const gateway::v1::AuthenticateRequest* request,
+                                         gateway::v1::AuthenticateResponse* response) override;
+  grpc::ServerUnaryReactor* GetInfo(grpc::CallbackServerContext* context, const gateway::v1::GetInfoRequest* request,
+                                    gateway::v1::GetInfoResponse* response) override;
+  grpc::ServerUnaryReactor* Register(grpc::CallbackServerContext* context, const gateway::v1::RegisterRequest* request,
+                                     gateway::v1::RegisterResponse* response) override;
+  grpc::ServerUnaryReactor* Resolve(grpc::CallbackServerContext* context, const gateway::v1::ResolveRequest* request,
+                                    gateway::v1::ResolveResponse* response) override;
+  grpc::ServerUnaryReactor* Send(grpc::CallbackServerContext* context, const gateway::v1::SendRequest* request,
+                                 gateway::v1::SendResponse* response) override;
+  grpc::ServerBidiReactor<gateway::v1::InboxRequest, gateway::v1::InboxResponse>* Inbox(
+      grpc::CallbackServerContext* context) override;
+  grpc::ServerBidiReactor<gateway::v1::OpenChannelRequest, gateway::v1::OpenChannelResponse>* OpenChannel(
+      grpc::CallbackServerContext* context) override;
+
+ private:
+  friend class ChannelEnd;
+  class InboxStream;
+
+  // Counts the call; OK if the caller's token is good and the method is not refused.
+  [[nodiscard]] absl::Status Admit(const grpc::CallbackServerContext& context, const std::string& method);
+  // What the first request of a channel leads to.
+  void Begin(ChannelEnd* end, const gateway::v1::OpenChannelRequest& first);
+
+  SystemRandom random_;
+  const crypto::SigningKey key_;
+  const bool tls_;
+  absl::Mutex mutex_;
+  identity::Challenger challenger_ ABSL_GUARDED_BY(mutex_);
+  bool forge_challenges_ ABSL_GUARDED_BY(mutex_) = false;
+  std::set<std::string> tokens_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, absl::Status> refusals_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, int> counts_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, std::string> records_ ABSL_GUARDED_BY(mutex_);
+  std::vector<gateway::v1::InboxResponse> inbox_ ABSL_GUARDED_BY(mutex_);
+  std::optional<absl::Status> inbox_end_ ABSL_GUARDED_BY(mutex_);
+  std::vector<uint64_t> acks_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<Splice>> splices_ ABSL_GUARDED_BY(mutex_);
+  std::vector<ChannelOffer> offers_ ABSL_GUARDED_BY(mutex_);
+  std::optional<std::vector<gateway::v1::OpenChannelResponse>> own_answer_ ABSL_GUARDED_BY(mutex_);
+  bool then_end_ ABSL_GUARDED_BY(mutex_) = false;
+  std::unique_ptr<rpc::Server> server_;
+};
+
+}  // namespace dotagent::sdk
+
+#endif  // DOTAGENT_TESTS_UNIT_SDK_FAKE_GATEWAY_H_
