@@ -20,8 +20,8 @@ class MessagesTest(NetworkCase):
     def receive(self, count, *arguments):
         """Listens for so many messages, acknowledges them, and returns them."""
         process = self.listen(self.bob, 1, "--count", str(count), *arguments)
-        output, errors = process.communicate(timeout=30)
-        self.assertEqual(process.returncode, 0, errors)
+        output = process.stdout.read()  # not communicate(), which passes over what readline() has buffered
+        self.assertEqual(process.wait(30), 0, process.stderr.read())
         return [json.loads(line) for line in output.splitlines()]
 
     def pending(self):
