@@ -140,7 +140,7 @@ void AcceptTrunk(const std::shared_ptr<p2p::Stream>& stream, std::string rest,
   p2p::WriteMessage(stream, trunk::v1::ChannelResponse().SerializeAsString(),
                     [stream, rest = std::move(rest), done = std::move(done)](const absl::Status& written) mutable {
                       if (!written.ok()) return done(written);
-                      done(NewTrunkPipe(std::move(stream), std::move(rest)));
+                      done(NewTrunkPipe(stream, std::move(rest)));
                     });
 }
 
