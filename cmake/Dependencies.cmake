@@ -14,3 +14,9 @@ pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
 if(DOTAGENT_BUILD_TESTS)
   find_package(GTest CONFIG REQUIRED)
 endif()
+
+# Asio is headers only, so every file of a program must see it under the same definitions. It looks for aligned_alloc by a macro
+# that is there or not depending on what a file includes before; without the last one, one file would free what another took
+# from operator new.
+add_library(dotagent_asio INTERFACE)
+target_compile_definitions(dotagent_asio INTERFACE ASIO_STANDALONE ASIO_NO_DEPRECATED ASIO_DISABLE_STD_ALIGNED_ALLOC)
