@@ -12,6 +12,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -23,9 +24,25 @@
 
 namespace dotagent::gateway_service {
 
-// What a loop is in production.
+// What a loop is in production, and at its end what gRPC's shutdown is: calls that are still open forget who waits for
+// them.
 class Tasks {
  public:
+  Tasks() = default;
+  Tasks(const Tasks&) = delete;
+  Tasks& operator=(const Tasks&) = delete;
+  ~Tasks() {
+    tasks_.clear();
+    while (!open_.empty()) {
+      const auto forget = std::move(open_.begin()->second);
+      open_.erase(open_.begin());
+      forget();
+    }
+  }
+
+  void AddCall(const void* call, std::function<void()> forget) { open_[call] = std::move(forget); }
+  void RemoveCall(const void* call) { open_.erase(call); }
+
   void Post(std::function<void()> task) { tasks_.push_back(std::move(task)); }
   // Runs until nothing is left to do.
   void Run() {
@@ -38,6 +55,7 @@ class Tasks {
 
  private:
   std::deque<std::function<void()>> tasks_;
+  std::map<const void*, std::function<void()>> open_;
 };
 
 class FakeDirectory : public Directory {
@@ -73,7 +91,14 @@ class FakeDirectory : public Directory {
 // A pipe in memory; what is written at one end is read at the other, one chunk at a time.
 class FakePipe : public Pipe {
  public:
-  explicit FakePipe(Tasks& tasks) : tasks_(tasks) {}
+  explicit FakePipe(Tasks& tasks) : tasks_(tasks) {
+    tasks_.AddCall(this, [this] {
+      // As in FakeCall below.
+      const auto waiting = std::make_tuple(std::exchange(read_, nullptr), std::exchange(on_taken_, nullptr));
+    });
+  }
+  ~FakePipe() override { tasks_.RemoveCall(this); }
+
   static std::pair<std::shared_ptr<FakePipe>, std::shared_ptr<FakePipe>> Pair(Tasks& tasks) {
     auto a = std::make_shared<FakePipe>(tasks);
     auto b = std::make_shared<FakePipe>(tasks);
@@ -194,7 +219,14 @@ class FakeTrunk : public Trunk {
 template <typename Request, typename Response>
 class FakeCall : public BidiStream<Request, Response> {
  public:
-  explicit FakeCall(Tasks& tasks) : tasks_(tasks) {}
+  explicit FakeCall(Tasks& tasks) : tasks_(tasks) {
+    tasks_.AddCall(this, [this] {
+      // The last of them may own this call, so all are taken out first.
+      const auto waiting =
+          std::make_tuple(std::exchange(read_, nullptr), std::exchange(write_, nullptr), std::exchange(gone_, nullptr));
+    });
+  }
+  ~FakeCall() override { tasks_.RemoveCall(this); }
 
   void Read(std::function<void(std::optional<Request>)> done) override {
     EXPECT_EQ(read_, nullptr) << "one read at a time";
