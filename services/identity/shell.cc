@@ -4,75 +4,44 @@
 #include <optional>
 #include <utility>
 
+#include "absl/status/statusor.h"
+#include "common/base/status.h"
+#include "common/rpc/server_stream.h"
+
 namespace dotagent::identity_service {
 namespace {
 
 namespace v1 = ::dotagent::identity::v1;
 
-// One watcher. Keeps no queue: each revocation is read from the log when the one before has been written, so a slow
-// watcher costs nothing. All but the gRPC reactions runs on the loop.
-class RevocationStream : public grpc::ServerWriteReactor<v1::WatchRevocationsResponse> {
+// One watcher: reads each revocation from the log when the one before has been written, so that a slow watcher costs
+// nothing.
+class RevocationStream : public rpc::ServerStream<v1::WatchRevocationsResponse> {
  public:
-  RevocationStream(Handler& handler, const rpc::Executor& post, uint64_t after)
-      : handler_(handler), post_(post), cursor_(after) {}
-
-  void Start(const std::shared_ptr<RevocationStream>& self) {
-    self_ = self;
-    post_([self] {
-      self->watch_ = self->handler_.Watch([weak = std::weak_ptr(self)] {
-        if (auto stream = weak.lock()) stream->WriteNext();
-      });
-      self->WriteNext();
-    });
-  }
-
-  void OnWriteDone(bool ok) override {
-    post_([self = self_, ok] {
-      self->writing_ = false;
-      ok ? self->WriteNext() : self->End(grpc::Status::CANCELLED);
-    });
-  }
-  void OnCancel() override {
-    post_([self = self_] { self->End(grpc::Status::CANCELLED); });
-  }
-  void OnDone() override {
-    // The handler still knows this stream until the loop has seen its end.
-    post_([self = std::move(self_)] { self->handler_.Unwatch(self->watch_); });
-  }
+  RevocationStream(const rpc::Executor& post, Handler& handler, uint64_t after)
+      : ServerStream(post), handler_(handler), cursor_(after) {}
 
  private:
-  void WriteNext() {
-    if (writing_ || ended_) return;
-    auto next = handler_.NextAfter(cursor_);
-    if (!next.ok()) return End(rpc::ToGrpc(next.status()));
-    if (*next) {
-      cursor_ = (*next)->sequence;
-      response_.set_sequence(cursor_);
-      response_.set_statement((*next)->statement);
-    } else if (!told_up_to_date_) {
-      told_up_to_date_ = true;
-      response_.set_sequence(cursor_);
-      response_.clear_statement();
-    } else {
-      return;
-    }
-    writing_ = true;
-    StartWrite(&response_);
+  void Begin() override {
+    watch_ = handler_.Watch([this, alive = weak_from_this()] {
+      if (const auto held = alive.lock()) Wake();
+    });
+    Wake();
   }
-  void End(const grpc::Status& status) {
-    if (std::exchange(ended_, true)) return;
-    Finish(status);
+  absl::StatusOr<std::optional<v1::WatchRevocationsResponse>> Next() override {
+    ASSIGN_OR_RETURN(const auto entry, handler_.NextAfter(cursor_));
+    if (!entry && std::exchange(told_up_to_date_, true)) return std::nullopt;
+    if (entry) cursor_ = entry->sequence;
+    v1::WatchRevocationsResponse response;
+    response.set_sequence(cursor_);
+    if (entry) response.set_statement(entry->statement);
+    return response;
   }
+  void Over() override { handler_.Unwatch(watch_); }
 
   Handler& handler_;
-  const rpc::Executor post_;
-  std::shared_ptr<RevocationStream> self_;  // until OnDone
-  v1::WatchRevocationsResponse response_;
   uint64_t cursor_;
   uint64_t watch_ = 0;
   bool told_up_to_date_ = false;
-  bool writing_ = false;
-  bool ended_ = false;
 };
 
 }  // namespace
@@ -107,9 +76,7 @@ grpc::ServerUnaryReactor* Shell::GetKeyStatus(grpc::CallbackServerContext* conte
 
 grpc::ServerWriteReactor<v1::WatchRevocationsResponse>* Shell::WatchRevocations(
     grpc::CallbackServerContext*, const v1::WatchRevocationsRequest* request) {
-  auto stream = std::make_shared<RevocationStream>(handler_, post_, request->after_sequence());
-  stream->Start(stream);
-  return stream.get();
+  return RevocationStream::Start(std::make_shared<RevocationStream>(post_, handler_, request->after_sequence()));
 }
 
 }  // namespace dotagent::identity_service

@@ -5,89 +5,60 @@
 #include <string>
 #include <utility>
 
+#include "common/rpc/server_stream.h"
+
 namespace dotagent::resolver_service {
 namespace {
 
 namespace v1 = ::dotagent::resolver::v1;
 
 // One watcher. Only the newest news waits to be written: a slow watcher skips what has been replaced, and costs one
-// message. All but the gRPC reactions runs on the loop.
-class NewsStream : public grpc::ServerWriteReactor<v1::WatchResponse> {
+// message.
+class NewsStream : public rpc::ServerStream<v1::WatchResponse> {
  public:
-  NewsStream(Handler& handler, const rpc::Executor& post, std::string name)
-      : handler_(handler), post_(post), name_(std::move(name)) {}
-
-  void Start(const std::shared_ptr<NewsStream>& self) {
-    self_ = self;
-    post_([self] { self->Begin(self); });
-  }
-
-  void OnWriteDone(bool ok) override {
-    post_([self = self_, ok] {
-      self->writing_ = false;
-      ok ? self->WriteNext() : self->End(grpc::Status::CANCELLED);
-    });
-  }
-  void OnCancel() override {
-    post_([self = self_] { self->End(grpc::Status::CANCELLED); });
-  }
-  void OnDone() override {
-    post_([self = std::move(self_)] {
-      if (self->watch_) self->handler_.Unwatch(*self->watch_);
-    });
-  }
+  NewsStream(const rpc::Executor& post, Handler& handler, std::string name)
+      : ServerStream(post), handler_(handler), name_(std::move(name)) {}
 
  private:
-  void Begin(const std::shared_ptr<NewsStream>& self) {
+  void Begin() override {
     const auto name = record::Name::Parse(name_);
-    if (!name.ok()) return End(rpc::ToGrpc(name.status()));
-    const auto watch = handler_.Watch(*name, [weak = std::weak_ptr(self)](const v1::WatchResponse& news) {
-      if (auto stream = weak.lock()) stream->Tell(news);
+    if (!name.ok()) return End(name.status());
+    const auto watch = handler_.Watch(*name, [this, alive = weak_from_this()](const v1::WatchResponse& news) {
+      if (const auto held = alive.lock()) Tell(news);
     });
-    if (!watch.ok()) return End(rpc::ToGrpc(watch.status()));
+    if (!watch.ok()) return End(watch.status());
     watch_ = *watch;
     v1::ResolveRequest now;
     now.set_name(name_);
-    handler_.Resolve(now, [self](const absl::StatusOr<v1::ResolveResponse>& answer) {
+    handler_.Resolve(now, [this, held = shared_from_this()](const absl::StatusOr<v1::ResolveResponse>& answer) {
       // The answer may already have been told as news, if it came from the DHT.
-      if (self->told_any_) return;
+      if (told_any_) return;
       v1::WatchResponse first;
       if (answer.ok()) {
         first.set_record_json(answer->record_json());
       } else if (absl::IsNotFound(answer.status())) {
         first.set_absent(true);
       } else {
-        return self->End(rpc::ToGrpc(answer.status()));
+        return End(answer.status());
       }
-      self->Tell(first);
+      Tell(first);
     });
+  }
+  absl::StatusOr<std::optional<v1::WatchResponse>> Next() override { return std::exchange(waiting_, std::nullopt); }
+  void Over() override {
+    if (watch_) handler_.Unwatch(*watch_);
   }
   void Tell(const v1::WatchResponse& news) {
     told_any_ = true;
     waiting_ = news;
-    WriteNext();
-  }
-  void WriteNext() {
-    if (writing_ || ended_ || !waiting_) return;
-    written_ = *std::exchange(waiting_, std::nullopt);
-    writing_ = true;
-    StartWrite(&written_);
-  }
-  void End(const grpc::Status& status) {
-    if (std::exchange(ended_, true)) return;
-    Finish(status);
+    Wake();
   }
 
   Handler& handler_;
-  const rpc::Executor post_;
   const std::string name_;
-  std::shared_ptr<NewsStream> self_;  // until OnDone
   std::optional<uint64_t> watch_;
   std::optional<v1::WatchResponse> waiting_;
-  v1::WatchResponse written_;
   bool told_any_ = false;
-  bool writing_ = false;
-  bool ended_ = false;
 };
 
 }  // namespace
@@ -106,9 +77,7 @@ grpc::ServerUnaryReactor* Shell::Resolve(grpc::CallbackServerContext* context, c
 
 grpc::ServerWriteReactor<v1::WatchResponse>* Shell::Watch(grpc::CallbackServerContext*,
                                                           const v1::WatchRequest* request) {
-  auto stream = std::make_shared<NewsStream>(handler_, post_, request->name());
-  stream->Start(stream);
-  return stream.get();
+  return NewsStream::Start(std::make_shared<NewsStream>(post_, handler_, request->name()));
 }
 
 grpc::ServerUnaryReactor* Shell::PublishRevocation(grpc::CallbackServerContext* context,
