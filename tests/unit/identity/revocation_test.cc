@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
@@ -134,6 +135,81 @@ TEST_F(RevocationTest, RefusesASignerKeyThatIsNoKey) {
 TEST_F(RevocationTest, SigningRefusesABadReason) {
   EXPECT_EQ(ReasonOf(SignRevocation(key_, std::string(257, 'r'), now_).status()), reason::kBadStatement);
   EXPECT_EQ(ReasonOf(SignRevocation(key_, "\xff", now_).status()), reason::kBadStatement);
+}
+
+// An identity that has rotated once, from key_ to second_, and has committed to third_.
+class RevocationEvidenceTest : public RevocationTest {
+ protected:
+  RevocationEvidenceTest() {
+    std::vector<std::string> statements = {MakeInception(key_, second_.public_key(), now_).value()};
+    inception_ = VerifyRotationChain(statements, now_).value();
+    statements.push_back(MakeRotation(inception_, key_, second_, third_.public_key(), now_).value());
+    chain_ = VerifyRotationChain(statements, now_).value();
+  }
+
+  std::string Revoke(const crypto::SigningKey& signer, const crypto::SigningKey& revoked) const {
+    return SignRevocationOf(signer, chain_.agent, revoked.public_key(), "lost", now_).value();
+  }
+  bool Accepted(const std::string& statement, const RevocationEvidence& evidence, RevokedBy by) const {
+    const auto revocation = VerifyRevocation(statement, now_, evidence);
+    if (!revocation.ok()) {
+      EXPECT_EQ(ReasonOf(revocation.status()), reason::kBadStatement);
+      return false;
+    }
+    return revocation->by == by && revocation->agent_id == chain_.agent;
+  }
+
+  const crypto::SigningKey second_ = crypto::SigningKey::Generate(random_);
+  const crypto::SigningKey third_ = crypto::SigningKey::Generate(random_);
+  const std::vector<crypto::PublicKey> registrars_ = {third_.public_key(), other_.public_key()};
+  RotationChain inception_;
+  RotationChain chain_;
+};
+
+TEST_F(RevocationEvidenceTest, ALaterKeyOfAnIdentityRevokesItself) {
+  EXPECT_TRUE(Accepted(Revoke(second_, second_), {.chain = &chain_}, RevokedBy::kItself));
+  EXPECT_EQ(VerifyRevocation(Revoke(second_, second_), now_, {.chain = &chain_})->public_key, second_.public_key());
+  // Nobody can put a revocation of his own key into another identity's place.
+  EXPECT_FALSE(Accepted(Revoke(second_, second_), {}, RevokedBy::kItself));
+  EXPECT_FALSE(Accepted(Revoke(second_, second_), {.chain = &inception_}, RevokedBy::kItself));
+  EXPECT_FALSE(Accepted(Revoke(other_, other_), {.chain = &chain_}, RevokedBy::kItself));
+}
+
+TEST_F(RevocationEvidenceTest, TheSuccessorRevokesBeforeAndAfterItTookOver) {
+  EXPECT_TRUE(Accepted(Revoke(second_, key_), {.chain = &inception_}, RevokedBy::kSuccessor));
+  EXPECT_TRUE(Accepted(Revoke(second_, key_), {.chain = &chain_}, RevokedBy::kSuccessor));
+  EXPECT_TRUE(Accepted(Revoke(third_, second_), {.chain = &chain_}, RevokedBy::kSuccessor));
+  const auto revocation = VerifyRevocation(Revoke(third_, second_), now_, {.chain = &chain_});
+  EXPECT_EQ(revocation->signer, third_.public_key());
+  EXPECT_EQ(revocation->public_key, second_.public_key());
+
+  EXPECT_FALSE(Accepted(Revoke(second_, key_), {}, RevokedBy::kSuccessor));
+  EXPECT_FALSE(Accepted(Revoke(third_, key_), {.chain = &chain_}, RevokedBy::kSuccessor));
+  EXPECT_FALSE(Accepted(Revoke(key_, second_), {.chain = &chain_}, RevokedBy::kSuccessor));
+  EXPECT_FALSE(Accepted(Revoke(other_, key_), {.chain = &chain_}, RevokedBy::kSuccessor));
+}
+
+TEST_F(RevocationEvidenceTest, AnotherIdentitysChainEntitlesNobody) {
+  const std::vector<std::string> statements = {MakeInception(other_, second_.public_key(), now_).value()};
+  const RotationChain others = VerifyRotationChain(statements, now_).value();
+  EXPECT_FALSE(Accepted(Revoke(second_, key_), {.chain = &others}, RevokedBy::kSuccessor));
+  EXPECT_FALSE(Accepted(Revoke(other_, other_), {.chain = &others}, RevokedBy::kItself));
+}
+
+TEST_F(RevocationEvidenceTest, ARegistrarRevokesIfTheReaderTrustsIt) {
+  EXPECT_TRUE(Accepted(Revoke(other_, key_), {.registrars = registrars_}, RevokedBy::kRegistrar));
+  EXPECT_TRUE(Accepted(Revoke(other_, second_), {.chain = &chain_, .registrars = registrars_}, RevokedBy::kRegistrar));
+  EXPECT_FALSE(Accepted(Revoke(other_, key_), {}, RevokedBy::kRegistrar));
+  EXPECT_FALSE(Accepted(Revoke(second_, key_), {.registrars = registrars_}, RevokedBy::kRegistrar));
+  // Whose key it is must be known, too.
+  EXPECT_FALSE(Accepted(Revoke(other_, second_), {.registrars = registrars_}, RevokedBy::kRegistrar));
+}
+
+TEST_F(RevocationTest, RefusesASecondSignature) {
+  v1::SignedStatement statement;
+  ASSERT_TRUE(statement.ParseFromString(Sign()));
+  statement.set_successor_signature(std::string(64, 's'));
+  EXPECT_EQ(ReasonFor(statement.SerializeAsString()), reason::kBadStatement);
 }
 
 TEST_F(RevocationTest, ItsDhtKeyDependsOnTheIdentity) {
