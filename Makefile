@@ -9,7 +9,7 @@ BIN := build/release/bin
 # What `make up` runs on; kept between runs, removed by `make clean`.
 UP_DATA := build/up
 
-.PHONY: help demo test up build check format asan tsan fuzz images chart clean
+.PHONY: help demo test up build check format asan tsan fuzz bench images chart clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -57,6 +57,11 @@ fuzz: ## Fuzz every parser for FUZZ_SECONDS each (default 60)
 	@scripts/install-dependencies --test
 	@scripts/build fuzz 'fuzz_*'
 	@scripts/fuzz $(or $(FUZZ_SECONDS),60)
+
+bench: ## Measure dotagent beside its peers, and write docs/benchmarks.md (some minutes; root, or user namespaces)
+	@scripts/install-dependencies --bench
+	@scripts/build release dotagent-bench
+	@$(BIN)/dotagent-bench resolve --write docs/benchmarks.md
 
 images: ## Build a container image of each service (needs docker, podman or buildah)
 	@scripts/build-images

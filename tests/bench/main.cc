@@ -1,0 +1,104 @@
+// dotagent-bench: measures dotagent beside what it competes with, in one run.
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_join.h"
+#include "tests/bench/private_network.h"
+#include "tests/bench/report.h"
+#include "tests/bench/resolve.h"
+
+namespace dotagent::bench {
+namespace {
+
+constexpr char kFooter[] =
+    "Figures of one run belong together; those of two runs do not: machines drift by a third. What to quote is the\n"
+    "ratio. Progress goes to standard error.\n"
+    "\n"
+    "Examples:\n"
+    "  dotagent-bench resolve\n"
+    "  dotagent-bench resolve --only hot,contact --json\n"
+    "  dotagent-bench resolve --write docs/benchmarks.md      (make bench)\n";
+
+// What every subcommand has.
+struct Common {
+  bool json = false;
+  std::string write;
+
+  void AddTo(CLI::App& command) {
+    command.add_flag("--json", json, "Print JSON, with every repetition's figure");
+    command.add_option("--write", write, "Also replace this command's table in FILE, between its markers")
+        ->type_name("FILE");
+  }
+
+  [[nodiscard]] int Finish(const absl::Status& status, const Report& report) const {
+    if (!status.ok()) {
+      std::cerr << "dotagent-bench: " << status.message() << "\n";
+      return 1;
+    }
+    std::cout << (json ? report.Json().dump(2) + "\n" : report.Text());
+    if (write.empty()) return 0;
+    const absl::Status written = report.WriteInto(write);
+    if (!written.ok()) std::cerr << "dotagent-bench: " << written.message() << "\n";
+    return written.ok() ? 0 : 1;
+  }
+};
+
+std::string CommandLine(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  return absl::StrJoin({std::string("dotagent-bench"), absl::StrJoin(arguments, " ")}, " ");
+}
+
+int Main(int argc, char** argv) {
+  signal(SIGPIPE, SIG_IGN);  // a child that died is told by its silence
+  CLI::App app("Measures dotagent beside what it competes with, in one run.", "dotagent-bench");
+  app.require_subcommand(1);
+  app.footer(kFooter);
+
+  Common common;
+  ResolveOptions resolve;
+  resolve.programs = std::filesystem::canonical("/proc/self/exe").parent_path();
+  CLI::App* const resolve_command = app.add_subcommand(
+      "resolve",
+      "Names: a hot one over gRPC beside a bare gRPC server, first contact beside a new TLS connection, cold lookups\n"
+      "and publishing beside OpenDHT, and all of them found at another resolver at once");
+  common.AddTo(*resolve_command);
+  resolve_command->footer(kFooter);
+  resolve_command->add_option("--nodes", resolve.nodes, "Nodes of each network")
+      ->capture_default_str()
+      ->check(CLI::Range(2, 200));
+  resolve_command->add_option("--names", resolve.names, "Names to publish and look up")
+      ->capture_default_str()
+      ->check(CLI::Range(100, 1'000'000));
+  resolve_command->add_option("--value-bytes", resolve.value_bytes, "Bytes of a record")
+      ->capture_default_str()
+      ->check(CLI::Range(400, 8000));
+  resolve_command->add_option("--queries", resolve.queries, "Queries of the hot name")
+      ->capture_default_str()
+      ->check(CLI::Range(100, 100'000'000));
+  resolve_command->add_option("--contacts", resolve.contacts, "First contacts")
+      ->capture_default_str()
+      ->check(CLI::Range(10, 1'000'000));
+  resolve_command->add_option("--repetitions", resolve.repetitions, "Turns that each system gets")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100));
+  resolve_command->add_option("--only", resolve.only, "Parts: hot, contact, lookup, publish")
+      ->delimiter(',')
+      ->check(CLI::IsMember(std::vector<std::string>(std::begin(kResolveParts), std::end(kResolveParts))));
+  CLI11_PARSE(app, argc, argv);
+
+  const absl::Status own_network = EnterPrivateNetwork();
+  if (!own_network.ok()) std::cerr << own_network.message() << "\n";
+  Report report("resolve", CommandLine(argc, argv));
+  const absl::Status status = MeasureResolve(resolve, own_network.ok(), report);
+  return common.Finish(status, report);
+}
+
+}  // namespace
+}  // namespace dotagent::bench
+
+int main(int argc, char** argv) { return dotagent::bench::Main(argc, argv); }

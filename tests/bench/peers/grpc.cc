@@ -1,0 +1,85 @@
+// A bare gRPC server as a system under test: Debian's gRPC, callback API, mutual TLS with the credentials that
+// dotagent's services use, and one method that answers with bytes it was given. Nothing else of a service's runtime:
+// what it answers a second is what gRPC itself allows.
+//
+//   bench-peer-grpc        prints {"address": "127.0.0.1:PORT"}, serves until standard input ends
+//
+// Publish keeps the bytes, Resolve answers with them; so clients speak to it as to a resolver.
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "common/base/random.h"
+#include "common/crypto/keys.h"
+#include "common/identity/certificate.h"
+#include "dotagent/resolver/v1/resolver.grpc.pb.h"
+
+namespace {
+
+namespace v1 = dotagent::resolver::v1;
+
+class Echo : public v1::ResolverService::CallbackService {
+ public:
+  grpc::ServerUnaryReactor* Publish(grpc::CallbackServerContext* context, const v1::PublishRequest* request,
+                                    v1::PublishResponse*) override {
+    answer_.set_record_json(request->record_json());
+    answer_.set_source(v1::ANSWER_SOURCE_CACHE);
+    answer_.set_remaining_ttl_s(5);
+    return Finish(context);
+  }
+  grpc::ServerUnaryReactor* Resolve(grpc::CallbackServerContext* context, const v1::ResolveRequest*,
+                                    v1::ResolveResponse* response) override {
+    *response = answer_;
+    return Finish(context);
+  }
+
+ private:
+  static grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext* context) {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+
+  v1::ResolveResponse answer_;  // set once, before the first Resolve
+};
+
+}  // namespace
+
+int main() {
+  dotagent::SystemRandom random;
+  const auto key = dotagent::crypto::SigningKey::Generate(random);
+  const auto certificate = dotagent::identity::MakeNodeCertificate(key, {}, absl::Now());
+  if (!certificate.ok()) {
+    std::cerr << certificate.status() << "\n";
+    return 1;
+  }
+  grpc::experimental::TlsServerCredentialsOptions options(
+      std::make_shared<grpc::experimental::StaticDataCertificateProvider>(
+          "", std::vector<grpc::experimental::IdentityKeyCertPair>{
+                  {certificate->private_key_pem, certificate->certificate_pem}}));
+  options.watch_identity_key_cert_pairs();
+  options.set_cert_request_type(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_BUT_DONT_VERIFY);
+  Echo echo;
+  int port = 0;
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("127.0.0.1:0", grpc::experimental::TlsServerCredentials(options), &port);
+  builder.RegisterService(&echo);
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server == nullptr || port == 0) {
+    std::cerr << "gRPC refused to start a server\n";
+    return 1;
+  }
+  std::cout << R"({"address":"127.0.0.1:)" << port << "\"}" << std::endl;
+  for (std::string line; std::getline(std::cin, line);) {
+  }
+  server->Shutdown();
+  return 0;
+}

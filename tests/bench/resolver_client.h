@@ -1,0 +1,52 @@
+// A resolver as a child process, and a gRPC client of it that is told in callbacks: what Drive wants.
+#ifndef DOTAGENT_TESTS_BENCH_RESOLVER_CLIENT_H_
+#define DOTAGENT_TESTS_BENCH_RESOLVER_CLIENT_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/identity/certificate.h"
+#include "common/rpc/channel.h"
+#include "dotagent/resolver/v1/resolver.grpc.pb.h"
+#include "tests/bench/process.h"
+
+namespace dotagent::bench {
+
+// A running `dotagent-resolver` and the addresses that it told.
+struct RunningResolver {
+  std::unique_ptr<Process> process;
+  std::string grpc;  // host:port
+  std::string p2p;   // multiaddr with /p2p/
+  std::string peer_id;
+};
+
+// Starts one with its data in `data_dir` and waits until it serves. `host` is the IPv4 address of its public port;
+// `bootstrap` may be empty.
+[[nodiscard]] absl::StatusOr<RunningResolver> StartResolver(const std::string& programs, const std::string& data_dir,
+                                                            const std::string& host, const std::string& bootstrap);
+
+// `address` host:port of whatever speaks dotagent.resolver.v1. Each call's `done` runs on one of gRPC's threads.
+class ResolverClient {
+ public:
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<ResolverClient>> Connect(
+      const std::string& address, const identity::NodeCertificate& certificate);
+
+  void Publish(const std::string& record, std::function<void(bool)> done);
+  // Ok if the answer is a record of `expected_size` bytes.
+  void Resolve(const std::string& name, bool bypass_cache, size_t expected_size, std::function<void(bool)> done);
+  [[nodiscard]] absl::StatusOr<uint32_t> KnownNodes();
+
+ private:
+  explicit ResolverClient(std::unique_ptr<rpc::Channel> channel)
+      : channel_(std::move(channel)), stub_(resolver::v1::ResolverService::NewStub(channel_->grpc())) {}
+
+  const std::unique_ptr<rpc::Channel> channel_;
+  const std::unique_ptr<resolver::v1::ResolverService::Stub> stub_;
+};
+
+}  // namespace dotagent::bench
+
+#endif  // DOTAGENT_TESTS_BENCH_RESOLVER_CLIENT_H_
