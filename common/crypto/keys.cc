@@ -74,7 +74,10 @@ absl::StatusOr<std::string> SigningKey::Sign(absl::string_view message) const {
   return signature;
 }
 
-DhKey DhKey::FromSecret(SecretBytes private_key) {
+static_assert(DhKey::kSize == crypto_scalarmult_curve25519_SCALARBYTES &&
+              DhKey::kSize == crypto_scalarmult_curve25519_BYTES);
+
+DhKey DhKey::FromSecret(BriefSecret<kSize> private_key) {
   EnsureSodium();
   std::string public_key(kPublicKeySize, '\0');
   crypto_scalarmult_curve25519_base(reinterpret_cast<uint8_t*>(public_key.data()), private_key.data());
@@ -82,24 +85,26 @@ DhKey DhKey::FromSecret(SecretBytes private_key) {
 }
 
 DhKey DhKey::Generate(Random& random) {
-  SecretBytes private_key(crypto_scalarmult_curve25519_SCALARBYTES);
-  random.Fill(private_key.data(), private_key.size());
+  BriefSecret<kSize> private_key;
+  random.Fill(private_key.data(), kSize);
   return FromSecret(std::move(private_key));
 }
 
 absl::StatusOr<DhKey> DhKey::FromPrivate(absl::string_view private_key) {
-  if (private_key.size() != crypto_scalarmult_curve25519_SCALARBYTES) {
+  if (private_key.size() != kSize) {
     return BadKey(absl::StrCat("an X25519 private key is 32 bytes; this one is ", private_key.size()));
   }
-  return FromSecret(SecretBytes(private_key));
+  BriefSecret<kSize> copy;
+  std::memcpy(copy.data(), private_key.data(), kSize);
+  return FromSecret(std::move(copy));
 }
 
-absl::StatusOr<SecretBytes> DhKey::Agree(absl::string_view their_public) const {
-  CheckAlways(private_.size() == crypto_scalarmult_curve25519_SCALARBYTES, "a key that was moved away cannot agree");
+absl::StatusOr<BriefSecret<DhKey::kSize>> DhKey::Agree(absl::string_view their_public) const {
+  CheckAlways(!public_.empty(), "a key that was moved away cannot agree");
   if (their_public.size() != kPublicKeySize) {
     return BadKey(absl::StrCat("an X25519 public key is 32 bytes; this one is ", their_public.size()));
   }
-  SecretBytes shared(kSharedSecretSize);
+  BriefSecret<kSize> shared;
   if (crypto_scalarmult_curve25519(shared.data(), private_.data(), Bytes(their_public)) != 0) {
     return BadKey("this X25519 public key has small order: the secret agreed on with it would be known to everyone");
   }

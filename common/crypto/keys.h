@@ -28,7 +28,6 @@ namespace dotagent::crypto {
 inline constexpr size_t kPublicKeySize = 32;
 inline constexpr size_t kSeedSize = 32;
 inline constexpr size_t kSignatureSize = 64;
-inline constexpr size_t kSharedSecretSize = 32;
 
 // An Ed25519 public key. A value; ordered and hashable by its bytes.
 class PublicKey {
@@ -92,25 +91,27 @@ class SigningKey : public Signer {
   PublicKey public_key_;
 };
 
-// An X25519 key pair: ephemeral or static, for the Noise handshake only. Movable; not copyable.
+// An X25519 key pair: ephemeral or static, for one Noise handshake, and so in a BriefSecret. Movable; not copyable.
 class DhKey {
  public:
+  static constexpr size_t kSize = 32;  // of the private key, the public one and what two agree on
+
   [[nodiscard]] static DhKey Generate(Random& random);
   // From 32 bytes, clamped as RFC 7748 §5 says; the caller wipes its own copy. InvalidArgument (BAD_KEY) for another
   // size.
   [[nodiscard]] static absl::StatusOr<DhKey> FromPrivate(absl::string_view private_key);
 
   [[nodiscard]] absl::string_view public_bytes() const { return public_; }
-  // About 50 µs. InvalidArgument (BAD_KEY) for a public key that is not 32 bytes or yields the all-zero secret
+  // About 30 µs. InvalidArgument (BAD_KEY) for a public key that is not 32 bytes or yields the all-zero secret
   // (RFC 7748 §6.1).
-  [[nodiscard]] absl::StatusOr<SecretBytes> Agree(absl::string_view their_public) const;
+  [[nodiscard]] absl::StatusOr<BriefSecret<kSize>> Agree(absl::string_view their_public) const;
 
  private:
-  static DhKey FromSecret(SecretBytes private_key);
-  DhKey(SecretBytes private_key, std::string public_key)
+  static DhKey FromSecret(BriefSecret<kSize> private_key);
+  DhKey(BriefSecret<kSize> private_key, std::string public_key)
       : private_(std::move(private_key)), public_(std::move(public_key)) {}
-  SecretBytes private_;
-  std::string public_;
+  BriefSecret<kSize> private_;
+  std::string public_;  // empty: moved away
 };
 
 }  // namespace dotagent::crypto

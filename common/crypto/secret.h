@@ -5,6 +5,7 @@
 #ifndef DOTAGENT_COMMON_CRYPTO_SECRET_H_
 #define DOTAGENT_COMMON_CRYPTO_SECRET_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -40,6 +41,30 @@ class SecretBytes {
 
 // Overwrites memory in a way that the compiler keeps.
 void Wipe(void* data, size_t size);
+
+// A secret that is over with the handshake it was made for: wiped like any other, but held inside its owner instead of
+// in pages of its own, which would cost more than all of the handshake's arithmetic. Movable, which wipes the source;
+// not copyable.
+template <size_t kSize>
+class BriefSecret {
+ public:
+  BriefSecret() = default;  // zeros
+  BriefSecret(BriefSecret&& other) noexcept : bytes_(other.bytes_) { Wipe(other.data(), kSize); }
+  BriefSecret& operator=(BriefSecret&& other) noexcept {
+    bytes_.swap(other.bytes_);
+    return *this;
+  }
+  BriefSecret(const BriefSecret&) = delete;
+  BriefSecret& operator=(const BriefSecret&) = delete;
+  ~BriefSecret() { Wipe(bytes_.data(), kSize); }
+
+  [[nodiscard]] uint8_t* data() { return bytes_.data(); }
+  [[nodiscard]] const uint8_t* data() const { return bytes_.data(); }
+  [[nodiscard]] absl::string_view view() const { return {reinterpret_cast<const char*>(bytes_.data()), kSize}; }
+
+ private:
+  std::array<uint8_t, kSize> bytes_{};
+};
 
 }  // namespace dotagent::crypto
 

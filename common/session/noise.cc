@@ -117,7 +117,7 @@ HandshakeState::HandshakeState(Role role, absl::string_view prologue, crypto::Dh
 }
 
 absl::Status HandshakeState::MixAgreement(const crypto::DhKey& mine, absl::string_view theirs) {
-  ASSIGN_OR_RETURN(const crypto::SecretBytes shared, mine.Agree(theirs));
+  ASSIGN_OR_RETURN(const auto shared, mine.Agree(theirs));
   symmetric_.MixKey(shared.view());
   return absl::OkStatus();
 }

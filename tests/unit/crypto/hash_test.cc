@@ -42,6 +42,15 @@ TEST(Sha256StreamTest, DoesNotCareHowTheDataIsCut) {
   }
 }
 
+TEST(Sha256StreamTest, IsSha256OfEveryLength) {
+  for (size_t size = 0; size < 600; ++size) {
+    const std::string data(size, static_cast<char>(size));
+    Sha256Stream stream;
+    stream.Update(data);
+    EXPECT_EQ(Sha256(data), stream.Finish()) << size;
+  }
+}
+
 // RFC 4231 §4. Case 5 is printed there cut to 128 bits.
 TEST(HmacSha256Test, AgreesWithRfc4231) {
   struct HmacVector {

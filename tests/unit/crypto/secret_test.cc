@@ -6,6 +6,8 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <cstring>
+#include <new>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -56,6 +58,28 @@ TEST(SecretBytesTest, IsGoneFromMemoryAfterItsOwner) {
   const auto page = reinterpret_cast<uintptr_t>(address) & ~(page_size - 1);
   EXPECT_EQ(mincore(reinterpret_cast<void*>(page), page_size, &resident), -1);
   EXPECT_EQ(errno, ENOMEM);
+}
+
+static_assert(!std::is_copy_constructible_v<BriefSecret<4>> && !std::is_copy_assignable_v<BriefSecret<4>>);
+
+TEST(BriefSecretTest, MovesAndWipesWhereItWas) {
+  BriefSecret<4> first;
+  EXPECT_EQ(first.view(), std::string(4, '\0'));
+  std::memcpy(first.data(), "four", 4);
+  BriefSecret<4> second(std::move(first));
+  EXPECT_EQ(second.view(), "four");
+  EXPECT_EQ(first.view(), std::string(4, '\0'));  // NOLINT(bugprone-use-after-move): what is left there is the point
+  BriefSecret<4> third;
+  third = std::move(second);
+  EXPECT_EQ(third.view(), "four");
+}
+
+TEST(BriefSecretTest, IsWipedWithItsOwner) {
+  alignas(BriefSecret<4>) unsigned char place[sizeof(BriefSecret<4>)] = {};
+  auto* const secret = new (place) BriefSecret<4>();
+  std::memcpy(secret->data(), "four", 4);
+  secret->~BriefSecret();
+  for (const unsigned char byte : place) EXPECT_EQ(byte, 0);
 }
 
 TEST(WipeTest, LeavesZeros) {
