@@ -1,80 +1,186 @@
 #include "common/p2p/calls.h"
 
-#include <asio/steady_timer.hpp>
-#include <memory>
-#include <system_error>
-#include <utility>
+#include <asio/post.hpp>
+#include <limits>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
-#include "common/p2p/timer.h"
+#include "common/base/status.h"
+#include "common/base/varint.h"
+#include "common/p2p/connection.h"
 
 namespace dotagent::p2p {
-namespace {
 
-class UnaryCall : public std::enable_shared_from_this<UnaryCall> {
+// What a handler answers with. The last reference resets a stream that was not answered.
+class Calls::Answer {
  public:
-  UnaryCall(asio::io_context& io, std::string request, size_t max_response, CallCallback done)
-      : timer_(io), request_(std::move(request)), max_response_(max_response), done_(std::move(done)) {}
+  Answer(std::weak_ptr<Connection> connection, session::StreamId id) : connection_(std::move(connection)), id_(id) {}
+  ~Answer() {
+    const auto connection = connection_.lock();
+    if (connection != nullptr && !given_) connection->calls().Refuse(id_, reset_code::kDropped);
+  }
+  Answer(const Answer&) = delete;
+  Answer& operator=(const Answer&) = delete;
 
-  void Start(const std::function<void(StreamCallback)>& open, absl::Duration timeout) {
-    timer_.expires_after(TimerDelay(timeout));
-    timer_.async_wait([self = shared_from_this(), timeout](const std::error_code& error) {
-      if (error || self->done_ == nullptr) return;
-      if (self->stream_ != nullptr) self->stream_->Reset(reset_code::kTimeout);
-      self->Finish(absl::DeadlineExceededError(absl::StrCat("no answer within ", absl::FormatDuration(timeout))));
-    });
-    open([self = shared_from_this()](absl::StatusOr<std::shared_ptr<Stream>> stream) {
-      if (self->done_ == nullptr) return;
-      if (!stream.ok()) return self->Finish(stream.status());
-      self->Send(*std::move(stream));
-    });
+  void Give(const std::string& response) {
+    const auto connection = connection_.lock();
+    if (connection != nullptr && !std::exchange(given_, true)) connection->calls().Respond(id_, response);
   }
 
  private:
-  void Send(std::shared_ptr<Stream> stream) {
-    stream_ = std::move(stream);
-    WriteMessage(stream_, std::exchange(request_, std::string()), [](const absl::Status&) {});  // the read tells
-    stream_->CloseWrite();
-    ReadMessage(stream_, max_response_,
-                [self = shared_from_this()](absl::StatusOr<std::string> message, const std::string&) {
-                  if (self->done_ != nullptr) self->Finish(std::move(message));
-                });
-  }
-
-  void Finish(absl::StatusOr<std::string> result) {
-    timer_.cancel();
-    stream_ = nullptr;
-    if (result.status().code() == absl::StatusCode::kOutOfRange) {
-      result = absl::UnavailableError("the peer ended the call without an answer");
-    }
-    std::exchange(done_, nullptr)(std::move(result));
-  }
-
-  asio::steady_timer timer_;
-  std::string request_;
-  const size_t max_response_;
-  CallCallback done_;
-  std::shared_ptr<Stream> stream_;
+  const std::weak_ptr<Connection> connection_;
+  const session::StreamId id_;
+  bool given_ = false;
 };
 
-}  // namespace
-
-StreamHandler AnswerCalls(size_t max_request, CallHandler handler) {
-  return [max_request, handler = std::move(handler)](const std::shared_ptr<Stream>& stream) {
-    ReadMessage(stream, max_request, [stream, handler](absl::StatusOr<std::string> request, const std::string& rest) {
-      if (!request.ok() || !rest.empty()) return stream->Reset(reset_code::kBadMessage);
-      handler(stream->peer(), *std::move(request), [stream](const std::string& response) {
-        WriteMessage(stream, response, [](const absl::Status&) {});
-        stream->CloseWrite();
-      });
-    });
-  };
+void Calls::Make(const CallOptions& options, absl::string_view request, CallCallback done) {
+  const auto opened = connection_.session().OpenStream(options.protocol, session::Priority::kNormal);
+  if (!opened.ok()) {
+    return asio::post(connection_.executor(), [done = std::move(done), why = opened.status()] { done(why); });
+  }
+  const session::StreamId id = *opened;
+  Call& call = calls_[id];
+  call.done = std::move(done);
+  call.max_message = options.max_response;
+  call.deadline = options.deadline;
+  call.timeout = options.timeout;
+  deadlines_.emplace(call.deadline, id);
+  Send(id, call, WithLength(request));
 }
 
-void MakeCall(asio::io_context& io, const std::function<void(StreamCallback)>& open, std::string request,
-              size_t max_response, absl::Duration timeout, CallCallback done) {
-  const auto call = std::make_shared<UnaryCall>(io, std::move(request), max_response, std::move(done));
-  call->Start(open, timeout);
+void Calls::Accept(session::StreamId id, const Served& served) {
+  Call& call = calls_[id];
+  call.served = &served;
+  call.max_message = served.max_request;
+}
+
+void Calls::Send(session::StreamId id, Call& call, std::string message) {
+  call.unsent = std::move(message);
+  SendRest(id, call);
+}
+
+void Calls::SendRest(session::StreamId id, Call& call) {
+  const auto taken = connection_.session().Write(id, call.unsent);
+  if (!taken.ok()) return;  // the stream is gone, which is told as such
+  call.unsent.erase(0, *taken);
+  // It fails only for a stream that is gone.
+  if (call.unsent.empty()) connection_.session().CloseWrite(id).IgnoreError();
+  connection_.ScheduleFlush();
+}
+
+bool Calls::OnWritable(session::StreamId id) {
+  const auto found = calls_.find(id);
+  if (found == calls_.end()) return false;
+  Call& call = found->second;
+  if (call.unsent.empty()) return true;
+  SendRest(id, call);
+  // Answered, and all of it is with the session.
+  if (call.unsent.empty() && call.done == nullptr) Finish(id, std::string());
+  return true;
+}
+
+bool Calls::OnReadable(session::StreamId id) {
+  const auto found = calls_.find(id);
+  if (found == calls_.end()) return false;
+  Call& call = found->second;
+  if (call.done == nullptr && call.served == nullptr) return true;  // its request is complete; credit bounds the rest
+  auto piece = connection_.session().Read(id, std::numeric_limits<size_t>::max());
+  if (!piece.ok()) {
+    Finish(id, piece.status());
+    return true;
+  }
+  call.all_received = piece->finished;
+  if (call.received.empty()) {
+    call.received = std::move(piece->data);
+  } else {
+    call.received += piece->data;
+  }
+  absl::StatusOr<std::optional<std::string>> message = TakeLengthPrefixed(&call.received, call.max_message);
+  const bool complete = !message.ok() || message->has_value();
+  if (!complete && !call.all_received) return true;
+  absl::StatusOr<std::string> result =
+      call.received.empty()
+          ? absl::UnavailableError("the peer ended the call without an answer")
+          : ErrorWithReason(absl::StatusCode::kDataLoss, reason::kProtocol, "the stream ended inside a message");
+  if (!message.ok()) {
+    result = message.status();
+  } else if (message->has_value()) {
+    result = **std::move(message);
+  }
+  if (call.served == nullptr) {
+    Finish(id, std::move(result));
+  } else {
+    OnRequest(id, std::move(result));
+  }
+  return true;
+}
+
+void Calls::OnRequest(session::StreamId id, absl::StatusOr<std::string> request) {
+  Call& call = calls_[id];
+  if (!request.ok() || !call.received.empty()) return Refuse(id, reset_code::kBadMessage);
+  const CallHandler& handler = std::exchange(call.served, nullptr)->calls;
+  const auto answer = std::make_shared<Answer>(connection_.weak_from_this(), id);
+  handler(*connection_.peer_key(), *std::move(request),
+          [answer](const std::string& response) { answer->Give(response); });
+}
+
+void Calls::Respond(session::StreamId id, const std::string& response) {
+  const auto found = calls_.find(id);
+  if (found == calls_.end()) return;  // the peer has given up
+  Send(id, found->second, WithLength(response));
+  if (found->second.unsent.empty()) Finish(id, std::string());
+}
+
+void Calls::Refuse(session::StreamId id, uint64_t code) {
+  if (calls_.erase(id) != 0) connection_.Reset(id, code);
+}
+
+bool Calls::OnReset(session::StreamId id, const absl::Status& why) {
+  if (!calls_.contains(id)) return false;
+  const Call call = Take(id);
+  if (call.done != nullptr) call.done(why);
+  return true;
+}
+
+Calls::Call Calls::Take(session::StreamId id) {
+  const auto found = calls_.find(id);
+  Call call = std::move(found->second);
+  calls_.erase(found);
+  if (call.done != nullptr) deadlines_.erase({call.deadline, id});
+  return call;
+}
+
+void Calls::Finish(session::StreamId id, absl::StatusOr<std::string> result) {
+  const Call call = Take(id);
+  if (!call.unsent.empty()) {
+    connection_.Reset(id, reset_code::kDropped);  // answered before it was asked
+  } else if (call.all_received) {
+    connection_.Forget(id);
+  } else {
+    connection_.Linger(id);
+  }
+  if (call.done != nullptr) call.done(std::move(result));
+}
+
+void Calls::Fail(const absl::Status& why) {
+  deadlines_.clear();
+  for (auto& [id, call] : std::exchange(calls_, {})) {
+    if (call.done == nullptr) continue;
+    asio::post(connection_.executor(), [done = std::move(call.done), why] { done(why); });
+  }
+}
+
+absl::Time Calls::NextDeadline() const {
+  return deadlines_.empty() ? absl::InfiniteFuture() : deadlines_.begin()->first;
+}
+
+void Calls::OnDeadlines(absl::Time now) {
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    const session::StreamId id = deadlines_.begin()->second;
+    const Call call = Take(id);
+    connection_.Reset(id, reset_code::kTimeout);
+    call.done(absl::DeadlineExceededError(absl::StrCat("no answer within ", absl::FormatDuration(call.timeout))));
+  }
 }
 
 }  // namespace dotagent::p2p

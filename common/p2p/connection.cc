@@ -4,7 +4,6 @@
 #include <asio/buffer.hpp>
 #include <asio/error.hpp>
 #include <asio/post.hpp>
-#include <asio/write.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -44,6 +43,7 @@ Connection::Connection(asio::ip::tcp::socket socket, session::Options options, b
       context_(std::move(context)),
       slot_(std::move(slot)),
       session_(std::move(options), SteadyNow(*context_->clock)),
+      calls_(*this),
       last_used_(SteadyNow(*context_->clock)) {}
 
 void Connection::Start(std::string early, ReadyCallback ready) {
@@ -70,6 +70,14 @@ absl::StatusOr<std::shared_ptr<Stream>> Connection::OpenStream(const std::string
   return stream;
 }
 
+void Connection::Call(const CallOptions& options, absl::string_view request, CallCallback done) {
+  if (closed_) {
+    return asio::post(executor(), [done = std::move(done)] { done(absl::UnavailableError("the session has ended")); });
+  }
+  calls_.Make(options, request, std::move(done));
+  last_used_ = Now();
+}
+
 void Connection::Close(const absl::Status& why) {
   if (std::exchange(closed_, true)) return;
   const auto self = shared_from_this();
@@ -85,6 +93,7 @@ void Connection::Close(const absl::Status& why) {
   for (auto& [id, weak] : std::exchange(streams_, {})) {
     if (const auto stream = weak.lock(); stream != nullptr) stream->Fail(why);
   }
+  calls_.Fail(why);
   if (ready_ != nullptr) {
     asio::post(executor(), [ready = std::exchange(ready_, nullptr), why] { ready(why); });
   }
@@ -95,7 +104,7 @@ void Connection::Close(const absl::Status& why) {
 }
 
 void Connection::ScheduleFlush() {
-  if (closed_ || std::exchange(flush_scheduled_, true)) return;
+  if (closed_ || flushing_ || std::exchange(flush_scheduled_, true)) return;
   asio::post(executor(), [self = shared_from_this()] {
     self->flush_scheduled_ = false;
     self->Flush();
@@ -169,8 +178,13 @@ void Connection::Receive(absl::string_view bytes) {
 }
 
 void Connection::Flush() {
+  flushing_ = true;
   HandleEvents();
-  Write();
+  flushing_ = false;
+  if (Write()) {
+    HandleEvents();  // there may be room for more now
+    if (session_.HasOutput()) ScheduleFlush();
+  }
   ArmTimer();
 }
 
@@ -196,19 +210,15 @@ void Connection::HandleEvent(const session::Event& event) {
     case Kind::kStreamOpened:
       return OnPeerStream(event.stream, event.protocol);
     case Kind::kReadable:
+      if (calls_.OnReadable(event.stream)) return;
       if (const auto stream = Find(event.stream); stream != nullptr) return stream->OnReadable();
       return DiscardInput(event.stream);
     case Kind::kWritable:
+      if (calls_.OnWritable(event.stream)) return;
       if (const auto stream = Find(event.stream); stream != nullptr) stream->OnWritable();
       return;
     case Kind::kStreamReset:
-      if (const auto stream = Find(event.stream); stream != nullptr) {
-        stream->Fail(absl::AbortedError(absl::StrCat("the peer reset the stream: ", ResetMeaning(event.code))));
-      }
-      streams_.erase(event.stream);
-      lingering_.erase(event.stream);
-      last_used_ = Now();
-      return;
+      return OnPeerReset(event.stream, event.code);
     case Kind::kGoAway:
       return Retire();
   }
@@ -217,31 +227,61 @@ void Connection::HandleEvent(const session::Event& event) {
 void Connection::OnPeerStream(session::StreamId id, const std::string& protocol) {
   const auto owner = context_->owner.lock();
   last_used_ = Now();
-  const auto* handler = owner == nullptr ? nullptr : owner->HandlerOf(protocol);
-  if (handler == nullptr) return session_.Reset(id, reset_code::kUnknownProtocol);
+  const Served* served = owner == nullptr ? nullptr : owner->HandlerOf(protocol);
+  if (served == nullptr) return session_.Reset(id, reset_code::kUnknownProtocol);
+  if (served->calls != nullptr) return calls_.Accept(id, *served);
   auto stream = std::make_shared<SessionStream>(shared_from_this(), id, protocol);
   streams_[id] = stream;
-  (*handler)(std::move(stream));
+  served->streams(std::move(stream));
 }
 
-void Connection::Write() {
-  if (closed_ || writing_) return;
-  output_ = session_.TakeOutput(kWriteSize, Now());
-  if (output_.empty()) return;
+void Connection::OnPeerReset(session::StreamId id, uint64_t code) {
+  const absl::Status why = absl::AbortedError(absl::StrCat("the peer reset the stream: ", ResetMeaning(code)));
+  last_used_ = Now();
+  if (calls_.OnReset(id, why)) return;
+  if (const auto stream = Find(id); stream != nullptr) stream->Fail(why);
+  streams_.erase(id);
+  lingering_.erase(id);
+}
+
+// One piece, as far as the socket takes it at once, which is nearly always all. True if all of it is written.
+bool Connection::Write() {
+  if (closed_ || writing_) return false;
+  if (written_ == output_.size()) {
+    output_ = session_.TakeOutput(kWriteSize, Now());
+    written_ = 0;
+  }
+  while (written_ < output_.size()) {
+    std::error_code error;
+    const size_t size = socket_.write_some(asio::buffer(output_) + written_, error);
+    if (error == asio::error::interrupted) continue;
+    if (error == asio::error::would_block) {
+      WaitWritable();
+      return false;
+    }
+    if (error) {
+      Close(absl::UnavailableError(error.message()));
+      return false;
+    }
+    context_->sent->Increment(static_cast<double>(size));
+    written_ += size;
+  }
+  return !output_.empty();
+}
+
+void Connection::WaitWritable() {
   writing_ = true;
-  asio::async_write(socket_, asio::buffer(output_),
-                    [self = shared_from_this()](const std::error_code& error, size_t size) {
-                      self->writing_ = false;
-                      if (self->closed_) return;
-                      if (error) return self->Close(absl::UnavailableError(error.message()));
-                      self->context_->sent->Increment(static_cast<double>(size));
-                      self->Flush();
-                    });
+  socket_.async_wait(asio::ip::tcp::socket::wait_write, [self = shared_from_this()](const std::error_code& error) {
+    self->writing_ = false;
+    if (self->closed_) return;
+    if (error) return self->Close(absl::UnavailableError(error.message()));
+    self->Flush();
+  });
 }
 
 void Connection::ArmTimer() {
   if (closed_) return;
-  const absl::Time due = std::min(session_.NextTimeout(), IdleDeadline());
+  const absl::Time due = std::min({session_.NextTimeout(), IdleDeadline(), calls_.NextDeadline()});
   // A timer that fires too early looks again; so one that is pushed back need not be set anew for every byte.
   if (due >= armed_for_ || due == absl::InfiniteFuture()) return;
   armed_for_ = due;
@@ -257,6 +297,7 @@ void Connection::OnTimer() {
   if (session_.NextTimeout() <= now) {
     if (const absl::Status status = session_.OnTimeout(now); !status.ok()) return Close(status);
   }
+  calls_.OnDeadlines(now);
   if (IdleDeadline() <= now) {
     session_.GoAway();
     return Close(absl::UnavailableError(retired_ ? "the peer is going away" : "the session was idle"));

@@ -24,6 +24,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
+#include "common/p2p/calls.h"
 #include "common/p2p/session_stream.h"
 #include "common/p2p/stream.h"
 #include "common/session/session.h"
@@ -39,9 +40,9 @@ class ConnectionOwner {
   virtual ~ConnectionOwner() = default;
   // The handshake is over; its peer's key is proved.
   virtual void OnEstablished(const std::shared_ptr<Connection>& connection) = 0;
-  // The peer opened a stream of `protocol`. Returns what takes it, which must stay where it is while it is called; or
-  // nullptr: the stream is then reset as unknown.
-  [[nodiscard]] virtual const std::function<void(std::shared_ptr<Stream>)>* HandlerOf(const std::string& protocol) = 0;
+  // The peer opened a stream of `protocol`. Returns what takes it, which must stay where it is as long as the owner
+  // lives; or nullptr: the stream is then reset as unknown.
+  [[nodiscard]] virtual const Served* HandlerOf(const std::string& protocol) = 0;
   // No new streams from now on: the connection is closed, or about to be.
   virtual void OnRetired(const std::shared_ptr<Connection>& connection) = 0;
   // Closed: comes once, last, and never from inside a call into the connection but Close and Drop.
@@ -74,6 +75,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] absl::StatusOr<std::shared_ptr<Stream>> OpenStream(const std::string& protocol,
                                                                    session::Priority priority);
 
+  // Makes a unary call; see Calls::Make.
+  void Call(const CallOptions& options, absl::string_view request, CallCallback done);
+
   // Ends the session at once: streams fail with `why`. What the session still has to say is sent as far as that needs
   // no waiting. Idempotent.
   void Close(const absl::Status& why);
@@ -85,8 +89,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // Known once the handshake is over; stays known.
   [[nodiscard]] const std::optional<crypto::PublicKey>& peer_key() const { return peer_key_; }
 
-  // For SessionStream.
+  // For SessionStream and Calls.
   [[nodiscard]] session::Session& session() { return session_; }
+  [[nodiscard]] Calls& calls() { return calls_; }
   [[nodiscard]] asio::any_io_executor executor() { return socket_.get_executor(); }
   // Moves the session's events and output on, soon: many calls in a row cost one pass.
   void ScheduleFlush();
@@ -104,7 +109,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void HandleEvents();
   void HandleEvent(const session::Event& event);
   void OnPeerStream(session::StreamId id, const std::string& protocol);
-  void Write();
+  void OnPeerReset(session::StreamId id, uint64_t code);
+  bool Write();
+  void WaitWritable();
   void ArmTimer();
   void OnTimer();
   void Retire();
@@ -123,12 +130,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::optional<crypto::PublicKey> peer_key_;
   ReadyCallback ready_;
   absl::flat_hash_map<session::StreamId, std::weak_ptr<SessionStream>> streams_;
+  Calls calls_;
   absl::flat_hash_map<session::StreamId, size_t> lingering_;  // with the bytes thrown away so far
   std::string output_;                                        // being written
+  size_t written_ = 0;                                        // of it
   absl::Time last_used_;
   absl::Time armed_for_ = absl::InfiniteFuture();
   bool writing_ = false;
   bool flush_scheduled_ = false;
+  bool flushing_ = false;  // what is written now goes out at the end of this pass
   bool retired_ = false;
   bool closed_ = false;
 };

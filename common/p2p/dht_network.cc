@@ -47,9 +47,11 @@ void DhtNetwork::Serve(dht::Dht& dht) {
 void DhtNetwork::Call(const dht::Contact& to, const dht::Request& request,
                       std::function<void(absl::StatusOr<dht::Response>)> done) {
   PeerAddress peer{to.key, {}};
-  for (const std::string& text : to.addresses) {
-    // A contact may list addresses of kinds that this version does not know.
-    if (auto address = Multiaddr::Parse(text); address.ok()) peer.addresses.push_back(*std::move(address));
+  if (!state_->node.PathTo(to.key).has_value()) {  // else nobody is dialled
+    for (const std::string& text : to.addresses) {
+      // A contact may list addresses of kinds that this version does not know.
+      if (auto address = Multiaddr::Parse(text); address.ok()) peer.addresses.push_back(*std::move(address));
+    }
   }
   state_->node.Call(peer, dht::kProtocolId, dht::EncodeRequest(request), dht::kMaxDhtMessage, state_->call_timeout,
                     [done = std::move(done)](const absl::StatusOr<std::string>& response) {

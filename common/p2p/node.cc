@@ -1,6 +1,7 @@
 #include "common/p2p/node.h"
 
 #include <asio/post.hpp>
+#include <asio/steady_timer.hpp>
 #include <map>
 #include <system_error>
 #include <utility>
@@ -17,6 +18,7 @@
 #include "common/p2p/local_addresses.h"
 #include "common/p2p/peer_dial.h"
 #include "common/p2p/relay_client.h"
+#include "common/p2p/timer.h"
 
 namespace dotagent::p2p {
 namespace {
@@ -58,6 +60,40 @@ struct NodeMetrics {
 
 }  // namespace
 
+namespace {
+
+// A call to a peer that has to be dialled first.
+class FirstCall : public std::enable_shared_from_this<FirstCall> {
+ public:
+  FirstCall(asio::io_context& io, CallOptions options, std::string request, CallCallback done)
+      : timer_(io), options_(std::move(options)), request_(std::move(request)), done_(std::move(done)) {}
+
+  void StartTimer() {
+    timer_.expires_after(TimerDelay(options_.timeout));
+    timer_.async_wait([self = shared_from_this()](const std::error_code& error) {
+      if (error || self->done_ == nullptr) return;
+      std::exchange(self->done_, nullptr)(
+          absl::DeadlineExceededError(absl::StrCat("no answer within ", absl::FormatDuration(self->options_.timeout))));
+    });
+  }
+
+  void OnReached(const absl::StatusOr<std::shared_ptr<Connection>>& reached) {
+    if (done_ == nullptr) return;
+    timer_.cancel();
+    const auto done = std::exchange(done_, nullptr);
+    if (!reached.ok()) return done(reached.status());
+    (*reached)->Call(options_, request_, done);
+  }
+
+ private:
+  asio::steady_timer timer_;
+  const CallOptions options_;
+  const std::string request_;
+  CallCallback done_;
+};
+
+}  // namespace
+
 struct Node::Impl final : ConnectionOwner, DialHost, std::enable_shared_from_this<Impl> {
   Impl(asio::io_context& context, NodeOptions node_options)
       : io_context(context),
@@ -80,7 +116,7 @@ struct Node::Impl final : ConnectionOwner, DialHost, std::enable_shared_from_thi
 
   // ConnectionOwner
   void OnEstablished(const std::shared_ptr<Connection>& connection) override;
-  const StreamHandler* HandlerOf(const std::string& protocol) override;
+  const Served* HandlerOf(const std::string& protocol) override;
   void OnRetired(const std::shared_ptr<Connection>& connection) override;
   void OnClosed(const std::shared_ptr<Connection>& connection, const absl::Status& why) override;
 
@@ -112,7 +148,7 @@ struct Node::Impl final : ConnectionOwner, DialHost, std::enable_shared_from_thi
   NodeMetrics metrics;
   const std::shared_ptr<ConnectionContext> shared;
   std::shared_ptr<Listener> listener;
-  std::map<std::string, StreamHandler> handlers;  // a map: handlers stay where they are
+  std::map<std::string, Served> handlers;  // a map: handlers stay where they are
   CircuitHandler circuit_handler;
   absl::flat_hash_set<std::shared_ptr<Connection>> connections;                               // all of them
   absl::flat_hash_map<crypto::PublicKey, std::vector<std::shared_ptr<Connection>>> sessions;  // those that take streams
@@ -154,7 +190,7 @@ void Node::Impl::OnEstablished(const std::shared_ptr<Connection>& connection) {
   pending->dial->Use(connection);
 }
 
-const StreamHandler* Node::Impl::HandlerOf(const std::string& protocol) {
+const Served* Node::Impl::HandlerOf(const std::string& protocol) {
   const auto found = handlers.find(protocol);
   return found == handlers.end() ? nullptr : &found->second;
 }
@@ -336,10 +372,12 @@ std::vector<std::string> Node::addresses() const {
   return addresses;
 }
 
-void Node::Serve(const std::string& protocol, StreamHandler handler) { impl_->handlers[protocol] = std::move(handler); }
+void Node::Serve(const std::string& protocol, StreamHandler handler) {
+  impl_->handlers[protocol] = {.streams = std::move(handler), .calls = nullptr};
+}
 
 void Node::ServeCalls(const std::string& protocol, size_t max_request, CallHandler handler) {
-  Serve(protocol, AnswerCalls(max_request, std::move(handler)));
+  impl_->handlers[protocol] = {.streams = nullptr, .calls = std::move(handler), .max_request = max_request};
 }
 
 void Node::OpenStream(const PeerAddress& peer, const std::string& protocol, session::Priority priority,
@@ -353,10 +391,20 @@ void Node::OpenStream(const PeerAddress& peer, const std::string& protocol, sess
 
 void Node::Call(const PeerAddress& peer, const std::string& protocol, std::string request, size_t max_response,
                 absl::Duration timeout, CallCallback done) {
-  const auto open = [this, &peer, &protocol](StreamCallback opened) {
-    OpenStream(peer, protocol, session::Priority::kNormal, std::move(opened));
-  };
-  MakeCall(impl_->io_context, open, std::move(request), max_response, timeout, std::move(done));
+  CallOptions options{.protocol = protocol,
+                      .max_response = max_response,
+                      .deadline = SteadyNow(*impl_->options.clock) + timeout,
+                      .timeout = timeout};
+  const auto connection = peer.key.has_value() ? impl_->FindSession(*peer.key) : nullptr;
+  if (connection != nullptr) return connection->Call(options, request, std::move(done));
+  const auto call =
+      std::make_shared<FirstCall>(impl_->io_context, std::move(options), std::move(request), std::move(done));
+  call->StartTimer();
+  asio::post(impl_->io_context, [weak = std::weak_ptr<Impl>(impl_), peer, call] {
+    const auto impl = weak.lock();
+    if (impl == nullptr) return call->OnReached(NodeClosed());
+    impl->Reach(peer, [call](const absl::StatusOr<std::shared_ptr<Connection>>& reached) { call->OnReached(reached); });
+  });
 }
 
 void Node::Connect(const PeerAddress& peer, std::function<void(absl::StatusOr<crypto::PublicKey>)> done) {

@@ -36,6 +36,7 @@
 #include "common/base/clock.h"
 #include "common/base/random.h"
 #include "common/crypto/keys.h"
+#include "common/p2p/calls.h"
 #include "common/p2p/multiaddr.h"
 #include "common/p2p/stream.h"
 #include "common/session/session.h"
@@ -68,13 +69,7 @@ enum class PathKind { kDirect, kRelayed };
 
 class CircuitSocket;  // circuit.h
 
-using StreamHandler = std::function<void(std::shared_ptr<Stream>)>;
 using StreamCallback = std::function<void(absl::StatusOr<std::shared_ptr<Stream>>)>;
-using CallCallback = std::function<void(absl::StatusOr<std::string>)>;
-// Answers a unary call: call `respond` once, at any time.
-using CallHandler =
-    std::function<void(const crypto::PublicKey& peer, std::string request, std::function<void(std::string)> respond)>;
-
 class Node {
  public:
   Node(asio::io_context& context, NodeOptions options);
