@@ -1,33 +1,28 @@
 #include "common/p2p/dht_network.h"
 
 #include <asio/post.hpp>
-#include <asio/steady_timer.hpp>
-#include <system_error>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "common/base/status.h"
 #include "common/dht/wire.h"
-#include "common/p2p/timer.h"
+#include "common/p2p/later.h"
 
 namespace dotagent::p2p {
 
 struct DhtNetwork::State {
   State(asio::io_context& context, Node& owner, absl::Duration timeout)
-      : io(context), node(owner), call_timeout(timeout) {}
+      : io(context), node(owner), call_timeout(timeout), later(context) {}
 
   asio::io_context& io;
   Node& node;
   const absl::Duration call_timeout;
-  absl::flat_hash_set<std::shared_ptr<asio::steady_timer>> timers;
+  Later later;
 };
 
 DhtNetwork::DhtNetwork(asio::io_context& context, Node& node, absl::Duration call_timeout)
     : state_(std::make_shared<State>(context, node, call_timeout)) {}
 
-DhtNetwork::~DhtNetwork() {
-  for (const auto& timer : std::exchange(state_->timers, {})) timer->cancel();
-}
+DhtNetwork::~DhtNetwork() = default;
 
 void DhtNetwork::Serve(dht::Dht& dht) {
   const auto answer = [&dht](const crypto::PublicKey& peer, const std::string& request) -> dht::Response {
@@ -75,14 +70,7 @@ void DhtNetwork::Identify(const std::string& address, std::function<void(absl::S
 }
 
 void DhtNetwork::RunAfter(absl::Duration delay, std::function<void()> run) {
-  const auto timer = std::make_shared<asio::steady_timer>(state_->io);
-  state_->timers.insert(timer);
-  timer->expires_after(TimerDelay(delay));
-  timer->async_wait([weak = std::weak_ptr<State>(state_), timer, run = std::move(run)](const std::error_code&) {
-    const auto state = weak.lock();
-    if (state == nullptr || state->timers.erase(timer) == 0) return;  // the network is gone
-    run();
-  });
+  state_->later.RunAfter(delay, std::move(run));
 }
 
 }  // namespace dotagent::p2p

@@ -1,0 +1,55 @@
+#include "common/p2p/later.h"
+
+#include <asio/steady_timer.hpp>
+#include <map>
+#include <system_error>
+#include <utility>
+
+#include "common/p2p/timer.h"
+
+namespace dotagent::p2p {
+
+struct Later::State : std::enable_shared_from_this<State> {
+  using Time = asio::steady_timer::time_point;
+
+  explicit State(asio::io_context& context) : timer(context) {}
+
+  void Arm() {
+    if (waiting.empty() || waiting.begin()->first >= armed_for) return;
+    armed_for = waiting.begin()->first;
+    timer.expires_at(armed_for);
+    timer.async_wait([weak = weak_from_this()](const std::error_code& error) {
+      const auto state = weak.lock();
+      if (!error && state != nullptr) state->RunDue();  // an error: it was set anew, for something earlier
+    });
+  }
+
+  void RunDue() {
+    armed_for = Time::max();
+    const Time now = asio::steady_timer::clock_type::now();
+    // Whatever runs may end the Later, and so empty this.
+    while (!waiting.empty() && waiting.begin()->first <= now) {
+      const auto due = waiting.extract(waiting.begin());
+      due.mapped()();
+    }
+    Arm();
+  }
+
+  asio::steady_timer timer;
+  std::multimap<Time, std::function<void()>> waiting;
+  Time armed_for = Time::max();
+};
+
+Later::Later(asio::io_context& context) : state_(std::make_shared<State>(context)) {}
+
+Later::~Later() {
+  state_->waiting.clear();
+  state_->timer.cancel();
+}
+
+void Later::RunAfter(absl::Duration delay, std::function<void()> run) {
+  state_->waiting.emplace(asio::steady_timer::clock_type::now() + TimerDelay(delay), std::move(run));
+  state_->Arm();
+}
+
+}  // namespace dotagent::p2p
