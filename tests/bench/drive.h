@@ -63,16 +63,18 @@ inline Timing Drive(size_t first, size_t count, size_t in_flight, StartOperation
         const std::lock_guard<std::mutex> lock(mutex);
         ++ended;
         if (ok) us.push_back(took_us);
-        changed.notify_one();
+        if (ended == count)
+          over.notify_one();  // and not before: to wake somebody each time would be part of the figure
       }
       Next();
     }
 
     StartOperation start;
     std::mutex mutex;
-    std::condition_variable changed;
+    std::condition_variable over;
     size_t next = 0;
     size_t end = 0;
+    size_t count = 0;
     size_t ended = 0;
     bool given_up = false;
     std::vector<double> us;
@@ -82,15 +84,17 @@ inline Timing Drive(size_t first, size_t count, size_t in_flight, StartOperation
   state->start = std::move(start);
   state->next = first;
   state->end = first + count;
+  state->count = count;
   state->us.reserve(count);
   const double cpu_before = CpuSeconds();
   const auto began = Steady::now();
   for (size_t i = 0; i < std::min(in_flight, count); ++i) state->Next();
 
   Timing timing;
+  size_t seen = 0;
   std::unique_lock<std::mutex> lock(state->mutex);
-  for (size_t seen = 0; state->ended < count; seen = state->ended) {
-    if (!state->changed.wait_for(lock, patience, [&] { return state->ended != seen; })) break;
+  while (!state->over.wait_for(lock, patience, [&] { return state->ended == count; })) {
+    if (state->ended == std::exchange(seen, state->ended)) break;
   }
   state->given_up = true;
   timing.seconds = std::chrono::duration<double>(Steady::now() - began).count();

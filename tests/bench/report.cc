@@ -37,7 +37,10 @@ double Quantile(std::vector<double> values, double quantile) {
 std::optional<double> Row::Ratio() const {
   if (ours.empty() || peers.size() != ours.size()) return std::nullopt;
   std::vector<double> ratios;
-  for (size_t i = 0; i < ours.size(); ++i) ratios.push_back(ours[i] / peers[i]);
+  for (size_t i = 0; i < ours.size(); ++i) {
+    if (peers[i] > 0) ratios.push_back(ours[i] / peers[i]);
+  }
+  if (ratios.empty()) return std::nullopt;
   return Median(ratios);
 }
 

@@ -292,7 +292,8 @@ absl::Status MeasureLookup(const ResolveOptions& options, bool own_network, Repo
   for (size_t i = 0; i <= options.repetitions; ++i) {
     Say(absl::StrCat("publishing, ", i == 0 ? "warm-up" : absl::StrCat("repetition ", i)));
     ASSIGN_OR_RETURN(ours.emplace_back(), PublishShare(nodes, i * share, share));
-    if (opendht.has_value()) ASSIGN_OR_RETURN(peers.emplace_back(), PublishShare(*opendht, i * share, share));
+    if (!opendht.has_value()) continue;
+    ASSIGN_OR_RETURN(peers.emplace_back(), PublishShare(*opendht, i * share, share));
   }
   for (size_t i = 0; i <= options.repetitions; ++i) {
     Say(absl::StrCat("looking up, ", i == 0 ? "warm-up" : absl::StrCat("repetition ", i)));

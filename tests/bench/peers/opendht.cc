@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,8 +33,9 @@ class Network {
       limits.max_req_per_sec = limits.max_peer_req_per_sec = -1;
       limits.max_store_size = limits.max_store_keys = -1;
       limits.network = 7;
+      config.bind4 = dht::SockAddr::resolve(Address(i), kPort).at(0);
       nodes_.push_back(std::make_unique<dht::DhtRunner>());
-      nodes_.back()->run(Address(i).c_str(), nullptr, kPort, config);
+      nodes_.back()->run(config, {});
       if (i > 0) nodes_.back()->bootstrap(Address(0), kPort);
     }
   }
@@ -69,8 +71,12 @@ class Network {
 
   // Each value is asked for once, at a node that neither holds it nor put it. It counts as found with the first answer.
   Timing Lookup(size_t first, size_t count, size_t in_flight) {
+    std::vector<std::set<dht::InfoHash>> held(nodes_.size());
+    for (size_t node = 0; node < nodes_.size(); ++node) {
+      for (const auto& value : nodes_[node]->exportValues()) held[node].insert(value.first);
+    }
     std::vector<dht::DhtRunner*> asked;
-    for (size_t i = first; i < first + count; ++i) asked.push_back(Stranger(i));
+    for (size_t i = first; i < first + count; ++i) asked.push_back(Stranger(i, held));
     return dotagent::bench::Drive(first, count, in_flight, [&](size_t index, const std::function<void(bool)>& done) {
       const auto found = std::make_shared<bool>(false);
       asked[index - first]->get(
@@ -92,10 +98,10 @@ class Network {
   static std::string Address(size_t node) { return "10." + std::to_string(node + 1) + ".0.1"; }
   static dht::InfoHash Key(size_t index) { return dht::InfoHash::get("name-" + std::to_string(index)); }
 
-  dht::DhtRunner* Stranger(size_t index) {
+  dht::DhtRunner* Stranger(size_t index, const std::vector<std::set<dht::InfoHash>>& held) {
     for (size_t i = 0; i + 1 < nodes_.size(); ++i) {
-      dht::DhtRunner* const node = nodes_[1 + (index * 7 + i) % (nodes_.size() - 1)].get();
-      if (node->getLocal(Key(index), {}).empty()) return node;
+      const size_t node = 1 + (index * 7 + i) % (nodes_.size() - 1);
+      if (held[node].count(Key(index)) == 0) return nodes_[node].get();
     }
     return nodes_[1].get();
   }

@@ -122,7 +122,7 @@ TEST_F(CallsTest, AnAnswerMayComeInPiecesAndBeFollowedByMore) {
   ServeStreams([](const std::shared_ptr<Stream>& stream) {
     const std::string answer = WithLength("in pieces");
     stream->Write(answer.substr(0, 3), [stream, answer](const absl::Status&) {
-      stream->Write(answer.substr(3) + "more", [stream](const absl::Status&) {});
+      stream->Write(answer.substr(3) + "more", [stream](const absl::Status&) { stream->CloseWrite(); });
     });
   });
   EXPECT_EQ(*Call("x"), "in pieces");
