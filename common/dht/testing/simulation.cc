@@ -28,8 +28,12 @@ class Simulation::Node : public Network {
   }
 
  public:
-  Node(Simulation* simulation, DhtOptions options, uint64_t seed)
-      : simulation_(simulation), options_(std::move(options)), random_(seed), store_(storage::NewMemoryStore()) {
+  Node(Simulation* simulation, size_t index, DhtOptions options, uint64_t seed)
+      : simulation_(simulation),
+        index_(index),
+        options_(std::move(options)),
+        random_(seed),
+        store_(storage::NewMemoryStore()) {
     Boot();
   }
 
@@ -55,11 +59,11 @@ class Simulation::Node : public Network {
     };
     simulation_->Schedule(simulation_->options_.call_timeout, [settle_once] { settle_once(TimedOut()); });
     if (lost) return;
-    simulation_->Schedule(simulation_->Delay(), [simulation = simulation_, address, key = to.key, from = self().key,
+    simulation_->Schedule(simulation_->Delay(), [simulation = simulation_, address, key = to.key, from = index_,
                                                  arriving = std::move(arriving), settle_once] {
       Node* node = simulation->Listening(address);
-      if (node == nullptr || node->self().key != key) return;
-      std::optional<Response> response = node->Receive(from, arriving);
+      if (node == nullptr || node->self().key != key || !simulation->Connected(from, node->index_)) return;
+      std::optional<Response> response = node->Receive(simulation->contact(from).key, arriving);
       if (!response) return;
       absl::StatusOr<Response> answer = *std::move(response);
       if (simulation->options_.through_wire) answer = DecodeResponse(EncodeResponse(*answer));
@@ -70,7 +74,8 @@ class Simulation::Node : public Network {
   void Identify(const std::string& address, std::function<void(absl::StatusOr<Contact>)> done) override {
     ++simulation_->calls_;
     auto settle = InThisLife(std::move(done));
-    if (simulation_->Listening(address) == nullptr) {
+    const Node* now = simulation_->Listening(address);
+    if (now == nullptr || !simulation_->Connected(index_, now->index_)) {
       simulation_->Schedule(simulation_->options_.call_timeout, [settle]() mutable { settle(TimedOut()); });
       return;
     }
@@ -101,6 +106,7 @@ class Simulation::Node : public Network {
   }
 
   Simulation* const simulation_;
+  const size_t index_;
   const DhtOptions options_;
   SeededRandom random_;
   std::unique_ptr<storage::Store> store_;
@@ -126,7 +132,7 @@ size_t Simulation::AddNode(DhtOptions options, bool client) {
     options.self.addresses.push_back(AddressOf(index));
     by_address_[AddressOf(index)] = index;
   }
-  nodes_.push_back(std::make_unique<Node>(this, std::move(options), random_.Below(UINT64_MAX)));
+  nodes_.push_back(std::make_unique<Node>(this, index, std::move(options), random_.Below(UINT64_MAX)));
   return index;
 }
 
@@ -222,6 +228,10 @@ bool Simulation::RunNext(absl::Time limit) {
 absl::Duration Simulation::Delay() {
   const auto spread = static_cast<uint64_t>(absl::ToInt64Microseconds(options_.max_delay - options_.min_delay));
   return options_.min_delay + absl::Microseconds(static_cast<int64_t>(random_.Below(spread + 1)));
+}
+
+bool Simulation::Connected(size_t from, size_t to) const {
+  return reachable_ == nullptr || (reachable_(from, to) && reachable_(to, from));
 }
 
 Simulation::Node* Simulation::Listening(const std::string& address) {

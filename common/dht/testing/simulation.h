@@ -21,6 +21,7 @@
 #include <optional>
 #include <queue>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -69,6 +70,9 @@ class Simulation {
   void Restart(size_t index, const std::vector<std::string>& addresses, std::function<void(absl::Status)> done);
   // Answers in place of the node's Dht from now on.
   void SetBehaviour(size_t index, Behaviour behaviour);
+  // Cuts the network: a call from one node to another, or its answer, arrives only if `reachable(from, to)`; nullptr:
+  // it always does. For what arrives from now on.
+  void SetReachable(std::function<bool(size_t from, size_t to)> reachable) { reachable_ = std::move(reachable); }
 
   // These run the simulation until the answer is there.
   [[nodiscard]] absl::StatusOr<GetResult> Get(size_t index, const Id& key, ValueKind kind);
@@ -106,6 +110,8 @@ class Simulation {
   [[nodiscard]] absl::Duration Delay();
   // The node that listens on `address`, if it is up.
   [[nodiscard]] Node* Listening(const std::string& address);
+  // Messages get from one node to another, and back.
+  [[nodiscard]] bool Connected(size_t from, size_t to) const;
 
   const SimulationOptions options_;
   SeededRandom random_;
@@ -113,6 +119,7 @@ class Simulation {
   std::priority_queue<Event> events_;
   uint64_t scheduled_ = 0;
   uint64_t calls_ = 0;
+  std::function<bool(size_t from, size_t to)> reachable_;
   std::vector<std::unique_ptr<Node>> nodes_;
   absl::flat_hash_map<std::string, size_t> by_address_;
 };
