@@ -12,6 +12,7 @@ namespace dotagent::dht {
 namespace {
 
 constexpr absl::string_view kTableKey = "dht/table";
+constexpr absl::string_view kFormerKey = "dht/former";
 constexpr absl::Duration kSaveDelay = absl::Seconds(5);
 constexpr absl::Duration kRecheckDelay = absl::Seconds(20);
 constexpr size_t kMaxVerifying = 32;
@@ -30,8 +31,19 @@ bool Fits(const Peers::Call& call, const Response& response) {
 
 }  // namespace
 
-Peers::Peers(Contact self, Network* network, const Clock* clock, Random* random, storage::Store* store)
-    : self_(std::move(self)), network_(network), clock_(clock), random_(random), store_(store), table_(self_.id) {}
+Peers::Peers(Contact self, Network* network, const Clock* clock, Random* random, storage::Store* store,
+             RoutingTableOptions table_options)
+    : self_(std::move(self)),
+      network_(network),
+      clock_(clock),
+      random_(random),
+      store_(store),
+      table_(self_.id, table_options) {
+  // How long each had lived is not saved, but their order is.
+  std::vector<Contact> former = Load(kFormerKey);
+  std::reverse(former.begin(), former.end());
+  for (const Contact& contact : former) former_.Add(contact, absl::ZeroDuration(), clock_->Elapsed());
+}
 
 Peers::~Peers() {
   if (save_scheduled_) Save();
@@ -39,13 +51,14 @@ Peers::~Peers() {
 
 void Peers::Ask(const Contact& to, Call call, Answered done) {
   Request request{self_, std::move(call)};
-  auto on_answer = [this, to, call = request.call, done = std::move(done)](absl::StatusOr<Response> response) {
+  auto on_answer = [this, to, call = request.call, asked = clock_->Elapsed(),
+                    done = std::move(done)](absl::StatusOr<Response> response) {
     if (response.ok() && !Fits(call, *response)) {
       response = ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
                                  "the node answered another question than the one it was asked");
     }
     if (response.ok()) {
-      NoteAnswer(to);
+      NoteAnswer(to, clock_->Elapsed() - asked);
     } else {
       NoteFailure(to.id);
     }
@@ -62,8 +75,7 @@ void Peers::Ping(const Contact& to, std::function<void(bool)> done) {
 
 void Peers::Offer(const Contact& contact) {
   if (contact.addresses.empty() || contact.id == self_.id) return;
-  const Contact* known = table_.Find(contact.id);
-  const bool current = known != nullptr && known->addresses == contact.addresses && !table_.Doubtful(contact.id);
+  const bool current = table_.Knows(contact) && !table_.Doubtful(contact.id);
   if (current || !table_.HasRoomFor(contact.id) || verifying_ >= kMaxVerifying) return;
   const absl::Duration now = clock_->Elapsed();
   while (!tried_order_.empty() &&
@@ -82,29 +94,39 @@ void Peers::Misbehaved(const Id& node) {
   SaveSoon();
 }
 
-void Peers::NoteAnswer(const Contact& contact) {
-  const Contact* known = table_.Find(contact.id);
-  const bool changes = known == nullptr || known->addresses != contact.addresses;
-  const std::optional<Contact> oldest = table_.Seen(contact, clock_->Elapsed());
-  if (changes) SaveSoon();
+void Peers::NoteAnswer(const Contact& contact, absl::Duration round_trip) {
+  const bool changes = !table_.Knows(contact);
+  const std::optional<Contact> oldest = table_.Seen(contact, clock_->Elapsed(), round_trip);
+  if (changes) {
+    former_.Remove(contact.id);
+    SaveSoon();
+  }
   if (!oldest) return;
   Ping(*oldest, [this, id = oldest->id](bool alive) {
-    if (!alive) table_.Evict(id);
+    if (!alive) Drop(id, [&] { table_.Evict(id); });
   });
 }
 
 void Peers::NoteFailure(const Id& id) {
-  if (!table_.Failed(id)) return;
+  bool changed = false;
+  Drop(id, [&] { changed = table_.Failed(id); });
+  if (!changed) return;
   SaveSoon();
-  if (const Contact* doubtful = table_.Find(id); doubtful != nullptr) Recheck(*doubtful);
+  if (table_.Contains(id)) Recheck(id);
 }
 
-void Peers::Recheck(const Contact& contact) {
-  if (!rechecking_.insert(contact.id).second) return;
-  RunAfter(kRecheckDelay, [this, id = contact.id] {
+void Peers::Drop(const Id& id, const std::function<void()>& change) {
+  const std::optional<Contact> contact = table_.Find(id);
+  const absl::Duration age = table_.Age(id, clock_->Elapsed());
+  change();
+  if (contact && !table_.Contains(id)) former_.Add(*contact, age, clock_->Elapsed());
+}
+
+void Peers::Recheck(const Id& id) {
+  if (!rechecking_.insert(id).second) return;
+  RunAfter(kRecheckDelay, [this, id] {
     rechecking_.erase(id);
-    const Contact* known = table_.Find(id);
-    if (known != nullptr && table_.Doubtful(id)) Ping(Contact(*known), [](bool) {});
+    if (table_.Doubtful(id)) Ping(*table_.Find(id), [](bool) {});
   });
 }
 
@@ -124,17 +146,19 @@ void Peers::SaveSoon() {
 
 void Peers::Save() {
   save_scheduled_ = false;
+  // Only saves time at the next start, so a disk that fails may.
+  const auto save = [this](absl::string_view key, const std::vector<Contact>& contacts) {
+    store_->Put(key, EncodeContacts(contacts), storage::Durability::kBuffered).IgnoreError();
+  };
+  save(kFormerKey, former_.All());
   // An empty table is what an outage leaves; the saved one is then the way back.
-  if (table_.size() == 0) return;
-  // Only saves time at the next start.
-  store_
-      ->Put(kTableKey, EncodeContacts(table_.Nearest(self_.id, kMaxSavedContacts, RoutingTable::Which::kAll)),
-            storage::Durability::kBuffered)
-      .IgnoreError();
+  if (table_.size() > 0) save(kTableKey, table_.Nearest(self_.id, kMaxSavedContacts, RoutingTable::Which::kAll));
 }
 
-std::vector<Contact> Peers::Saved() const {
-  const absl::StatusOr<std::string> bytes = store_->Get(kTableKey);
+std::vector<Contact> Peers::Saved() const { return Load(kTableKey); }
+
+std::vector<Contact> Peers::Load(absl::string_view key) const {
+  const absl::StatusOr<std::string> bytes = store_->Get(key);
   if (!bytes.ok()) return {};
   absl::StatusOr<std::vector<Contact>> contacts = DecodeContacts(*bytes, kMaxSavedContacts);
   if (!contacts.ok()) return {};  // written by another version: the bootstrap addresses will do

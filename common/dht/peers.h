@@ -3,7 +3,7 @@
 // Defends against unverified nodes in the table: a node enters it only by answering a call that went to its announced
 // address. Strangers who call us are pinged back first, a bounded number at a time and each not more than once a
 // minute, so that no one can use us to knock on a third party's door. A node whose call failed is not passed on to
-// others until it answers again, is pinged soon, and dropped after three failures.
+// others until it answers again, is pinged soon, and dropped after three failures (but remembered for a while).
 //
 // Not thread-safe.
 #ifndef DOTAGENT_COMMON_DHT_PEERS_H_
@@ -18,9 +18,11 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/base/random.h"
+#include "common/dht/former_nodes.h"
 #include "common/dht/lifeline.h"
 #include "common/dht/network.h"
 #include "common/dht/routing_table.h"
@@ -35,7 +37,8 @@ class Peers {
   using Answered = std::function<void(absl::StatusOr<Response>)>;
 
   // All pointers must outlive it.
-  Peers(Contact self, Network* network, const Clock* clock, Random* random, storage::Store* store);
+  Peers(Contact self, Network* network, const Clock* clock, Random* random, storage::Store* store,
+        RoutingTableOptions table_options = {});
   // Saves the table.
   ~Peers();
   Peers(const Peers&) = delete;
@@ -55,8 +58,10 @@ class Peers {
   // `node` gave an answer that no honest node gives.
   void Misbehaved(const Id& node);
 
-  // The table as it was last saved; at most kMaxSaved.
+  // The table as it was last saved; at most kMaxSavedContacts.
   [[nodiscard]] std::vector<Contact> Saved() const;
+  // Nodes that stopped answering, also before the last start.
+  [[nodiscard]] const FormerNodes& former() const { return former_; }
 
   void RunAfter(absl::Duration delay, std::function<void()> run);
   void Identify(const std::string& address, std::function<void(absl::StatusOr<Contact>)> done);
@@ -69,12 +74,16 @@ class Peers {
   [[nodiscard]] Random& random() { return *random_; }
 
  private:
-  void NoteAnswer(const Contact& contact);
+  void NoteAnswer(const Contact& contact, absl::Duration round_trip);
   void NoteFailure(const Id& id);
+  // Runs `change`, which may take the node out of the table, and remembers it if it does.
+  void Drop(const Id& id, const std::function<void()>& change);
   // Pings a node whose call failed, until it answers or is dropped.
-  void Recheck(const Contact& contact);
+  void Recheck(const Id& id);
   void SaveSoon();
   void Save();
+  // What Save wrote under `key`.
+  [[nodiscard]] std::vector<Contact> Load(absl::string_view key) const;
 
   const Contact self_;
   Network* const network_;
@@ -82,6 +91,7 @@ class Peers {
   Random* const random_;
   storage::Store* const store_;
   RoutingTable table_;
+  FormerNodes former_;
   size_t verifying_ = 0;
   std::deque<std::pair<absl::Duration, Id>> tried_order_;  // strangers pinged of late, oldest first; bounded
   absl::flat_hash_set<Id> tried_;

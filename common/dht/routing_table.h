@@ -1,39 +1,71 @@
-// Who this node knows: 256 buckets of up to k nodes, by the length of the prefix that their ids share with ours.
+// Who this node knows: 256 buckets of up to k nodes, by the length of the prefix that their ids share with ours, and
+// the nodes nearest to us beyond that (the sibling list).
 //
-// Defends against tables filled by strangers: only nodes that answered us enter (the caller sees to that), a node that
-// answers is never pushed out by a newer one (Kademlia §2.2: the longer a node has been up, the likelier it stays), and
-// everything is bounded: k nodes and k spares a bucket.
+// Defends against tables filled by strangers: only nodes that answered us enter (the caller sees to that, and to their
+// puzzles), a node that answers is never pushed out by a newer one (Kademlia §2.2: the longer a node has been up, the
+// likelier it stays), few nodes of one network are let in (ip_group.h), and everything is bounded: a bucket has k
+// nodes, its share of the siblings and kMaxSpares spares.
 //
-// Departures from the paper: buckets are fixed by prefix instead of split as they fill (the same sets, less code), and
-// a node is dropped after three failed calls in a row even where there is no spare to take its place.
+// The sibling list (S/Kademlia §4.2) is there because a node that answers for a key must know the others that do. If a
+// node is one of the s nearest to a key, all s share with it the prefix of the subtree that they span; that subtree
+// holds those s and, of the rest of it, a Poisson number of nodes between 0 and s on average, as the key happens to
+// lie: 1.44·s in all. With 64 siblings a node knows every other one of the s = 28 witnesses of 99 % of the keys that it
+// witnesses, and of the k = 20 nearest nodes of all but 1 in 20,000. Buckets alone, each cut off at k, cannot say that.
+//
+// Departures from the paper: buckets are fixed by prefix instead of split as they fill (the same sets, less code); a
+// node is dropped after three failed calls in a row even where there is no spare to take its place; and of the spares
+// that could take a free place the nearest by round-trip time does, not the newest. The last is an edge for attackers
+// who are near, so it decides only among spares: who is in the table stays.
+//
+// Compact, since a simulation holds 100,000 tables: about 55 KB of heap a table at 100,000 nodes.
 //
 // A plain data structure: no I/O, no clock (`now` is Clock::Elapsed). Not thread-safe.
 #ifndef DOTAGENT_COMMON_DHT_ROUTING_TABLE_H_
 #define DOTAGENT_COMMON_DHT_ROUTING_TABLE_H_
 
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "common/base/random.h"
+#include "common/dht/ip_group.h"
 #include "common/dht/types.h"
 
 namespace dotagent::dht {
 
 // Failed calls in a row after which a node is dropped.
 inline constexpr int kMaxFailures = 3;
-// The oldest node of a full bucket is not pinged again within this time of its last answer.
+// The oldest node of a full bucket is not pinged within this time of its last answer, nor of another's turn.
 inline constexpr absl::Duration kTrustedFor = absl::Minutes(1);
+// Nodes that answered but found their bucket full or their network well represented, a bucket.
+inline constexpr size_t kMaxSpares = 5;
+
+struct RoutingTableOptions {
+  // Nodes of one IP group; 0: any number. The defaults are those of go-libp2p-kad-dht (dual/dual.go:
+  // maxPrefixCountPerCpl, maxPrefixCount).
+  size_t max_per_group_in_bucket = 2;
+  size_t max_per_group_in_table = 3;
+  PrivateAddresses private_addresses = PrivateAddresses::kExempt;
+  // The nodes nearest to us that are kept though their buckets are full.
+  size_t siblings = 64;
+};
 
 class RoutingTable {
  public:
-  explicit RoutingTable(const Id& self) : self_(self) {}
+  explicit RoutingTable(const Id& self, RoutingTableOptions options = {}) : self_(self), options_(options) {}
 
-  // `contact` answered a call. Enters it, or moves it to the fresh end of its bucket and clears its failures. If the
-  // bucket is full it becomes a spare, and the bucket's oldest node is returned if it is due for a ping: report the
-  // outcome with Seen or Evict.
-  [[nodiscard]] std::optional<Contact> Seen(const Contact& contact, absl::Duration now);
+  // `contact` answered a call, after `round_trip` if that is known. Enters it, or takes note that it is there and
+  // clears its failures. If there is no place for it, it becomes a spare; and if that is because its bucket is full,
+  // the bucket's least recently seen node is returned once it is due for a ping: report the outcome with Seen or Evict.
+  // Of its addresses, those over kMaxAddressSize and more than kMaxContactAddresses are left out; without any it is
+  // ignored.
+  [[nodiscard]] std::optional<Contact> Seen(const Contact& contact, absl::Duration now,
+                                            absl::Duration round_trip = absl::InfiniteDuration());
 
   // A call to the node failed. True if the node is now doubtful, or gone.
   bool Failed(const Id& id);
@@ -41,10 +73,17 @@ class RoutingTable {
   // Takes the node out; a spare takes its place.
   void Evict(const Id& id);
 
-  // A node of the table as it is known, or nullptr. Valid until the next change.
-  [[nodiscard]] const Contact* Find(const Id& id) const;
+  // A node of the table as it is known.
+  [[nodiscard]] std::optional<Contact> Find(const Id& id) const;
+  [[nodiscard]] bool Contains(const Id& id) const { return FindNode(id) != nullptr; }
+  // The node is in the table with these very addresses.
+  [[nodiscard]] bool Knows(const Contact& contact) const;
   // The node is in the table and its last call failed.
   [[nodiscard]] bool Doubtful(const Id& id) const;
+  // Smoothed over its answers as TCP does (RFC 6298); infinite if the node is not in the table or none was timed.
+  [[nodiscard]] absl::Duration RoundTrip(const Id& id) const;
+  // Since it answered for the first time with these addresses; zero if it is not in the table.
+  [[nodiscard]] absl::Duration Age(const Id& id, absl::Duration now) const;
   // There is room for a node of this id, in its bucket or among the spares.
   [[nodiscard]] bool HasRoomFor(const Id& id) const;
 
@@ -52,12 +91,16 @@ class RoutingTable {
     kAll,        // for own lookups
     kAnswering,  // to pass on: without those whose last call failed
   };
-  // The nodes nearest to `target`, nearest first. O(table).
+  // The nodes nearest to `target`, nearest first. Visits only the buckets that they are in: 2 µs for 20.
   [[nodiscard]] std::vector<Contact> Nearest(const Id& target, size_t count, Which which) const;
+  // The nodes nearest to this one, nearest first. Complete, as far as nodes have been seen, up to options.siblings.
+  [[nodiscard]] std::vector<Contact> Siblings(size_t count) const { return Nearest(self_, count, Which::kAll); }
 
   // Every node, for saving.
   [[nodiscard]] std::vector<Contact> All() const;
   [[nodiscard]] size_t size() const { return size_; }
+  // Heap bytes, as glibc's malloc rounds them. O(table).
+  [[nodiscard]] size_t MemoryBytes() const;
 
   // A lookup for `target` is under way, which refreshes the bucket that it falls in.
   void LookedUp(const Id& target, absl::Duration now);
@@ -67,24 +110,63 @@ class RoutingTable {
   [[nodiscard]] Id RandomIdIn(size_t index, Random& random) const;
 
  private:
-  struct Node {
-    Contact contact;
-    absl::Duration seen;
-    int failures = 0;
+  // A contact's addresses in one block: their number, then each one's size (a byte) and bytes.
+  class Addresses {
+   public:
+    explicit Addresses(const std::vector<std::string>& addresses);
+    [[nodiscard]] bool empty() const { return bytes_ == nullptr; }
+    [[nodiscard]] bool operator==(const std::vector<std::string>& addresses) const;
+    [[nodiscard]] std::vector<std::string> Unpack() const;
+    [[nodiscard]] size_t size() const;
+
+   private:
+    std::unique_ptr<char[]> bytes_;  // nullptr: no address
   };
+  struct Node {
+    [[nodiscard]] Contact ToContact() const { return {id, key, addresses.Unpack()}; }
+
+    Id id;
+    crypto::PublicKey key;
+    Addresses addresses;
+    int64_t seen_us;                  // Clock::Elapsed
+    uint32_t entered_s;               // likewise
+    uint32_t round_trip_us : 30 = 0;  // 0: none was timed
+    uint32_t failures : 2 = 0;
+  };
+  static_assert(kMaxFailures <= 4);
   struct Bucket {
-    std::vector<Node> nodes;   // the least recently seen first
-    std::vector<Node> spares;  // answered once, but found the bucket full; the newest last
+    std::vector<Node> nodes;
+    std::vector<Node> spares;
     absl::Duration looked_up = -absl::InfiniteDuration();
+    absl::Duration asked_for_ping = -absl::InfiniteDuration();
   };
 
   [[nodiscard]] size_t IndexOf(const Id& id) const;
   // The bucket that `id` falls in, or nullptr if no node ever did.
   [[nodiscard]] Bucket* BucketOf(const Id& id);
   [[nodiscard]] const Node* FindNode(const Id& id) const;
+  [[nodiscard]] IpGroups GroupsOf(const Node& node) const;
+
+  // A node of this id in bucket `index` would be, or is, one of the siblings.
+  [[nodiscard]] bool IsSibling(size_t index, const Id& id) const;
+  [[nodiscard]] bool HasPlace(size_t index, const Id& id) const;
+  // The caps on IP groups let another node of these groups into the bucket.
+  [[nodiscard]] bool CapsAdmit(const Bucket& bucket, const IpGroups& groups) const;
+
+  // Puts the node into its bucket.
+  void Enter(size_t index, Node node);
+  // Takes out the node at `position` of the bucket and returns it.
+  Node Remove(Bucket& bucket, size_t position);
+  void AddSpare(Bucket& bucket, Node node);
+  // Fills the bucket's free places from its spares.
+  void Promote(size_t index);
+  // Nodes beyond k of buckets up to `index` that nearer ones pushed off the sibling list become spares.
+  void TrimSiblings(size_t index);
 
   const Id self_;
-  std::vector<Bucket> buckets_;  // down to the deepest that was ever used; at most 256
+  const RoutingTableOptions options_;
+  std::vector<Bucket> buckets_;                    // down to the deepest that was ever used; at most 256
+  absl::flat_hash_map<IpGroup, uint32_t> groups_;  // of how many nodes
   size_t size_ = 0;
 };
 

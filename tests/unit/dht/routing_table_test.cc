@@ -5,7 +5,11 @@
 
 #include <algorithm>
 #include <map>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "tests/unit/dht/fixtures.h"
 
 namespace dotagent::dht {
@@ -13,7 +17,12 @@ namespace {
 
 using Which = RoutingTable::Which;
 
-Contact ContactWithId(const Id& id) { return Contact{id, crypto::PublicKey(), {"/ip4/192.0.2.1/tcp/4001"}}; }
+Contact ContactWithId(const Id& id, std::string address = "/ip4/192.0.2.1/tcp/4001") {
+  return Contact{id, crypto::PublicKey(), {std::move(address)}};
+}
+
+// Buckets of k nodes, and that is all.
+constexpr RoutingTableOptions kPlain = {.siblings = 0};
 
 // Distinct contacts that all fall into bucket 0 of the all-zero id.
 std::vector<Contact> ContactsInBucket0(size_t count) {
@@ -36,13 +45,13 @@ TEST(RoutingTableTest, NeverHoldsItselfNorClients) {
 }
 
 TEST(RoutingTableTest, AFullBucketKeepsItsNodesUntilTheOldestFailsItsPing) {
-  RoutingTable table{Id()};
+  RoutingTable table{Id(), kPlain};
   const std::vector<Contact> contacts = ContactsInBucket0(kBucketSize + 2);
   for (size_t i = 0; i < kBucketSize; ++i) EXPECT_FALSE(table.Seen(contacts[i], absl::Seconds(i)));
 
   const Contact& newcomer = contacts[kBucketSize];
   EXPECT_FALSE(table.Seen(newcomer, absl::Seconds(30))) << "the oldest answered less than a minute ago";
-  EXPECT_EQ(table.Find(newcomer.id), nullptr);
+  EXPECT_FALSE(table.Contains(newcomer.id));
 
   const auto oldest = table.Seen(newcomer, absl::Minutes(2));
   ASSERT_TRUE(oldest);
@@ -51,14 +60,14 @@ TEST(RoutingTableTest, AFullBucketKeepsItsNodesUntilTheOldestFailsItsPing) {
 
   // It answers: it stays.
   EXPECT_FALSE(table.Seen(*oldest, absl::Minutes(2)));
-  EXPECT_NE(table.Find(contacts[0].id), nullptr);
+  EXPECT_TRUE(table.Contains(contacts[0].id));
 
   const auto next = table.Seen(newcomer, absl::Minutes(5));
   ASSERT_TRUE(next);
   EXPECT_EQ(next->id, contacts[1].id);
   table.Evict(next->id);
-  EXPECT_EQ(table.Find(contacts[1].id), nullptr);
-  EXPECT_NE(table.Find(newcomer.id), nullptr) << "the newest spare takes the place";
+  EXPECT_FALSE(table.Contains(contacts[1].id));
+  EXPECT_TRUE(table.Contains(newcomer.id)) << "a spare takes the place";
   EXPECT_EQ(table.size(), kBucketSize);
 }
 
@@ -83,6 +92,7 @@ TEST(RoutingTableTest, ANewAddressReplacesTheOld) {
   EXPECT_FALSE(table.Seen(contact, absl::ZeroDuration()));
   contact.addresses = {"/ip4/198.51.100.1/tcp/4001"};
   EXPECT_FALSE(table.Seen(contact, absl::ZeroDuration()));
+  EXPECT_TRUE(table.Knows(contact));
   EXPECT_EQ(table.Find(contact.id)->addresses, contact.addresses);
   EXPECT_EQ(table.size(), 1);
 }
@@ -109,13 +119,187 @@ TEST(RoutingTableTest, BucketsWithoutLookupsGoStale) {
   EXPECT_THAT(table.StaleBuckets(absl::Hours(1), absl::Hours(1)), testing::ElementsAre(0, 1, 2, 3));
 }
 
+TEST(RoutingTableTest, AddressesThatNoOneMayAnnounceAreLeftOut) {
+  RoutingTable table{Id()};
+  Contact contact = ContactFromSeed(1);
+  contact.addresses.assign(20, contact.addresses[0]);
+  contact.addresses.insert(contact.addresses.begin(), {std::string(kMaxAddressSize + 1, 'a'), ""});
+  EXPECT_FALSE(table.Seen(contact, absl::ZeroDuration()));
+  EXPECT_EQ(table.Find(contact.id)->addresses, std::vector<std::string>(kMaxContactAddresses, contact.addresses[2]));
+
+  contact = ContactFromSeed(2);
+  contact.addresses = {std::string(kMaxAddressSize + 1, 'a'), ""};
+  EXPECT_FALSE(table.Seen(contact, absl::ZeroDuration()));
+  EXPECT_FALSE(table.Contains(contact.id));
+  EXPECT_EQ(table.size(), 1);
+  contact.addresses = {std::string(kMaxAddressSize, 'a')};
+  EXPECT_FALSE(table.Seen(contact, absl::ZeroDuration()));
+  EXPECT_TRUE(table.Knows(contact));
+}
+
+TEST(RoutingTableTest, AFreePlaceGoesToTheNearestSpare) {
+  RoutingTable table{Id(), kPlain};
+  const std::vector<Contact> contacts = ContactsInBucket0(kBucketSize + 4);
+  for (size_t i = 0; i < kBucketSize; ++i) EXPECT_FALSE(table.Seen(contacts[i], absl::ZeroDuration()));
+  const auto spare = [&](size_t i) -> const Contact& { return contacts[kBucketSize + i]; };
+  EXPECT_FALSE(table.Seen(spare(0), absl::Seconds(1), absl::Milliseconds(80)));
+  EXPECT_FALSE(table.Seen(spare(1), absl::Seconds(2), absl::Milliseconds(10)));
+  EXPECT_FALSE(table.Seen(spare(2), absl::Seconds(3)));
+  EXPECT_FALSE(table.Seen(spare(3), absl::Seconds(4)));
+  for (const size_t next : {1, 0, 3, 2}) {
+    table.Evict(contacts[next].id);
+    EXPECT_TRUE(table.Contains(spare(next).id)) << next;
+  }
+  EXPECT_EQ(table.size(), kBucketSize);
+}
+
+TEST(RoutingTableTest, RoundTripTimesAreSmoothed) {
+  RoutingTable table{Id()};
+  const Contact contact = ContactFromSeed(1);
+  EXPECT_EQ(table.RoundTrip(contact.id), absl::InfiniteDuration());
+  EXPECT_FALSE(table.Seen(contact, absl::ZeroDuration()));
+  EXPECT_EQ(table.RoundTrip(contact.id), absl::InfiniteDuration());
+  EXPECT_FALSE(table.Seen(contact, absl::ZeroDuration(), absl::Milliseconds(16)));
+  EXPECT_EQ(table.RoundTrip(contact.id), absl::Milliseconds(16));
+  EXPECT_FALSE(table.Seen(contact, absl::ZeroDuration(), absl::Milliseconds(80)));
+  EXPECT_EQ(table.RoundTrip(contact.id), absl::Milliseconds(24));
+  EXPECT_FALSE(table.Seen(contact, absl::ZeroDuration()));
+  EXPECT_EQ(table.RoundTrip(contact.id), absl::Milliseconds(24)) << "an answer that was not timed says nothing";
+}
+
+TEST(RoutingTableTest, FewNodesOfOneNetworkInABucketAndInTheTable) {
+  SeededRandom random(5);
+  RoutingTable table{Id()};
+  const auto seen = [&](size_t bucket, const std::string& address) {
+    const Contact contact = ContactWithId(table.RandomIdIn(bucket, random), address);
+    EXPECT_FALSE(table.Seen(contact, absl::Hours(1)));
+    return contact;
+  };
+  const Contact first = seen(0, "/ip4/8.9.0.1/tcp/1");
+  const Contact second = seen(0, "/ip4/8.9.0.2/tcp/1");
+  const Contact third = seen(0, "/ip4/8.9.0.3/tcp/1");
+  EXPECT_TRUE(table.Contains(second.id));
+  EXPECT_FALSE(table.Contains(third.id)) << "two of a /16 in a bucket";
+  const Contact other_bucket = seen(1, "/ip4/8.9.0.4/tcp/1");
+  EXPECT_TRUE(table.Contains(other_bucket.id));
+  EXPECT_FALSE(table.Contains(seen(2, "/ip4/8.9.0.5/tcp/1").id)) << "three in the table";
+  EXPECT_FALSE(table.Contains(seen(2, "/ip6/2002:809::1/tcp/1").id)) << "6to4 is the same network";
+  EXPECT_TRUE(table.Contains(seen(2, "/ip4/8.10.0.5/tcp/1").id));
+  for (int i = 0; i < 15; ++i)
+    EXPECT_TRUE(table.Contains(seen(2, "/ip4/10.0.0.1/tcp/1").id)) << "private ones are exempt";
+
+  table.Evict(first.id);
+  EXPECT_TRUE(table.Contains(third.id)) << "it was a spare";
+  EXPECT_EQ(table.Find(other_bucket.id)->addresses, other_bucket.addresses);
+}
+
+TEST(RoutingTableTest, ANodeCountsInTheGroupOfEachAddress) {
+  SeededRandom random(5);
+  RoutingTable table{Id()};
+  Contact both = ContactWithId(table.RandomIdIn(0, random), "/ip4/8.9.0.1/tcp/1");
+  both.addresses.emplace_back("/ip6/2a01:4f8::1/tcp/1");
+  EXPECT_FALSE(table.Seen(both, absl::ZeroDuration()));
+  EXPECT_FALSE(table.Seen(ContactWithId(table.RandomIdIn(0, random), "/ip6/2a01:4f8::2/tcp/1"), absl::ZeroDuration()));
+  Contact third = ContactWithId(table.RandomIdIn(0, random), "/ip4/8.10.0.1/tcp/1");
+  third.addresses.emplace_back("/ip6/2a01:4f8::3/tcp/1");
+  EXPECT_FALSE(table.Seen(third, absl::ZeroDuration()));
+  EXPECT_FALSE(table.Contains(third.id));
+  // Once it has moved out of the full network it may enter.
+  third.addresses.pop_back();
+  EXPECT_FALSE(table.Seen(third, absl::ZeroDuration()));
+  EXPECT_TRUE(table.Contains(third.id));
+}
+
+TEST(RoutingTableTest, MovingIntoAFullNetworkCostsThePlace) {
+  SeededRandom random(5);
+  RoutingTable table{Id()};
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_FALSE(table.Seen(ContactWithId(table.RandomIdIn(0, random), "/ip4/8.9.0.1/tcp/1"), absl::ZeroDuration()));
+  }
+  Contact mover = ContactWithId(table.RandomIdIn(0, random), "/ip4/8.10.0.1/tcp/1");
+  EXPECT_FALSE(table.Seen(mover, absl::ZeroDuration()));
+  EXPECT_TRUE(table.Contains(mover.id));
+  mover.addresses = {"/ip4/8.9.0.7/tcp/1"};
+  EXPECT_FALSE(table.Seen(mover, absl::ZeroDuration()));
+  EXPECT_FALSE(table.Contains(mover.id));
+  EXPECT_EQ(table.size(), 2);
+}
+
+TEST(RoutingTableTest, CapsCanBeLiftedOrCountPrivateNetworksToo) {
+  SeededRandom random(5);
+  RoutingTable open{Id(), {.max_per_group_in_bucket = 0, .max_per_group_in_table = 0}};
+  RoutingTable strict{Id(), {.private_addresses = PrivateAddresses::kCount}};
+  for (int i = 0; i < 10; ++i) {
+    const Id id = open.RandomIdIn(0, random);
+    EXPECT_FALSE(open.Seen(ContactWithId(id, "/ip4/8.9.0.1/tcp/1"), absl::ZeroDuration()));
+    EXPECT_FALSE(strict.Seen(ContactWithId(id, "/ip4/10.0.0.1/tcp/1"), absl::ZeroDuration()));
+  }
+  EXPECT_EQ(open.size(), 10);
+  EXPECT_EQ(strict.size(), 2);
+}
+
+TEST(RoutingTableTest, OneNetworkDoesNotFillTheSpares) {
+  SeededRandom random(5);
+  RoutingTable table{Id(), kPlain};
+  std::vector<Id> honest;
+  for (size_t i = 0; i < kBucketSize + 3; ++i) {
+    honest.push_back(table.RandomIdIn(0, random));
+    const std::string address = absl::StrCat("/ip4/8.", i, ".0.1/tcp/1");
+    EXPECT_FALSE(table.Seen(ContactWithId(honest.back(), address), absl::Seconds(i)));
+  }
+  for (int i = 0; i < 50; ++i) {
+    (void)table.Seen(ContactWithId(table.RandomIdIn(0, random), "/ip4/9.9.0.1/tcp/1"), absl::Seconds(30));
+  }
+  for (size_t i = 0; i < kBucketSize; ++i) table.Evict(honest[i]);
+  for (size_t i = kBucketSize; i < honest.size(); ++i) EXPECT_TRUE(table.Contains(honest[i])) << i;
+  EXPECT_EQ(table.size(), 5);
+}
+
+// Ids around `self` as a network of `nodes` has them, nearest first.
+std::vector<Id> Neighbours(const Id& self, size_t nodes, Random& random) {
+  std::vector<Id> ids;
+  for (size_t i = 0; i < nodes; ++i) ids.push_back(RandomId(random));
+  std::sort(ids.begin(), ids.end(), [&](const Id& a, const Id& b) { return self.DistanceTo(a) < self.DistanceTo(b); });
+  return ids;
+}
+
+TEST(RoutingTableTest, KnowsItsSiblingsWhateverTheBuckets) {
+  SeededRandom random(11);
+  const Id self = RandomId(random);
+  const std::vector<Id> nearest = Neighbours(self, 3000, random);
+  std::vector<Id> order = nearest;
+  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.Below(i)]);
+  RoutingTable table(self);
+  for (const Id& id : order) (void)table.Seen(ContactWithId(id), absl::ZeroDuration());
+  const std::vector<Contact> siblings = table.Siblings(64);
+  ASSERT_EQ(siblings.size(), 64);
+  for (size_t i = 0; i < siblings.size(); ++i) EXPECT_EQ(siblings[i].id, nearest[i]) << i;
+  // About k a bucket and the siblings: nodes that nearer ones pushed off the list did not stay.
+  EXPECT_LT(table.size(), 64 + 7 * kBucketSize);
+}
+
+TEST(RoutingTableTest, AtAHundredThousandNodesATableIsSmall) {
+  SeededRandom random(13);
+  const Id self = RandomId(random);
+  RoutingTable table(self);
+  for (size_t i = 0; i < 100'000; ++i) {
+    const Contact contact = ContactWithId(
+        RandomId(random), absl::StrCat("/ip4/10.", i / 65536, ".", i / 256 % 256, ".", i % 256, "/tcp/4001"));
+    (void)table.Seen(contact, absl::ZeroDuration());
+  }
+  EXPECT_GT(table.size(), 240);
+  EXPECT_LT(table.MemoryBytes(), 58'000);
+}
+
 // Random operations against a model that only knows the rules.
 class RandomOperations : public testing::TestWithParam<uint64_t> {};
 
 TEST_P(RandomOperations, KeepTheTableTrue) {
   SeededRandom random(GetParam());
   const Id self = RandomId(random);
-  RoutingTable table(self);
+  // Odd seeds without a sibling list.
+  const size_t siblings = GetParam() % 2 == 1 ? 0 : 64;
+  RoutingTable table(self, {.siblings = siblings});
   std::vector<Contact> pool;
   for (int i = 0; i < 300; ++i) {
     // A third close to us, so that deep buckets fill too.
@@ -127,14 +311,14 @@ TEST_P(RandomOperations, KeepTheTableTrue) {
   for (int step = 0; step < 5000; ++step) {
     now += absl::Seconds(random.Below(20));
     const Contact& contact = pool[random.Below(pool.size())];
-    const bool was_in = table.Find(contact.id) != nullptr;
+    const bool was_in = table.Contains(contact.id);
     switch (random.Below(4)) {
       case 0:
         table.Failed(contact.id);
         if (!was_in) {
           failures.erase(contact.id);  // a spare that fails is forgotten
         } else if (++failures[contact.id] >= kMaxFailures) {
-          EXPECT_EQ(table.Find(contact.id), nullptr);
+          EXPECT_FALSE(table.Contains(contact.id));
           failures.erase(contact.id);
         }
         break;
@@ -142,7 +326,7 @@ TEST_P(RandomOperations, KeepTheTableTrue) {
         if (random.Below(10) != 0) break;
         table.Evict(contact.id);
         failures.erase(contact.id);
-        EXPECT_EQ(table.Find(contact.id), nullptr);
+        EXPECT_FALSE(table.Contains(contact.id));
         break;
       default: {
         const size_t before = table.size();
@@ -151,7 +335,7 @@ TEST_P(RandomOperations, KeepTheTableTrue) {
         EXPECT_TRUE(!was_in || !oldest);
         EXPECT_LE(table.size(), before + 1);
         if (oldest) {
-          EXPECT_NE(table.Find(oldest->id), nullptr);
+          EXPECT_TRUE(table.Contains(oldest->id));
           EXPECT_EQ(self.CommonPrefix(oldest->id), self.CommonPrefix(contact.id));
         }
       }
@@ -162,7 +346,13 @@ TEST_P(RandomOperations, KeepTheTableTrue) {
     for (const Contact& node : all) {
       ASSERT_TRUE(failures.contains(node.id)) << "a node that never answered is in the table";
       ASSERT_EQ(table.Doubtful(node.id), failures[node.id] > 0);
-      ASSERT_LE(++per_bucket[self.CommonPrefix(node.id)], kBucketSize);
+      ++per_bucket[self.CommonPrefix(node.id)];
+    }
+    size_t deeper = 0;
+    for (auto bucket = per_bucket.rbegin(); bucket != per_bucket.rend(); ++bucket) {
+      // Beyond k there are only siblings.
+      ASSERT_LE(bucket->second, std::max(kBucketSize, siblings - std::min(siblings, deeper)));
+      deeper += bucket->second;
     }
     if (step % 50 != 0) continue;
     const Id target = RandomId(random);
