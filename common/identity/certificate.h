@@ -3,9 +3,10 @@
 // Two kinds. A *node certificate* is self-signed, for TLS inside a deployment: a P-256 key (which every TLS stack
 // negotiates; BoringSSL refuses Ed25519) bound to the node's Ed25519 key by the extension of the public libp2p TLS
 // specification (OID 1.3.6.1.4.1.53594.1.1: the key and its signature over "libp2p-tls-handshake:" ‖
-// SubjectPublicKeyInfo). An *agent certificate* is issued by identity: Ed25519, with these subject alternative names:
-// the URIs agent://NAME and spiffe://DOMAIN/agent/LABEL, and the AgentId in hexadecimal as a permanent identifier
-// (RFC 4043, otherName 1.3.6.1.5.5.7.8.3: a name that stays with its holder from certificate to certificate).
+// SubjectPublicKeyInfo). *Agent certificates* are issued by a registrar (identity), two at a time, in the profiles of
+// agent_certificate.h: one for the name agent://NAME, and an SVID for spiffe://DOMAIN/agent/LABEL. Both carry the
+// AgentId in hexadecimal as a permanent identifier (RFC 4043, otherName 1.3.6.1.5.5.7.8.3: a name that stays with its
+// holder from certificate to certificate).
 //
 // The AgentId has no object identifier of our own: one without registration would be under UUID (2.25), whose 128-bit
 // number Go's crypto/x509 and others do not parse, and they refuse the whole certificate for it.
@@ -24,6 +25,7 @@
 #include "absl/time/time.h"
 #include "common/crypto/keys.h"
 #include "common/crypto/secret.h"
+#include "common/identity/agent_certificate.h"
 
 namespace dotagent::identity {
 
@@ -53,12 +55,15 @@ struct PeerCertificate {
 // certificate.
 [[nodiscard]] absl::StatusOr<PeerCertificate> CheckNodeCertificate(absl::string_view certificate_pem, absl::Time now);
 
-// PKCS#10 with an Ed25519 key, DER. InvalidArgument (BAD_NAME) unless `name` is a lower-case .agent name.
-[[nodiscard]] absl::StatusOr<std::string> MakeCertificateRequest(const crypto::SigningKey& key, absl::string_view name);
-
 struct IssuerOptions {
   std::string trust_domain = "dotagent.local";  // lower-case letters, digits, '.', '-', '_'; at most 253
   absl::Duration leaf_lifetime = absl::Hours(24);
+};
+
+// In DER.
+struct IssuedCertificates {
+  std::string name_der;  // for records
+  std::string svid_der;  // for TLS
 };
 
 // A certificate authority around one Ed25519 key. Thread-safe once made.
@@ -66,29 +71,35 @@ class Issuer {
  public:
   // Makes the self-signed root (10 years) for `key`; `key` must outlive the issuer. InvalidArgument for
   // options that cannot be.
-  [[nodiscard]] static absl::StatusOr<Issuer> Create(const crypto::SigningKey& key, const IssuerOptions& options,
+  [[nodiscard]] static absl::StatusOr<Issuer> Create(const crypto::Signer& key, const IssuerOptions& options,
                                                      absl::Time now);
   // Goes on with a root made before. FailedPrecondition if it is not `key`'s.
-  [[nodiscard]] static absl::StatusOr<Issuer> Load(const crypto::SigningKey& key, const IssuerOptions& options,
+  [[nodiscard]] static absl::StatusOr<Issuer> Load(const crypto::Signer& key, const IssuerOptions& options,
                                                    absl::string_view root_pem);
 
-  [[nodiscard]] const std::string& root_pem() const { return root_pem_; }
-  [[nodiscard]] std::string root_der() const;
+  [[nodiscard]] const std::string& root_pem() const { return root_.pem; }
+  [[nodiscard]] const std::string& root_der() const { return root_.der; }
 
-  // The certificate, DER. Checks the request (at most 4 KiB): its signature, and that its key is `subject_key`, which
-  // the caller has seen proved. That the key holds `name` is the caller's to check, too. `serial`: 1 to 20 bytes,
-  // random, so that no two certificates share one. InvalidArgument (BAD_NAME, BAD_STATEMENT, KEY_MISMATCH,
-  // BAD_SIGNATURE), or FailedPrecondition if the root ends before the certificate would. About 0.5 ms.
-  [[nodiscard]] absl::StatusOr<std::string> Issue(absl::string_view csr_der, const crypto::PublicKey& subject_key,
-                                                  absl::string_view name, absl::string_view serial,
-                                                  absl::Time now) const;
+  // Checks the request (certificate_request.h): its signature, and that its key is the subject's, which the caller has
+  // seen proved. That the key is the agent's and holds the name is the caller's to check, too; the name in the request
+  // is not looked at. `serial`: 1 to 19 random bytes, so that no two requests share them. InvalidArgument (BAD_NAME,
+  // BAD_STATEMENT, KEY_MISMATCH, BAD_SIGNATURE), or FailedPrecondition if the root ends before the certificates would.
+  // About 0.5 ms.
+  [[nodiscard]] absl::StatusOr<IssuedCertificates> Issue(absl::string_view csr_der, const CertificateSubject& subject,
+                                                         absl::string_view serial, absl::Time now) const;
 
  private:
-  Issuer(const crypto::SigningKey& key, IssuerOptions options, std::string root_pem)
-      : key_(&key), options_(std::move(options)), root_pem_(std::move(root_pem)) {}
-  const crypto::SigningKey* key_;
+  struct Root {
+    std::string pem;
+    std::string der;
+    absl::Time not_before;
+    absl::Time not_after;
+  };
+  Issuer(const crypto::Signer& key, IssuerOptions options, Root root)
+      : key_(&key), options_(std::move(options)), root_(std::move(root)) {}
+  const crypto::Signer* key_;
   IssuerOptions options_;
-  std::string root_pem_;
+  Root root_;
 };
 
 }  // namespace dotagent::identity

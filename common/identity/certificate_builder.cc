@@ -10,6 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/crypto/check.h"
+#include "common/crypto/hash.h"
+#include "common/identity/der.h"
 
 namespace dotagent::identity {
 namespace {
@@ -31,12 +33,6 @@ String* Fill(String* string, absl::string_view bytes) {
   CheckAlways(string != nullptr && ASN1_STRING_set(string, bytes.data(), static_cast<int>(bytes.size())) == 1,
               kOutOfMemory);
   return string;
-}
-
-// One DER element of at most 127 bytes.
-std::string Der(char tag, absl::string_view content) {
-  CheckAlways(content.size() < 128, "a DER element of this kind is short");
-  return absl::StrCat(absl::string_view(&tag, 1), std::string(1, static_cast<char>(content.size())), content);
 }
 
 bool IsDnsName(absl::string_view text) {
@@ -97,9 +93,18 @@ void AlternativeNames::AddPermanentIdentifier(absl::string_view identifier) {
   GENERAL_NAME* const name = GENERAL_NAME_new();
   CheckAlways(value != nullptr && name != nullptr, kOutOfMemory);
   ASN1_TYPE_set(value, V_ASN1_SEQUENCE,
-                Fill(ASN1_STRING_type_new(V_ASN1_SEQUENCE), Der(0x30, Der(V_ASN1_UTF8STRING, identifier))));
+                Fill(ASN1_STRING_type_new(V_ASN1_SEQUENCE),
+                     DerElement(der::kSequence, DerElement(der::kUtf8String, identifier))));
   CheckAlways(GENERAL_NAME_set0_othername(name, OBJ_nid2obj(NID_id_on_permanentIdentifier), value) == 1, kOutOfMemory);
   Add(name);
+}
+
+std::string KeyIdentifier(const crypto::PublicKey& key) { return crypto::Sha256(key.bytes()).substr(0, 20); }
+
+absl::StatusOr<std::string> SignedDer(absl::string_view content, const crypto::Signer& signer) {
+  ASSIGN_OR_RETURN(const std::string signature, signer.Sign(content));
+  const std::string bits = DerElement(der::kBitString, absl::StrCat(absl::string_view("\0", 1), signature));
+  return DerElement(der::kSequence, absl::StrCat(content, der::kEd25519Algorithm, bits));
 }
 
 CertificateBuilder::CertificateBuilder() : certificate_(X509_new()) {
@@ -141,18 +146,25 @@ void CertificateBuilder::SetIssuer(const X509_NAME* name) {
 
 void CertificateBuilder::SetKey(EVP_PKEY* key) { Check(X509_set_pubkey(certificate_.get(), key) == 1, "key"); }
 
-void CertificateBuilder::AddExtension(int nid, const char* value, X509* issuer) {
-  X509V3_CTX context;
-  X509V3_set_ctx_nodb(&context);
-  X509V3_set_ctx(&context, issuer != nullptr ? issuer : certificate_.get(), certificate_.get(), nullptr, nullptr, 0);
+void CertificateBuilder::SetKey(const crypto::PublicKey& key) {
+  SetKey(crypto::PkeyPtr(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, key.data(), crypto::kPublicKeySize))
+             .get());
+}
+
+void CertificateBuilder::AddExtension(int nid, const char* value) {
   const std::unique_ptr<X509_EXTENSION, OpenSslFree<X509_EXTENSION_free>> extension(
-      X509V3_EXT_conf_nid(nullptr, &context, nid, value));
+      X509V3_EXT_conf_nid(nullptr, nullptr, nid, value));
   Check(extension != nullptr && X509_add_ext(certificate_.get(), extension.get(), -1) == 1, OBJ_nid2sn(nid));
 }
 
 void CertificateBuilder::AddAlternativeNames(const AlternativeNames& names) {
   Check(X509_add1_ext_i2d(certificate_.get(), NID_subject_alt_name, names.get(), 0, X509V3_ADD_DEFAULT) == 1,
         "alternative names");
+}
+
+void CertificateBuilder::AddKeyIdentifiers(const crypto::PublicKey& subject, const crypto::PublicKey& issuer) {
+  AddRawExtension("2.5.29.14", DerElement(der::kOctetString, KeyIdentifier(subject)));
+  AddRawExtension("2.5.29.35", DerElement(der::kSequence, DerElement(der::Primitive(0), KeyIdentifier(issuer))));
 }
 
 void CertificateBuilder::AddRawExtension(const char* oid, absl::string_view der) {
@@ -172,6 +184,21 @@ absl::StatusOr<X509Ptr> CertificateBuilder::Sign(EVP_PKEY* key, const EVP_MD* di
   return std::move(certificate_);
 }
 
+absl::StatusOr<std::string> CertificateBuilder::Sign(const crypto::Signer& signer) {
+  // OpenSSL gives the algorithm's place out as const: it means to sign itself, and that needs the private key.
+  X509_ALGOR_set0(const_cast<X509_ALGOR*>(X509_get0_tbs_sigalg(certificate_.get())), OBJ_nid2obj(NID_ED25519),
+                  V_ASN1_UNDEF, nullptr);
+  unsigned char* tbs = nullptr;
+  const int size = i2d_re_X509_tbs(certificate_.get(), &tbs);
+  Check(size > 0, "encoding");
+  const std::string content(reinterpret_cast<const char*>(tbs), static_cast<size_t>(std::max(size, 0)));
+  OPENSSL_free(tbs);
+  if (!failure_.empty()) {
+    return absl::InternalError(absl::StrCat("OpenSSL cannot make this certificate: ", failure_));
+  }
+  return SignedDer(content, signer);
+}
+
 std::string CertificateToDer(const X509& certificate) {
   unsigned char* der = nullptr;
   const int size = i2d_X509(&certificate, &der);
@@ -184,6 +211,14 @@ std::string CertificateToDer(const X509& certificate) {
 std::string CertificateToPem(const X509& certificate) {
   const BioPtr bio(BIO_new(BIO_s_mem()));
   CheckAlways(bio != nullptr && PEM_write_bio_X509(bio.get(), &certificate) == 1, kOutOfMemory);
+  return std::string(BioView(bio.get()));
+}
+
+std::string CertificateToPem(absl::string_view der) {
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  CheckAlways(bio != nullptr &&
+                  PEM_write_bio(bio.get(), PEM_STRING_X509, "", OpenSslBytes(der), static_cast<long>(der.size())) > 0,
+              kOutOfMemory);
   return std::string(BioView(bio.get()));
 }
 
@@ -208,6 +243,12 @@ std::string KeyToDer(const EVP_PKEY& key) {
   std::string out(reinterpret_cast<const char*>(der), static_cast<size_t>(size));
   OPENSSL_free(der);
   return out;
+}
+
+absl::Time TimeOf(const ASN1_TIME& time) {
+  std::tm parts{};
+  CheckAlways(ASN1_TIME_to_tm(&time, &parts) == 1, "OpenSSL has parsed a date that is none");
+  return absl::FromTM(parts, absl::UTCTimeZone());
 }
 
 bool IsInDate(const X509& certificate, absl::Time now) {

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "common/crypto/keys.h"
 #include "common/crypto/openssl.h"
 
 namespace dotagent::identity {
@@ -41,6 +42,13 @@ class AlternativeNames {
   std::unique_ptr<GENERAL_NAMES, crypto::OpenSslFree<GENERAL_NAMES_free>> names_;
 };
 
+// What names a key in certificates: the first 20 bytes of its SHA-256 (RFC 7093 §2, method 1), so of its AgentId.
+[[nodiscard]] std::string KeyIdentifier(const crypto::PublicKey& key);
+
+// What X.509 and PKCS#10 make of `content`, one DER element: SEQUENCE { content, Ed25519, signature over it }. Fails
+// only if the signer does.
+[[nodiscard]] absl::StatusOr<std::string> SignedDer(absl::string_view content, const crypto::Signer& signer);
+
 // One certificate. Failures are kept until Sign, which reports the first. Not thread-safe.
 class CertificateBuilder {
  public:
@@ -53,14 +61,20 @@ class CertificateBuilder {
   void SetSubject(const X509_NAME* name);
   void SetIssuer(const X509_NAME* name);
   void SetKey(EVP_PKEY* key);
-  // `value` in openssl.cnf's syntax: a constant of ours, never input. `issuer` is for the key identifiers.
-  void AddExtension(int nid, const char* value, X509* issuer = nullptr);
+  // For Ed25519.
+  void SetKey(const crypto::PublicKey& key);
+  // `value` in openssl.cnf's syntax: a constant of ours, never input.
+  void AddExtension(int nid, const char* value);
   void AddAlternativeNames(const AlternativeNames& names);
+  // Whose certificate it is, and whose key signs it (both RFC 5280 §4.2.1, by KeyIdentifier).
+  void AddKeyIdentifiers(const crypto::PublicKey& subject, const crypto::PublicKey& issuer);
   // Not critical.
   void AddRawExtension(const char* oid, absl::string_view der);
 
   // Spends the builder. Internal if OpenSSL refused any part.
   [[nodiscard]] absl::StatusOr<crypto::X509Ptr> Sign(EVP_PKEY* key, const EVP_MD* digest);
+  // The same with an Ed25519 key that may be inside a token; the certificate in DER. Also fails as the signer does.
+  [[nodiscard]] absl::StatusOr<std::string> Sign(const crypto::Signer& signer);
 
  private:
   void Check(bool done, const char* what);
@@ -68,13 +82,16 @@ class CertificateBuilder {
   std::string failure_;
 };
 
-// DER, and back. FromDer refuses trailing bytes; both refuse what is over 16 KiB: InvalidArgument (BAD_STATEMENT).
+// DER and PEM. FromPem refuses what is over 16 KiB: InvalidArgument (BAD_STATEMENT).
 [[nodiscard]] std::string CertificateToDer(const X509& certificate);
 [[nodiscard]] std::string CertificateToPem(const X509& certificate);
+[[nodiscard]] std::string CertificateToPem(absl::string_view der);
 [[nodiscard]] absl::StatusOr<crypto::X509Ptr> CertificateFromPem(absl::string_view pem);
 
 // SubjectPublicKeyInfo, DER.
 [[nodiscard]] std::string KeyToDer(const EVP_PKEY& key);
+
+[[nodiscard]] absl::Time TimeOf(const ASN1_TIME& time);
 
 // True if `now` is within the certificate's dates.
 [[nodiscard]] bool IsInDate(const X509& certificate, absl::Time now);

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "common/base/status.h"
+#include "common/identity/agent_id.h"
 #include "common/identity/revocation.h"
 #include "common/record/name.h"
 #include "common/telemetry/log.h"
@@ -62,19 +63,20 @@ void Handler::IssueCertificate(const identity::v1::IssueCertificateRequest& requ
   if (!allowed.ok()) return refuse(allowed);
   names_.KeyOf(name->text(), [this, client = *client, name = name->text(), csr = request.csr_der(),
                               done = std::move(done)](const absl::StatusOr<crypto::PublicKey>& holder) {
-    auto leaf = IssueTo(client, holder, name, csr);
-    (leaf.ok() ? issued_ : refused_).Increment();
-    if (!leaf.ok()) return done(leaf.status());
+    auto issued = IssueTo(client, holder, name, csr);
+    (issued.ok() ? issued_ : refused_).Increment();
+    if (!issued.ok()) return done(issued.status());
     identity::v1::IssueCertificateResponse response;
-    response.set_certificate_der(*std::move(leaf));
+    response.set_certificate_der(std::move(issued->svid_der));
     response.set_issuer_der(issuer_.root_der());
+    response.set_name_certificate_der(std::move(issued->name_der));
     done(std::move(response));
   });
 }
 
-absl::StatusOr<std::string> Handler::IssueTo(const crypto::PublicKey& client,
-                                             const absl::StatusOr<crypto::PublicKey>& holder, const std::string& name,
-                                             const std::string& csr) {
+absl::StatusOr<identity::IssuedCertificates> Handler::IssueTo(const crypto::PublicKey& client,
+                                                              const absl::StatusOr<crypto::PublicKey>& holder,
+                                                              const std::string& name, const std::string& csr) {
   RETURN_IF_ERROR(WithContext(holder.status(), absl::StrCat("cannot tell who holds ", name)));
   if (*holder != client) {
     return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyMismatch,
@@ -82,7 +84,8 @@ absl::StatusOr<std::string> Handler::IssueTo(const crypto::PublicKey& client,
   }
   // Again: it may have been revoked while the name was looked up.
   RETURN_IF_ERROR(CheckNotRevoked(client));
-  return issuer_.Issue(csr, client, name, random_.Bytes(16), clock_.Now());
+  return issuer_.Issue(csr, {.key = client, .agent = identity::AgentId::FromFirstKey(client), .name = name},
+                       random_.Bytes(16), clock_.Now());
 }
 
 identity::v1::GetTrustBundleResponse Handler::GetTrustBundle() const {

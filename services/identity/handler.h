@@ -64,9 +64,9 @@ class Handler {
  private:
   [[nodiscard]] absl::Status CheckNotRevoked(const crypto::PublicKey& key) const;
   // The certificate, once it is known who holds the name.
-  [[nodiscard]] absl::StatusOr<std::string> IssueTo(const crypto::PublicKey& client,
-                                                    const absl::StatusOr<crypto::PublicKey>& holder,
-                                                    const std::string& name, const std::string& csr);
+  [[nodiscard]] absl::StatusOr<identity::IssuedCertificates> IssueTo(const crypto::PublicKey& client,
+                                                                     const absl::StatusOr<crypto::PublicKey>& holder,
+                                                                     const std::string& name, const std::string& csr);
 
   const crypto::Signer& key_;
   const identity::Issuer issuer_;

@@ -11,6 +11,9 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "common/identity/agent_id.h"
+#include "common/identity/certificate_request.h"
+#include "common/identity/name_certificate.h"
 #include "tests/unit/identity_service/fixtures.h"
 
 namespace dotagent::identity_service {
@@ -88,6 +91,15 @@ TEST_F(HandlerTest, TheHolderOfANameGetsACertificate) {
   ASSERT_TRUE(issued.ok()) << issued.status();
   ExpectChain(issued->certificate_der(), identity_.handler.GetTrustBundle().bundle_pem(), identity_.clock.Now());
   EXPECT_THAT(identity_.metrics.Render(), HasSubstr("dotagent_identity_certificates_total{result=\"issued\"} 1"));
+
+  // The one for the name is what readers of records verify.
+  const std::vector<crypto::PublicKey> registrars = {identity_.key.public_key()};
+  ExpectChain(issued->name_certificate_der(), identity_.handler.GetTrustBundle().bundle_pem(), identity_.clock.Now());
+  const auto name = identity::VerifyNameCertificate(issued->name_certificate_der(), registrars, identity_.clock.Now());
+  ASSERT_TRUE(name.ok()) << name.status();
+  EXPECT_EQ(name->name, "bob.agent");
+  EXPECT_EQ(name->key, bob_.public_key());
+  EXPECT_EQ(name->agent, identity::AgentId::FromFirstKey(bob_.public_key()));
 
   // Another one has another serial number, and so other bytes.
   const auto again = Issue(Prove(bob_, "bob.agent"));
