@@ -22,12 +22,17 @@ const uint8_t* Bytes(absl::string_view view) { return reinterpret_cast<const uin
 }  // namespace
 
 absl::StatusOr<PublicKey> PublicKey::FromBytes(absl::string_view bytes) {
+  ASSIGN_OR_RETURN(const PublicKey key, FromUncheckedBytes(bytes));
+  EnsureSodium();
+  if (crypto_core_ed25519_is_valid_point(key.data()) != 1) {
+    return BadKey("this is no Ed25519 public key: the bytes are not the canonical form of a point of prime order");
+  }
+  return key;
+}
+
+absl::StatusOr<PublicKey> PublicKey::FromUncheckedBytes(absl::string_view bytes) {
   if (bytes.size() != kPublicKeySize) {
     return BadKey(absl::StrCat("an Ed25519 public key is 32 bytes; this one is ", bytes.size()));
-  }
-  EnsureSodium();
-  if (crypto_core_ed25519_is_valid_point(Bytes(bytes)) != 1) {
-    return BadKey("this is no Ed25519 public key: the bytes are not the canonical form of a point of prime order");
   }
   PublicKey key;
   std::memcpy(key.bytes_.data(), bytes.data(), kPublicKeySize);

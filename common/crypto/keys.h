@@ -40,6 +40,10 @@ class PublicKey {
   // one, and with it two verifiers can disagree on a signature.) About 50 µs: keep the PublicKey, not its bytes.
   [[nodiscard]] static absl::StatusOr<PublicKey> FromBytes(absl::string_view bytes);
 
+  // For keys that were checked before, or are only hashed and compared, such as those of nodes heard of (a session
+  // checks the key that its peer proves). InvalidArgument (BAD_KEY) for any size but 32.
+  [[nodiscard]] static absl::StatusOr<PublicKey> FromUncheckedBytes(absl::string_view bytes);
+
   [[nodiscard]] absl::string_view bytes() const {
     return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
   }

@@ -7,16 +7,23 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/dht/bootstrap.h"
+#include "common/dht/claim_check.h"
+#include "common/dht/handover.h"
 #include "common/dht/peers.h"
 #include "common/dht/query.h"
-#include "common/dht/quorum.h"
 #include "common/dht/replicate.h"
 #include "common/dht/upkeep.h"
 #include "common/dht/value_store.h"
 #include "common/dht/value_type.h"
+#include "common/dht/verdict.h"
 
 namespace dotagent::dht {
 namespace {
+
+// How many times the expected distance of the farthest witness a node may be from what it is asked to store.
+constexpr double kFarthestStore = 4;
+// Confirmations that a stored value needs.
+constexpr size_t kQuorum = kReplicationFactor / 2 + 1;
 
 DhtOptions WithId(DhtOptions options) {
   options.self.id = Id::OfNode(options.self.key);
@@ -43,11 +50,32 @@ const absl::Status* MostTelling(const std::vector<absl::Status>& refusals) {
   return nullptr;
 }
 
+absl::Status NameTaken() {
+  return ErrorWithReason(absl::StatusCode::kAlreadyExists, reason::kNameTaken,
+                         "another key holds this name; choose another name, or sign with the key that holds it");
+}
+
 absl::Status TooFewReplicas(const ReplicateResult& result) {
   std::string message = absl::StrCat("only ", result.stored_by.size(), " of ", result.asked,
                                      " nodes confirmed that they store the value; try again");
   if (!result.refusals.empty()) absl::StrAppend(&message, " (one refused: ", result.refusals[0].message(), ")");
   return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kTooFewReplicas, message);
+}
+
+// Whether what came of storing a value makes it its owner's, and safe.
+absl::Status Sufficient(const ReplicateResult& result, size_t reachable) {
+  if (result.refused_owner > 0) {
+    const size_t informed = result.witnesses + result.refused_owner;
+    if (result.refused_owner >= Threshold(informed)) return NameTaken();
+    if (result.witnesses < Threshold(informed)) {
+      return ErrorWithReason(absl::StatusCode::kAborted, reason::kConflict,
+                             absl::StrCat("another key claims this name in this moment: ", result.witnesses,
+                                          " nodes name this one, ", result.refused_owner, " the other; try again"));
+    }
+  }
+  if (!result.stored_by.empty() && result.stored_by.size() >= std::min(kQuorum, reachable)) return absl::OkStatus();
+  const absl::Status* telling = MostTelling(result.refusals);
+  return telling != nullptr ? *telling : TooFewReplicas(result);
 }
 
 }  // namespace
@@ -56,15 +84,23 @@ struct Dht::Impl {
   Impl(DhtOptions options_in, Network* network, const Clock* clock_in, Random* random, storage::Store* store)
       : options(WithId(std::move(options_in))),
         clock(clock_in),
-        peers(options.self, network, clock_in, random, store),
-        values(store, options.max_values),
+        peers({.self = options.self, .paths = options.paths, .puzzle = options.puzzle}, network, clock_in, random,
+              store),
+        values(options.signer, store, options.values),
         bootstrap(&peers),
-        upkeep(&peers, &values, options.refresh_interval, options.republish_interval) {}
+        upkeep(&peers, &values, options.refresh_interval, options.republish_interval),
+        claim_check(&peers, &values),
+        handover(&peers, &values) {}
 
   [[nodiscard]] bool IsAlone() const { return peers.table().size() == 0 && !bootstrap.is_first_node(); }
 
   [[nodiscard]] absl::StatusOr<Response> Answer(const Contact& sender, const Request& request);
+  // ResourceExhausted (LIMIT) if this node is not nearly among the nearest, so that no one fills the disks of nodes of
+  // his choice. Nodes do not agree exactly on who is.
+  [[nodiscard]] absl::Status CheckNear(const Id& key);
   [[nodiscard]] std::vector<Contact> NearestFor(const Contact& sender, const Id& target) const;
+  // OK if the lookup says whose the key is, or that it is no one's.
+  [[nodiscard]] absl::Status WhyUndecided(const QueryResult& found) const;
   void FinishGet(const Id& key, ValueKind kind, QueryResult found,
                  const std::function<void(absl::StatusOr<GetResult>)>& done);
   void Store(const Value& value, const QueryResult& found, std::function<void(absl::StatusOr<PutResult>)> done);
@@ -75,6 +111,8 @@ struct Dht::Impl {
   ValueStore values;
   Bootstrap bootstrap;
   Upkeep upkeep;
+  ClaimCheck claim_check;
+  Handover handover;
   Lifeline lifeline;
 };
 
@@ -85,6 +123,10 @@ Dht::~Dht() = default;
 
 void Dht::Start(const std::vector<std::string>& addresses, std::function<void(absl::Status)> done) {
   impl_->upkeep.Start();
+  if (impl_->peers.is_server()) {
+    impl_->claim_check.Start();
+    impl_->handover.Start();
+  }
   impl_->bootstrap.Start(addresses, [impl = impl_.get(), done = std::move(done)](const absl::Status& status) {
     // Buckets far from us that the lookup of our own id left untouched.
     impl->upkeep.RefreshBuckets(
@@ -113,20 +155,41 @@ absl::StatusOr<Response> Dht::Impl::Answer(const Contact& sender, const Request&
   if (const auto* find = std::get_if<FindNodeCall>(&request.call)) {
     return Response{NodesAnswer{NearestFor(sender, find->target)}};
   }
+  const absl::Time now = clock->Now();
   if (const auto* find = std::get_if<FindValueCall>(&request.call)) {
-    std::vector<Contact> nearest = NearestFor(sender, find->key);
-    absl::StatusOr<HeldValue> held = values.Get(find->kind, find->key, clock->Now());
-    if (absl::IsNotFound(held.status())) return Response{NodesAnswer{std::move(nearest)}};
-    RETURN_IF_ERROR(held.status());
-    return Response{ValueAnswer{std::move(held->value.bytes), std::move(nearest)}};
+    ValueAnswer answer{.nodes = NearestFor(sender, find->key)};
+    ASSIGN_OR_RETURN(answer.receipt, values.ReceiptFor(find->kind, find->key, now));
+    absl::StatusOr<HeldValue> held = values.Get(find->kind, find->key, now);
+    if (held.ok()) {
+      answer.item = std::move(held->value.item);
+    } else if (!absl::IsNotFound(held.status())) {
+      return held.status();
+    }
+    return Response{std::move(answer)};
   }
   if (const auto* store = std::get_if<StoreCall>(&request.call)) {
-    const absl::Time now = clock->Now();
-    ASSIGN_OR_RETURN(const Value value, ValidateUnder(store->key, store->kind, store->value, now));
-    RETURN_IF_ERROR(values.Store(value, now));
-    return Response{StoreAnswer{}};
+    RETURN_IF_ERROR(CheckNear(store->key));
+    ASSIGN_OR_RETURN(const Value value, ValidateUnder(store->key, store->kind, store->item, now));
+    const auto keep = store->witness_only ? ValueStore::Keep::kClaimOnly : ValueStore::Keep::kValue;
+    ASSIGN_OR_RETURN(std::optional<Receipt> receipt, values.Store(value, keep, sender.key, now));
+    return Response{StoreAnswer{std::move(receipt)}};
+  }
+  if (const auto* find = std::get_if<FindClaimsCall>(&request.call)) {
+    ClaimsAnswer answer;
+    for (const Id& key : find->keys) {
+      ASSIGN_OR_RETURN(answer.receipts.emplace_back(), values.ReceiptFor(find->kind, key, now));
+    }
+    return Response{std::move(answer)};
   }
   return Response{PingAnswer{}};
+}
+
+absl::Status Dht::Impl::CheckNear(const Id& key) {
+  const double nearer = peers.density()(options.self.id.DistanceTo(key));
+  if (nearer <= kFarthestStore * kWitnesses) return absl::OkStatus();
+  return ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
+                         absl::StrCat("about ", static_cast<uint64_t>(nearer),
+                                      " nodes are nearer to the key than this one; store it with them"));
 }
 
 std::vector<Contact> Dht::Impl::NearestFor(const Contact& sender, const Id& target) const {
@@ -143,33 +206,59 @@ void Dht::Get(const Id& key, ValueKind kind, std::function<void(absl::StatusOr<G
             }));
 }
 
+absl::Status Dht::Impl::WhyUndecided(const QueryResult& found) const {
+  const bool alone = found.answered == 0 && !(bootstrap.is_first_node() && peers.table().size() == 0);
+  if (alone && !found.value) return NotBootstrapped();
+  switch (found.outcome) {
+    case Ballot::Outcome::kConflict:
+      return ErrorWithReason(absl::StatusCode::kAborted, reason::kConflict,
+                             "the nodes nearest to the key name different owners, and none has enough of them behind "
+                             "him; compare the receipts, or ask again later");
+    case Ballot::Outcome::kTooFewWitnesses:
+      return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kTooFewCleanPaths,
+                             "the nodes that could be found are too few to be the nearest to the key: others may be "
+                             "keeping this node from them; try again, or through another node");
+    case Ballot::Outcome::kUndecided:
+      return ErrorWithReason(absl::StatusCode::kDeadlineExceeded, reason::kUnreachable,
+                             "the nodes nearest to the key could not all be asked in time; try again");
+    case Ballot::Outcome::kDecided:
+    case Ballot::Outcome::kAbsent:
+      return absl::OkStatus();
+  }
+  return absl::InternalError("an outcome that does not exist");
+}
+
 void Dht::Impl::FinishGet(const Id& key, ValueKind kind, QueryResult found,
                           const std::function<void(absl::StatusOr<GetResult>)>& done) {
-  if (found.value) {
-    Value& value = found.value->value;
-    // Where the disk is full the answer still counts.
-    if (TypeOf(kind).revokes_owner()) values.Store(value, clock->Now()).IgnoreError();
-    const absl::StatusOr<HeldValue> own = values.Get(kind, key, clock->Now());
-    return done(GetResult{.value = std::move(value.bytes),
-                          .from_own_store = own.ok() && own->value.owner == value.owner,
-                          .hops = found.hops,
-                          .agreeing_nodes = found.value->agreeing});
-  }
+  const absl::Status undecided = WhyUndecided(found);
+  if (!undecided.ok()) return done(undecided);
   if (found.revoked) {
     return done(ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
                                 "the key that signed this name's record is revoked; ask its owner for a new name"));
   }
-  if (found.answered == 0 && !(bootstrap.is_first_node() && peers.table().size() == 0)) return done(NotBootstrapped());
-  if (!found.complete) {
-    return done(ErrorWithReason(absl::StatusCode::kDeadlineExceeded, reason::kUnreachable,
-                                "the nodes nearest to the key could not all be asked in time; try again"));
+  if (!found.value) return done(TypeOf(kind).Absent());
+  Value& value = found.value->value;
+  // Where the disk is full the answer still counts.
+  if (TypeOf(kind).revokes_owner()) {
+    values.Store(value, ValueStore::Keep::kValue, options.self.key, clock->Now()).IgnoreError();
   }
-  done(TypeOf(kind).Absent());
+  const absl::StatusOr<HeldValue> own = values.Get(kind, key, clock->Now());
+  GetResult result{.item = std::move(value.item),
+                   .owner = value.owner,
+                   .from_own_store = own.ok() && own->value.owner == value.owner,
+                   .hops = found.hops,
+                   .messages = found.asked,
+                   .agreeing_nodes = found.value->agreeing,
+                   .agreeing_paths = found.agreeing_paths};
+  for (Ballot::Witness& witness : found.witnesses) {
+    result.receipts.push_back({witness.node, std::move(witness.receipt)});
+  }
+  done(std::move(result));
 }
 
-void Dht::Put(ValueKind kind, const std::string& value, std::function<void(absl::StatusOr<PutResult>)> done) {
+void Dht::Put(ValueKind kind, const Item& item, std::function<void(absl::StatusOr<PutResult>)> done) {
   Impl* impl = impl_.get();
-  absl::StatusOr<Value> checked = TypeOf(kind).Validate(value, impl->clock->Now());
+  absl::StatusOr<Value> checked = TypeOf(kind).Validate(item, impl->clock->Now());
   absl::Status status = checked.status();
   if (status.ok() && impl->IsAlone()) status = NotBootstrapped();
   if (!status.ok()) {
@@ -186,30 +275,26 @@ void Dht::Put(ValueKind kind, const std::string& value, std::function<void(absl:
 
 void Dht::Impl::Store(const Value& value, const QueryResult& found,
                       std::function<void(absl::StatusOr<PutResult>)> done) {
-  if (found.answered == 0 && !(bootstrap.is_first_node() && peers.table().size() == 0)) return done(NotBootstrapped());
-  if (found.value && found.value->value.owner != value.owner && TypeOf(value.kind).first_claim()) {
-    return done(
-        ErrorWithReason(absl::StatusCode::kAlreadyExists, reason::kNameTaken,
-                        "another key holds this name; choose another name, or sign with the key that holds it"));
-  }
+  const absl::Status undecided = WhyUndecided(found);
+  if (!undecided.ok()) return done(undecided);
+  if (TypeOf(value.kind).first_claim() && found.owner && *found.owner != value.owner) return done(NameTaken());
   if (found.value && found.value->value.owner == value.owner) {
     const absl::StatusOr<bool> replaces = TypeOf(value.kind).Replaces(found.value->value, value);
     if (!replaces.ok()) return done(replaces.status());
   }
   const size_t reachable = found.nearest.size() + (peers.is_server() ? 1 : 0);
-  Replicate(&peers, &values, value, found.nearest,
-            lifeline.Guard([reachable, done = std::move(done)](ReplicateResult result) {
-              if (!result.stored_by.empty() && result.stored_by.size() >= std::min(kQuorum, reachable)) {
-                return done(PutResult{.stored_by = std::move(result.stored_by), .asked = result.asked});
-              }
-              const absl::Status* telling = MostTelling(result.refusals);
-              done(telling != nullptr ? *telling : TooFewReplicas(result));
-            }));
+  Replicate(
+      &peers, &values, value, found.nearest,
+      lifeline.Guard([reachable, done = std::move(done)](ReplicateResult result) {
+        const absl::Status status = Sufficient(result, reachable);
+        if (!status.ok()) return done(status);
+        done(PutResult{.stored_by = std::move(result.stored_by), .asked = result.asked, .witnesses = result.witnesses});
+      }));
 }
 
-absl::StatusOr<std::string> Dht::GetLocal(const Id& key, ValueKind kind) const {
+absl::StatusOr<Item> Dht::GetLocal(const Id& key, ValueKind kind) const {
   ASSIGN_OR_RETURN(HeldValue held, impl_->values.Get(kind, key, impl_->clock->Now()));
-  return std::move(held.value.bytes);
+  return std::move(held.value.item);
 }
 
 void Dht::AddContact(const Contact& contact) {

@@ -1,8 +1,9 @@
 // A node of the Kademlia DHT (Maymounkov and Mazières, 2002), as a core without I/O: routing table, iterative lookups,
 // stored values.
 //
-// k = 20, r = 5, α = 3, 256-bit ids. Nodes with addresses are servers and enter tables; callers without are clients and
-// do not. Departures from the paper are listed where they are made: routing_table.h, lookup.h, value_store.h.
+// k = 20, r = 5, α = 3, d = 8 disjoint paths, 256-bit ids. Nodes with addresses are servers and enter tables; callers
+// without are clients and do not. Departures from the papers are listed where they are made: routing_table.h, lookup.h,
+// verdict.h, value_store.h, puzzle.h.
 //
 // Every value is self-certifying (value_type.h): this node verifies what it stores and what it is given, and believes
 // no one.
@@ -24,29 +25,46 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/base/random.h"
+#include "common/crypto/keys.h"
 #include "common/dht/network.h"
+#include "common/dht/puzzle.h"
 #include "common/dht/types.h"
+#include "common/dht/value_store.h"
 #include "common/storage/store.h"
 
 namespace dotagent::dht {
 
 struct DhtOptions {
-  Contact self;                                        // no addresses: client mode, stores nothing and answers no one
+  Contact self;  // no addresses: client mode, stores nothing and answers no one. The id is computed from the key
+  const crypto::Signer* signer = nullptr;              // of self.key, for receipts; must outlive the node
+  size_t paths = 8;                                    // d
+  PuzzleDifficulty puzzle;                             // the same at every node of a network
   absl::Duration refresh_interval = absl::Hours(1);    // of buckets without traffic
   absl::Duration republish_interval = absl::Hours(1);  // of stored values to the nodes nearest now
-  size_t max_values = 1'000'000;
+  ValueStoreOptions values;
+};
+
+// Whose a key is, says one of the nodes nearest to it.
+struct WitnessReceipt {
+  Id node;
+  Receipt receipt;
 };
 
 struct GetResult {
-  std::string value;            // the best valid value found, exactly as signed
-  bool from_own_store = false;  // this node stores it itself
-  uint32_t hops = 0;            // rounds of the lookup
-  uint32_t agreeing_nodes = 0;  // nodes that returned this very value
+  Item item;  // the best valid value of the key's owner, exactly as signed
+  Id owner;
+  bool from_own_store = false;           // this node stores it itself
+  uint32_t hops = 0;                     // rounds of the lookup
+  uint32_t messages = 0;                 // calls that it made
+  uint32_t agreeing_nodes = 0;           // nodes that hold or have witnessed this very value
+  uint32_t agreeing_paths = 0;           // of the disjoint paths, how many came to the node nearest to the key
+  std::vector<WitnessReceipt> receipts;  // the nearest node's first
 };
 
 struct PutResult {
   std::vector<crypto::PublicKey> stored_by;  // nodes that confirmed, this one included if it is among the nearest
   uint32_t asked = 0;
+  size_t witnesses = 0;  // nodes that confirmed whose the key is, those that store it included
 };
 
 class Dht {
@@ -68,22 +86,24 @@ class Dht {
   // PermissionDenied (KEY_MISMATCH). A sender with addresses may get a ping there.
   [[nodiscard]] Response Handle(const crypto::PublicKey& peer, const Request& request);
 
-  // Finds the best value under `key` (quorum.h says which) by an iterative lookup, in which this node's own store has a
-  // vote like any other. NotFound (NAME_NOT_FOUND for records) if no node has one; PermissionDenied (KEY_REVOKED) if
-  // all that was found is of a key whose revocation this node knows; Unavailable (NOT_BOOTSTRAPPED) if no node could be
-  // asked and this one has nothing; DeadlineExceeded (UNREACHABLE) if the nearest nodes could not be asked in time.
-  // A revocation that is found is kept, and evicts the key's records here.
+  // Finds the owner of `key` and his best value (verdict.h says which) over disjoint paths; this node's own store has a
+  // vote like any other. NotFound (NAME_NOT_FOUND for records) if the nodes nearest to the key know of none; Aborted
+  // (CONFLICT) if they name different owners and none has enough votes; PermissionDenied (KEY_REVOKED) if all that was
+  // found is of a key whose revocation this node knows; Unavailable (NOT_BOOTSTRAPPED) if no node could be asked and
+  // this one has nothing; Unavailable (TOO_FEW_CLEAN_PATHS) if the nodes found cannot be the nearest; DeadlineExceeded
+  // (UNREACHABLE) if they could not be asked in time. A revocation that is found is kept, and evicts the key's records
+  // here.
   void Get(const Id& key, ValueKind kind, std::function<void(absl::StatusOr<GetResult>)> done);
 
-  // Stores `value` on the r nodes nearest to the key that it implies. InvalidArgument as the value's type says;
-  // AlreadyExists (NAME_TAKEN) if another key's record is found under the name, or nodes refused it because another key
-  // holds the name and fewer than a quorum took it (so one liar cannot keep a name from its owner); likewise
-  // PermissionDenied (KEY_REVOKED) and FailedPrecondition (SUPERSEDED); otherwise Unavailable (TOO_FEW_REPLICAS) if
-  // fewer than min(quorum 3, nodes that could be asked) confirmed; Unavailable (NOT_BOOTSTRAPPED).
-  void Put(ValueKind kind, const std::string& value, std::function<void(absl::StatusOr<PutResult>)> done);
+  // Stores `item` on the r nodes nearest to the key that it implies, and has it witnessed. InvalidArgument as the
+  // value's type says; AlreadyExists (NAME_TAKEN) if the key is another's, as the reader's rule has it; Aborted
+  // (CONFLICT) if another claims it in this moment; PermissionDenied (KEY_REVOKED) and FailedPrecondition (SUPERSEDED)
+  // if nodes say so; otherwise Unavailable (TOO_FEW_REPLICAS) if fewer than min(quorum 3, nodes that could be asked)
+  // confirmed; Unavailable (NOT_BOOTSTRAPPED, TOO_FEW_CLEAN_PATHS).
+  void Put(ValueKind kind, const Item& item, std::function<void(absl::StatusOr<PutResult>)> done);
 
   // The best valid value in this node's own store.
-  [[nodiscard]] absl::StatusOr<std::string> GetLocal(const Id& key, ValueKind kind) const;
+  [[nodiscard]] absl::StatusOr<Item> GetLocal(const Id& key, ValueKind kind) const;
 
   // Learned by the way: a peer that proved `contact.key` and can be dialled at its addresses.
   void AddContact(const Contact& contact);

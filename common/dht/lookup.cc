@@ -1,111 +1,189 @@
 #include "common/dht/lookup.h"
 
 #include <algorithm>
+#include <bit>
 #include <iterator>
+#include <utility>
 
 namespace dotagent::dht {
 namespace {
+
 // Of the nodes heard of but not asked, only the nearest matter.
-constexpr size_t kMaxCandidates = kMaxLookupCalls + 3 * kBucketSize;
+constexpr size_t kMaxCandidates = kMaxLookupCalls + 10 * kBucketSize;
+// How many of its nearest a path asks.
+constexpr size_t kPathWidth = 3;
+
 }  // namespace
 
-Lookup::Lookup(const Id& self, const Id& target, const std::vector<Contact>& seeds) : self_(self), target_(target) {
-  for (const Contact& seed : seeds) Add(seed, 1);
+Lookup::Lookup(const Id& self, const Id& target, const std::vector<Contact>& seeds, const LookupOptions& options,
+               Density density)
+    : self_(self), target_(target), options_(options), density_(std::move(density)), wanted_(options.wanted) {
+  for (size_t i = 0; i < std::min(seeds.size(), kBucketSize); ++i) Add(seeds[i], 1, 0);
+  std::vector<Candidate*> nearest;
+  for (const auto& [distance, candidate] : candidates_) nearest.push_back(candidate.get());
+  Deal(nearest);
 }
 
-void Lookup::Add(const Contact& contact, uint32_t hop) {
+void Lookup::Deal(const std::vector<Candidate*>& candidates) {
+  first_path_ = awaited_on_.size();
+  const size_t paths = std::min({options_.paths, candidates.size(), kMaxPaths - first_path_});
+  awaited_on_.resize(first_path_ + paths);
+  if (paths == 0) return;
+  for (size_t i = 0; i < candidates.size(); ++i) candidates[i]->known_to |= PathSet{1} << (first_path_ + i % paths);
+}
+
+void Lookup::Add(const Contact& contact, uint32_t hop, PathSet known_to) {
   if (contact.addresses.empty()) return;
-  const Id id = Id::OfNode(contact.key);
-  if (id == self_) return;
-  const auto [added, is_new] = candidates_.try_emplace(target_.DistanceTo(id), Candidate{contact, hop});
-  if (!is_new) return;
-  added->second.contact.id = id;
+  if (contact.id == self_) return;
+  const auto [added, is_new] = candidates_.try_emplace(target_.DistanceTo(contact.id), nullptr);
+  if (!is_new) {
+    added->second->known_to |= known_to;
+    return;
+  }
+  added->second = std::make_unique<Candidate>(Candidate{contact, hop, known_to});
   if (candidates_.size() <= kMaxCandidates) return;
   // At most kMaxLookupCalls have been asked, so one that has not been is among the rest.
   for (auto farthest = std::prev(candidates_.end());; --farthest) {
-    if (farthest->second.state == State::kHeardOf) {
+    if (farthest->second->state == State::kHeardOf) {
       candidates_.erase(farthest);
       return;
     }
   }
 }
 
+void Lookup::Ask(Candidate& candidate, size_t path, std::vector<Contact>* next) {
+  candidate.state = State::kAsked;
+  candidate.path = static_cast<uint8_t>(path);
+  ++awaited_on_[path];
+  ++awaited_;
+  ++asked_;
+  next->push_back(candidate.contact);
+}
+
 std::vector<Contact> Lookup::Next() {
   std::vector<Contact> next;
-  size_t alive = 0;
-  for (auto& [distance, candidate] : candidates_) {
-    if (awaited_ >= kConcurrency || asked_ >= kMaxLookupCalls || alive == kBucketSize) break;
-    if (candidate.state == State::kFailed) continue;
-    ++alive;
-    if (candidate.state != State::kHeardOf) continue;
-    candidate.state = State::kAsked;
-    ++awaited_;
-    ++asked_;
-    next.push_back(candidate.contact);
+  for (size_t path = first_path_; path < awaited_on_.size() && asked_ < kMaxLookupCalls; ++path) {
+    if (awaited_on_[path] > 0) continue;
+    if (Candidate* candidate = NextOn(path); candidate != nullptr) Ask(*candidate, path, &next);
   }
+  // Once the paths have come to their ends, what they found is all there is to ask.
+  AskWanted(next.empty() && awaited_ == 0, &next);
   return next;
+}
+
+Lookup::Candidate* Lookup::NextOn(size_t path) const {
+  size_t settled = 0;
+  for (const auto& [distance, candidate] : candidates_) {
+    if ((candidate->known_to >> path & 1) == 0) continue;
+    switch (candidate->state) {
+      case State::kHeardOf:
+        return candidate.get();
+      case State::kAsked:
+      case State::kAnswered:
+        if (++settled == kPathWidth) return nullptr;
+        break;
+      case State::kSilent:
+      case State::kFailed:
+        break;
+    }
+  }
+  return nullptr;
+}
+
+void Lookup::AskWanted(bool whatever_the_density, std::vector<Contact>* next) {
+  size_t alive = 0;
+  for (const auto& [distance, candidate] : candidates_) {
+    if (alive == wanted_ || asked_ >= kMaxLookupCalls) return;
+    if (candidate->state == State::kFailed || candidate->state == State::kSilent) continue;
+    ++alive;
+    if (candidate->state != State::kHeardOf) continue;
+    if (!whatever_the_density && TooSparse(wanted_, density_(distance))) return;
+    const auto path = static_cast<size_t>(std::countr_zero(candidate->known_to));
+    Ask(*candidate, std::min(path, awaited_on_.size() - 1), next);
+  }
 }
 
 Lookup::Candidate* Lookup::Open(const Id& id) {
   const auto found = candidates_.find(target_.DistanceTo(id));
   if (found == candidates_.end()) return nullptr;
-  Candidate& candidate = found->second;
+  Candidate& candidate = *found->second;
   return candidate.state == State::kAsked || candidate.state == State::kSilent ? &candidate : nullptr;
 }
 
 void Lookup::Answered(const Id& from, const std::vector<Contact>& nodes) {
   Candidate* candidate = Open(from);
   if (candidate == nullptr) return;
-  if (candidate->state == State::kAsked) --awaited_;
+  Silent(from);
   candidate->state = State::kAnswered;
   ++answered_;
   hops_ = std::max(hops_, candidate->hop);
   const uint32_t hop = candidate->hop + 1;
-  for (size_t i = 0; i < std::min(nodes.size(), kBucketSize); ++i) Add(nodes[i], hop);
+  const PathSet path = PathSet{1} << candidate->path;
+  for (size_t i = 0; i < std::min(nodes.size(), kBucketSize); ++i) Add(nodes[i], hop, path);
 }
 
 void Lookup::Failed(const Id& from) {
   Candidate* candidate = Open(from);
   if (candidate == nullptr) return;
-  if (candidate->state == State::kAsked) --awaited_;
+  Silent(from);
   candidate->state = State::kFailed;
 }
 
 void Lookup::Silent(const Id& from) {
   Candidate* candidate = Open(from);
   if (candidate == nullptr || candidate->state != State::kAsked) return;
+  --awaited_on_[candidate->path];
   --awaited_;
   candidate->state = State::kSilent;
 }
 
-bool Lookup::NearestAnswered(size_t count) const {
-  size_t answered = 0;
-  for (const auto& [distance, candidate] : candidates_) {
-    if (answered == count) return true;
-    switch (candidate.state) {
-      case State::kAnswered:
-        ++answered;
-        break;
-      case State::kFailed:
-        break;
-      case State::kAsked:
-      case State::kSilent:
-        return false;
-      case State::kHeardOf:
-        if (!exhausted()) return false;
-        break;
+void Lookup::Want(size_t wanted) { wanted_ = std::max(wanted_, wanted); }
+
+bool Lookup::Widen(const std::vector<Contact>& more) {
+  for (const Contact& contact : more) Add(contact, 1, 0);
+  std::vector<Candidate*> unasked;
+  if (awaited_on_.size() < kMaxPaths && asked_ < kMaxLookupCalls) {
+    // What came from our own table first: the rest may all have come from liars.
+    for (const bool own : {true, false}) {
+      for (const auto& [distance, candidate] : candidates_) {
+        if (unasked.size() == kBucketSize) break;
+        if (candidate->state == State::kHeardOf && (candidate->hop == 1) == own) unasked.push_back(candidate.get());
+      }
     }
   }
-  return true;
+  Deal(unasked);
+  return !unasked.empty();
+}
+
+bool Lookup::complete() const {
+  return std::none_of(candidates_.begin(), candidates_.end(), [](const auto& entry) {
+    return entry.second->state == State::kHeardOf || entry.second->state == State::kAsked;
+  });
+}
+
+std::vector<Id> Lookup::Settled() const {
+  std::vector<Id> settled;
+  for (const auto& [distance, candidate] : candidates_) {
+    if (candidate->state == State::kHeardOf || candidate->state == State::kAsked) break;
+    if (candidate->state == State::kAnswered) settled.push_back(candidate->contact.id);
+  }
+  return settled;
 }
 
 std::vector<Contact> Lookup::Nearest(size_t count) const {
   std::vector<Contact> nearest;
   for (const auto& [distance, candidate] : candidates_) {
     if (nearest.size() == count) break;
-    if (candidate.state == State::kAnswered) nearest.push_back(candidate.contact);
+    if (candidate->state == State::kAnswered) nearest.push_back(candidate->contact);
   }
   return nearest;
+}
+
+uint32_t Lookup::agreeing_paths() const {
+  for (const auto& [distance, candidate] : candidates_) {
+    if (candidate->state == State::kAnswered) return static_cast<uint32_t>(std::popcount(candidate->known_to));
+  }
+  return 0;
 }
 
 }  // namespace dotagent::dht

@@ -1,39 +1,55 @@
-// Which node to ask next: the iterative lookup of Kademlia (§2.3), as a state machine. It sends nothing and waits for
-// nothing; query.h drives it.
+// Which node to ask next: S/Kademlia's lookup over d disjoint paths (Baumgart and Mies, 2007, §4.4), as a state
+// machine. It sends nothing and waits for nothing; query.h drives it.
 //
-// Defends against answers that cost without end: of each answer at most k contacts count, their ids are computed from
-// their keys, ourselves and nodes already known are ignored, and one lookup asks at most kMaxLookupCalls nodes whatever
-// they invent. It believes no one about who is nearest: a node counts as found only once it has answered itself.
-// (Against nodes that collude to keep a lookup among themselves: nothing here. Disjoint paths are S/Kademlia's answer.)
+// The attackers: nodes that answer with one another only, so that a lookup that once believed one of them never leaves
+// them, and nodes that answer nothing. So the nodes that we know are dealt out to d paths; each path asks the nearest
+// of what it was dealt and what its own nodes told it, until the nearest 3 of those have been asked; and what a node
+// says counts for the one path that asked it, so that a liar spoils one path. No node is on two paths. What the paths
+// found is put together, since a node counts only once it has answered itself, and the one clean path's nodes are
+// nearer than what liars have to offer. Who the lookup's caller is tells whether what was found can be the nearest
+// (verdict.h); if not, Widen deals out d more paths.
 //
-// It ends when the k nearest of all nodes that it heard of, leaving out those that failed, have answered.
+// Also against answers that cost without end: of each answer at most k contacts count, ourselves and nodes already
+// known are ignored, and one lookup asks at most kMaxLookupCalls nodes whatever they invent. (That a contact's id is
+// its key's hash is the Network's to see to.)
 //
-// Departure from the paper: a node silent for a while no longer counts against α, so that dead nodes slow a lookup
-// little.
+// Departures from the paper: its paths end when they ask no nearer node, these when their nearest 3 are settled; nodes
+// that are near enough to the target to be among those wanted are asked at once, for whichever path told of them; and a
+// node silent for a while no longer holds up its path, so that dead nodes slow a lookup little.
 //
-//   Lookup lookup(self, target, seeds);
+//   Lookup lookup(self, target, seeds, {.paths = 8, .wanted = 20}, density);
 //   for (const Contact& node : lookup.Next()) …ask it…, then lookup.Answered(id, nodes) or lookup.Failed(id)
-//   if (lookup.done()) use(lookup.Nearest(5));
+//   if (lookup.idle()) use(lookup.Nearest(5));
 #ifndef DOTAGENT_COMMON_DHT_LOOKUP_H_
 #define DOTAGENT_COMMON_DHT_LOOKUP_H_
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
+#include <memory>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "common/dht/types.h"
+#include "common/dht/verdict.h"
 
 namespace dotagent::dht {
 
-inline constexpr size_t kMaxLookupCalls = 120;
+inline constexpr size_t kMaxLookupCalls = 240;
+inline constexpr size_t kMaxPaths = 32;
+
+struct LookupOptions {
+  size_t paths = 8;             // d; 1 to kMaxPaths
+  size_t wanted = kBucketSize;  // of the nodes nearest to the target, how many to ask
+};
 
 class Lookup {
  public:
-  // `seeds`: the nodes nearest to `target` that the caller's table has.
-  Lookup(const Id& self, const Id& target, const std::vector<Contact>& seeds);
+  // `seeds`: the nodes nearest to `target` that the caller's table has, nearest first; at most k count. `density` says
+  // how many nodes are expected within a distance.
+  Lookup(const Id& self, const Id& target, const std::vector<Contact>& seeds, const LookupOptions& options,
+         Density density);
 
-  // The nodes to ask now; they count as asked. Empty while α are awaited, and once done.
+  // The nodes to ask now; they count as asked.
   [[nodiscard]] std::vector<Contact> Next();
 
   // What came of asking `from`. Ignored if it was not asked, or its outcome is known.
@@ -42,11 +58,17 @@ class Lookup {
   // It has not answered for some time; it still may.
   void Silent(const Id& from);
 
-  // The `count` nearest nodes, leaving out those that failed, have answered; or there is no one left to ask.
-  [[nodiscard]] bool NearestAnswered(size_t count) const;
-  [[nodiscard]] bool done() const { return NearestAnswered(kBucketSize); }
-  // It was stopped by kMaxLookupCalls: nearer nodes may be left unasked.
-  [[nodiscard]] bool exhausted() const { return asked_ >= kMaxLookupCalls; }
+  // Nothing is awaited, and, right after Next came back empty, there is nothing to ask.
+  [[nodiscard]] bool idle() const { return awaited_ == 0; }
+  // The nodes that answered, nearest first, up to the first that is still to be asked or awaited.
+  [[nodiscard]] std::vector<Id> Settled() const;
+  // Asks on, until so many of the nearest have been asked.
+  void Want(size_t wanted);
+  // Deals out nodes that no path has asked to d more paths: of `more` that the caller's table has near the target, then
+  // of those heard of. False if there are none.
+  [[nodiscard]] bool Widen(const std::vector<Contact>& more);
+  // Every node that was heard of has been asked.
+  [[nodiscard]] bool complete() const;
 
   // The nodes that answered, nearest first.
   [[nodiscard]] std::vector<Contact> Nearest(size_t count) const;
@@ -54,23 +76,40 @@ class Lookup {
   [[nodiscard]] uint32_t answered() const { return answered_; }
   // Length of the longest chain of answers, each naming the next node.
   [[nodiscard]] uint32_t hops() const { return hops_; }
+  // Paths, of all that were dealt out, that know of the nearest node that answered.
+  [[nodiscard]] uint32_t agreeing_paths() const;
 
  private:
-  enum class State { kHeardOf, kAsked, kSilent, kAnswered, kFailed };
+  enum class State : uint8_t { kHeardOf, kAsked, kSilent, kAnswered, kFailed };
+  using PathSet = uint32_t;
   struct Candidate {
     Contact contact;
     uint32_t hop;
+    PathSet known_to;  // the paths that were dealt it, or whose nodes told of it
     State state = State::kHeardOf;
+    uint8_t path = 0;  // that asked it
   };
 
-  void Add(const Contact& contact, uint32_t hop);
+  void Add(const Contact& contact, uint32_t hop, PathSet known_to);
   // The candidate, if it was asked and its outcome is open.
   [[nodiscard]] Candidate* Open(const Id& id);
+  void Ask(Candidate& candidate, size_t path, std::vector<Contact>* next);
+  // The next node of a path that awaits none.
+  [[nodiscard]] Candidate* NextOn(size_t path) const;
+  // Adds the nodes near enough to be among the wanted.
+  void AskWanted(bool whatever_the_density, std::vector<Contact>* next);
+  void Deal(const std::vector<Candidate*>& candidates);
 
   const Id self_;
   const Id target_;
-  std::map<Id, Candidate> candidates_;  // by distance to the target; bounded
-  size_t awaited_ = 0;                  // asked and not silent
+  const LookupOptions options_;
+  const Density density_;
+  size_t wanted_;
+  // By distance to the target; bounded.
+  absl::btree_map<Id, std::unique_ptr<Candidate>> candidates_;
+  std::vector<size_t> awaited_on_;  // of each path: asked and not silent
+  size_t first_path_ = 0;           // of those dealt last
+  size_t awaited_ = 0;
   uint32_t asked_ = 0;
   uint32_t answered_ = 0;
   uint32_t hops_ = 0;

@@ -18,7 +18,8 @@ class Network {
 
   // Sends `request` and later calls `done` exactly once, never from inside Call. The implementation sets a deadline. An
   // answer is from the holder of `to.key`, authenticated, and reached at one of `to.addresses`: over a session that was
-  // dialled there, not over one that the peer opened to us (or anyone behind a NAT would pass for reachable).
+  // dialled there, not over one that the peer opened to us (or anyone behind a NAT would pass for reachable). The ids
+  // of contacts in the answer are the hashes of their keys (as DecodeResponse makes them).
   virtual void Call(const Contact& to, const Request& request, std::function<void(absl::StatusOr<Response>)> done) = 0;
 
   // Finds out who answers at a bootstrap address (a multiaddr, with or without /p2p). As Call.

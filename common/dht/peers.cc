@@ -15,6 +15,8 @@ constexpr absl::string_view kTableKey = "dht/table";
 constexpr absl::string_view kFormerKey = "dht/former";
 constexpr absl::Duration kSaveDelay = absl::Seconds(5);
 constexpr absl::Duration kRecheckDelay = absl::Seconds(20);
+// For how long the size of the network is taken as it was reckoned.
+constexpr absl::Duration kSizeUpFor = absl::Seconds(5);
 constexpr size_t kMaxVerifying = 32;
 constexpr size_t kMaxTried = 1024;
 constexpr absl::Duration kRetryAfter = absl::Minutes(1);
@@ -25,20 +27,23 @@ bool Fits(const Peers::Call& call, const Response& response) {
   if (std::holds_alternative<absl::Status>(answer)) return true;
   if (std::holds_alternative<PingCall>(call)) return std::holds_alternative<PingAnswer>(answer);
   if (std::holds_alternative<FindNodeCall>(call)) return std::holds_alternative<NodesAnswer>(answer);
+  if (std::holds_alternative<FindValueCall>(call)) return std::holds_alternative<ValueAnswer>(answer);
   if (std::holds_alternative<StoreCall>(call)) return std::holds_alternative<StoreAnswer>(answer);
-  return std::holds_alternative<NodesAnswer>(answer) || std::holds_alternative<ValueAnswer>(answer);
+  const auto* claims = std::get_if<ClaimsAnswer>(&answer);
+  return claims != nullptr && claims->receipts.size() == std::get<FindClaimsCall>(call).keys.size();
 }
 
 }  // namespace
 
-Peers::Peers(Contact self, Network* network, const Clock* clock, Random* random, storage::Store* store,
-             RoutingTableOptions table_options)
-    : self_(std::move(self)),
+Peers::Peers(PeersOptions options, Network* network, const Clock* clock, Random* random, storage::Store* store)
+    : self_(std::move(options.self)),
+      paths_(options.paths),
+      puzzle_(options.puzzle),
       network_(network),
       clock_(clock),
       random_(random),
       store_(store),
-      table_(self_.id, table_options) {
+      table_(self_.id, options.table) {
   // How long each had lived is not saved, but their order is.
   std::vector<Contact> former = Load(kFormerKey);
   std::reverse(former.begin(), former.end());
@@ -49,7 +54,19 @@ Peers::~Peers() {
   if (save_scheduled_) Save();
 }
 
+bool Peers::SolvesPuzzles(const Contact& contact) const {
+  return SolvesStatic(contact.id, puzzle_.static_bits) &&
+         SolvesDynamic(contact.id, contact.puzzle_solution, puzzle_.dynamic_bits);
+}
+
 void Peers::Ask(const Contact& to, Call call, Answered done) {
+  if (!SolvesPuzzles(to)) {
+    RunAfter(absl::ZeroDuration(), [done = std::move(done)] {
+      done(ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kProtocol,
+                           "the node has not solved the puzzles that this network asks for"));
+    });
+    return;
+  }
   Request request{self_, std::move(call)};
   auto on_answer = [this, to, call = request.call, asked = clock_->Elapsed(),
                     done = std::move(done)](absl::StatusOr<Response> response) {
@@ -74,7 +91,7 @@ void Peers::Ping(const Contact& to, std::function<void(bool)> done) {
 }
 
 void Peers::Offer(const Contact& contact) {
-  if (contact.addresses.empty() || contact.id == self_.id) return;
+  if (contact.addresses.empty() || contact.id == self_.id || !SolvesPuzzles(contact)) return;
   const bool current = table_.Knows(contact) && !table_.Doubtful(contact.id);
   if (current || !table_.HasRoomFor(contact.id) || verifying_ >= kMaxVerifying) return;
   const absl::Duration now = clock_->Elapsed();
@@ -128,6 +145,16 @@ void Peers::Recheck(const Id& id) {
     rechecking_.erase(id);
     if (table_.Doubtful(id)) Ping(*table_.Find(id), [](bool) {});
   });
+}
+
+Density Peers::density() {
+  const absl::Duration now = clock_->Elapsed();
+  // A table that holds the whole of a small network tells its size exactly, and changes it with every node.
+  if (now - sized_at_ >= kSizeUpFor || table_.size() < kBucketSize) {
+    sized_at_ = now;
+    size_.SetNeighbourhood(self_.id, table_.Nearest(self_.id, kBucketSize, RoutingTable::Which::kAll), table_.size());
+  }
+  return [size = size_](const Id& distance) { return size.ExpectedNodesWithin(distance); };
 }
 
 void Peers::RunAfter(absl::Duration delay, std::function<void()> run) {

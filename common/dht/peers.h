@@ -3,7 +3,8 @@
 // Defends against unverified nodes in the table: a node enters it only by answering a call that went to its announced
 // address. Strangers who call us are pinged back first, a bounded number at a time and each not more than once a
 // minute, so that no one can use us to knock on a third party's door. A node whose call failed is not passed on to
-// others until it answers again, is pinged soon, and dropped after three failures (but remembered for a while).
+// others until it answers again, is pinged soon, and dropped after three failures (but remembered for a while). A node
+// that has not solved its puzzles (puzzle.h) is not asked anything and does not enter.
 //
 // Not thread-safe.
 #ifndef DOTAGENT_COMMON_DHT_PEERS_H_
@@ -25,11 +26,20 @@
 #include "common/dht/former_nodes.h"
 #include "common/dht/lifeline.h"
 #include "common/dht/network.h"
+#include "common/dht/puzzle.h"
 #include "common/dht/routing_table.h"
+#include "common/dht/size_estimate.h"
 #include "common/dht/types.h"
+#include "common/dht/verdict.h"
 #include "common/storage/store.h"
 
 namespace dotagent::dht {
+
+struct PeersOptions {
+  Contact self;
+  size_t paths = 8;         // d of lookups
+  PuzzleDifficulty puzzle;  // that nodes must have solved to be in the table or asked
+};
 
 class Peers {
  public:
@@ -37,8 +47,7 @@ class Peers {
   using Answered = std::function<void(absl::StatusOr<Response>)>;
 
   // All pointers must outlive it.
-  Peers(Contact self, Network* network, const Clock* clock, Random* random, storage::Store* store,
-        RoutingTableOptions table_options = {});
+  Peers(PeersOptions options, Network* network, const Clock* clock, Random* random, storage::Store* store);
   // Saves the table.
   ~Peers();
   Peers(const Peers&) = delete;
@@ -66,6 +75,12 @@ class Peers {
   void RunAfter(absl::Duration delay, std::function<void()> run);
   void Identify(const std::string& address, std::function<void(absl::StatusOr<Contact>)> done);
 
+  // The size of the network as it looks from here.
+  [[nodiscard]] Density density();
+  // A lookup for a point that no stranger chose ended with these nodes: a sample of that size.
+  void NoteLookup(const Id& target, const std::vector<Contact>& nearest) { size_.AddLookup(target, nearest); }
+
+  [[nodiscard]] size_t paths() const { return paths_; }
   [[nodiscard]] const Contact& self() const { return self_; }
   [[nodiscard]] bool is_server() const { return !self_.addresses.empty(); }
   [[nodiscard]] RoutingTable& table() { return table_; }
@@ -85,12 +100,18 @@ class Peers {
   // What Save wrote under `key`.
   [[nodiscard]] std::vector<Contact> Load(absl::string_view key) const;
 
+  [[nodiscard]] bool SolvesPuzzles(const Contact& contact) const;
+
   const Contact self_;
+  const size_t paths_;
+  const PuzzleDifficulty puzzle_;
   Network* const network_;
   const Clock* const clock_;
   Random* const random_;
   storage::Store* const store_;
   RoutingTable table_;
+  SizeEstimate size_;
+  absl::Duration sized_at_ = -absl::InfiniteDuration();
   FormerNodes former_;
   size_t verifying_ = 0;
   std::deque<std::pair<absl::Duration, Id>> tried_order_;  // strangers pinged of late, oldest first; bounded

@@ -1,5 +1,7 @@
 #include "common/dht/query.h"
 
+#include <algorithm>
+#include <deque>
 #include <memory>
 #include <utility>
 
@@ -7,6 +9,9 @@
 
 namespace dotagent::dht {
 namespace {
+
+// What our table has for widening a lookup.
+constexpr size_t kMoreSeeds = 4 * kBucketSize;
 
 // Lives in the callbacks of its calls. They, and so it, run only while `peers` lives.
 class Query : public std::enable_shared_from_this<Query> {
@@ -17,38 +22,68 @@ class Query : public std::enable_shared_from_this<Query> {
     Thoroughness thoroughness;
   };
 
-  Query(Peers* peers, const Id& target, std::optional<Goal> goal, std::function<void(QueryResult)> done)
+  Query(Peers* peers, const Id& target, const Effort& effort, std::optional<Goal> goal,
+        std::function<void(QueryResult)> done)
       : peers_(peers),
         target_(target),
+        wanted_(effort.wanted),
         goal_(goal),
-        lookup_(peers->self().id, target, peers->table().Nearest(target, kBucketSize, RoutingTable::Which::kAll)),
+        density_(peers->density()),
+        lookup_(peers->self().id, target, peers->table().Nearest(target, kBucketSize, RoutingTable::Which::kAll),
+                {.paths = effort.paths, .wanted = effort.wanted}, density_),
+        ballot_(target, goal ? goal->kind : ValueKind::kRecord),
         done_(std::move(done)) {}
 
   void Start() {
     peers_->table().LookedUp(target_, peers_->clock().Elapsed());
     if (goal_) VoteOurselves();
-    if (Over()) {
-      // Callers expect the answer after their call returned, as from any other node.
-      peers_->RunAfter(absl::ZeroDuration(), [query = shared_from_this()] { query->Finish(); });
-      return;
-    }
-    peers_->RunAfter(kQueryTimeout, [query = shared_from_this()] { query->Finish(); });
+    // Callers expect the answer after their call returned, even if no one can be asked.
+    starting_ = true;
     Step();
+    starting_ = false;
+    if (over_) return peers_->RunAfter(absl::ZeroDuration(), [query = shared_from_this()] { query->Finish(); });
+    deadline_ = peers_->clock().Elapsed() + kQueryTimeout;
+    WatchTheTime(kPatience);
   }
 
  private:
-  [[nodiscard]] bool Over() const {
-    if (goal_ && goal_->thoroughness == Thoroughness::kEnough && !quorum_.empty() &&
-        (quorum_.decided() || lookup_.NearestAnswered(kReplicationFactor))) {
-      return true;
+  void Step() {
+    if (over_) return;
+    for (bool widened = true; widened;) {
+      if (goal_ && goal_->thoroughness == Thoroughness::kEnough && Judge().outcome != Ballot::Outcome::kUndecided) {
+        return End();
+      }
+      const std::vector<Contact> next = lookup_.Next();
+      for (const Contact& node : next) Ask(node);
+      if (!next.empty() || !lookup_.idle()) return;
+      widened = GoOn();
     }
-    return lookup_.done();
+    End();
   }
 
-  void Step() {
-    if (finished_) return;
-    if (Over()) return Finish();
-    for (const Contact& node : lookup_.Next()) Ask(node);
+  // There is no one left to ask by what was wanted so far. False if that is all.
+  bool GoOn() {
+    if (goal_ && wanted_ < kWitnesses) {
+      wanted_ = kWitnesses;
+      lookup_.Want(wanted_);
+      return true;
+    }
+    const std::vector<Id> settled = lookup_.Settled();
+    if (lookup_.complete()) return false;
+    const size_t count = std::min(settled.size(), wanted_);
+    if (count == wanted_ && !TooSparse(count, density_(target_.DistanceTo(settled[count - 1])))) return false;
+    return lookup_.Widen(peers_->table().Nearest(target_, kMoreSeeds, RoutingTable::Which::kAll));
+  }
+
+  [[nodiscard]] Ballot::Judgement Judge() const {
+    std::vector<Id> settled = lookup_.Settled();
+    if (peers_->is_server() && goal_) {
+      // Among the others, by distance. Where the settled ones end, so does what is known.
+      const auto nearer = [this](const Id& a, const Id& b) { return target_.DistanceTo(a) < target_.DistanceTo(b); };
+      const auto place = std::upper_bound(settled.begin(), settled.end(), peers_->self().id, nearer);
+      if (place != settled.end() || lookup_.complete()) settled.insert(place, peers_->self().id);
+    }
+    return ballot_.Judge(settled, lookup_.complete(), density_);
   }
 
   [[nodiscard]] Peers::Call Question() const {
@@ -60,22 +95,39 @@ class Query : public std::enable_shared_from_this<Query> {
     peers_->Ask(node, Question(), [query = shared_from_this(), id = node.id](absl::StatusOr<Response> response) {
       query->OnResponse(id, std::move(response));
     });
-    peers_->RunAfter(kPatience, [query = shared_from_this(), id = node.id] {
-      if (query->finished_) return;
-      query->lookup_.Silent(id);
+    waiting_.emplace_back(peers_->clock().Elapsed(), node.id);
+  }
+
+  // One timer a query, however many calls it makes. It does not keep the query alive: its calls do.
+  void WatchTheTime(absl::Duration pause) {
+    peers_->RunAfter(pause, [weak = weak_from_this()] {
+      const auto query = weak.lock();
+      if (query == nullptr || query->over_) return;
+      const absl::Duration now = query->peers_->clock().Elapsed();
+      if (now >= query->deadline_) return query->Finish();
+      while (!query->waiting_.empty() && now - query->waiting_.front().first >= kPatience) {
+        query->lookup_.Silent(query->waiting_.front().second);
+        query->waiting_.pop_front();
+      }
       query->Step();
+      if (query->over_) return;
+      query->WatchTheTime(query->waiting_.empty() ? kPatience : query->waiting_.front().first + kPatience - now);
     });
   }
 
   void OnResponse(const Id& from, absl::StatusOr<Response> response) {
-    if (finished_) return;
+    if (over_) return;
     if (!response.ok()) {
       lookup_.Failed(from);
     } else if (const auto* nodes = std::get_if<NodesAnswer>(&response->answer)) {
       lookup_.Answered(from, nodes->nodes);
-    } else if (const auto* value = std::get_if<ValueAnswer>(&response->answer); value != nullptr && goal_) {
-      if (Vote(from, value->value)) {
+    } else if (auto* value = std::get_if<ValueAnswer>(&response->answer); value != nullptr && goal_) {
+      if (Count(from, *value)) {
         lookup_.Answered(from, value->nodes);
+        if (goal_->thoroughness == Thoroughness::kEnough && ballot_.disputed()) {
+          wanted_ = kWitnesses;
+          lookup_.Want(wanted_);
+        }
       } else {
         peers_->Misbehaved(from);
         lookup_.Failed(from);
@@ -86,60 +138,89 @@ class Query : public std::enable_shared_from_this<Query> {
     Step();
   }
 
-  // False if the value is not one that an honest node returns.
-  bool Vote(const Id& from, const std::string& bytes) {
-    if (const Value* known = quorum_.Find(bytes); known != nullptr) {
-      quorum_.Add(from, Value(*known));
-      return true;
+  // False if the answer is not one that an honest node gives.
+  bool Count(const Id& from, ValueAnswer& answer) {
+    if (TypeOf(goal_->kind).first_claim() != answer.receipt.has_value() && answer.item) return false;
+    Vote vote{std::move(answer.receipt), std::nullopt};
+    if (answer.item) {
+      if (const Value* known = ballot_.Find(*answer.item); known != nullptr) {
+        vote.value = *known;
+      } else {
+        absl::StatusOr<Value> value = ValidateUnder(target_, goal_->kind, *answer.item, peers_->clock().Now());
+        if (!value.ok()) return false;
+        vote.value = *std::move(value);
+      }
+      if (vote.receipt && vote.receipt->owner != vote.value->owner) return false;
+      if (!TypeOf(goal_->kind).revokes_owner() && goal_->values->IsRevoked(vote.value->signer)) {
+        revoked_ = true;  // the node need not know that
+        vote.value.reset();
+      }
     }
-    const absl::StatusOr<Value> value = ValidateUnder(target_, goal_->kind, bytes, peers_->clock().Now());
-    if (!value.ok()) return false;
-    if (!TypeOf(goal_->kind).revokes_owner() && goal_->values->IsRevoked(value->owner)) {
-      revoked_ = true;  // the node need not know that
-      return true;
-    }
-    quorum_.Add(from, *value);
+    ballot_.Add(from, std::move(vote));
     return true;
   }
 
   void VoteOurselves() {
-    const absl::StatusOr<HeldValue> held = goal_->values->Get(goal_->kind, target_, peers_->clock().Now());
-    if (held.ok()) quorum_.Add(peers_->self().id, held->value);
+    const absl::Time now = peers_->clock().Now();
+    Vote vote;
+    // A disk that fails costs this node's own vote, no more.
+    if (auto receipt = goal_->values->ReceiptFor(goal_->kind, target_, now); receipt.ok()) vote.receipt = *receipt;
+    if (auto held = goal_->values->Get(goal_->kind, target_, now); held.ok()) vote.value = std::move(held->value);
+    ballot_.Add(peers_->self().id, std::move(vote));
+  }
+
+  void End() {
+    over_ = true;
+    if (!starting_) Finish();
   }
 
   void Finish() {
-    if (finished_) return;
-    finished_ = true;
-    QueryResult result{.nearest = lookup_.Nearest(kBucketSize),
+    if (!done_) return;
+    over_ = true;
+    QueryResult result{.nearest = lookup_.Nearest(wanted_),
                        .asked = lookup_.asked(),
                        .answered = lookup_.answered(),
                        .hops = lookup_.hops(),
-                       .complete = Over() && !lookup_.exhausted()};
-    if (!quorum_.empty()) result.value = quorum_.Best();
-    result.revoked = revoked_ && quorum_.empty();
-    const auto done = std::move(done_);
+                       .agreeing_paths = lookup_.agreeing_paths()};
+    if (goal_) {
+      const Ballot::Judgement judgement = Judge();
+      result.outcome = judgement.outcome;
+      result.owner = judgement.owner;
+      if (judgement.owner) result.value = ballot_.BestOf(*judgement.owner);
+      result.witnesses = ballot_.Receipts();
+      result.revoked = revoked_ && !result.value;
+    }
+    const auto done = std::exchange(done_, nullptr);
     done(std::move(result));
   }
 
   Peers* const peers_;
   const Id target_;
+  size_t wanted_;
   const std::optional<Goal> goal_;
+  const Density density_;
   Lookup lookup_;
-  Quorum quorum_;
+  Ballot ballot_;
   std::function<void(QueryResult)> done_;
+  std::deque<std::pair<absl::Duration, Id>>
+      waiting_;  // when each node was asked, of late; bounded by the lookup's calls
+  absl::Duration deadline_;
   bool revoked_ = false;
-  bool finished_ = false;
+  bool starting_ = false;
+  bool over_ = false;
 };
 
 }  // namespace
 
-void FindNodes(Peers* peers, const Id& target, std::function<void(QueryResult)> done) {
-  std::make_shared<Query>(peers, target, std::nullopt, std::move(done))->Start();
+void FindNodes(Peers* peers, const Id& target, std::function<void(QueryResult)> done, const Effort& effort) {
+  std::make_shared<Query>(peers, target, effort, std::nullopt, std::move(done))->Start();
 }
 
 void FindValue(Peers* peers, const ValueStore* values, const Id& key, ValueKind kind, Thoroughness thoroughness,
                std::function<void(QueryResult)> done) {
-  std::make_shared<Query>(peers, key, Query::Goal{values, kind, thoroughness}, std::move(done))->Start();
+  const Effort effort{.paths = peers->paths(),
+                      .wanted = thoroughness == Thoroughness::kEnough ? kUnanimous : kWitnesses};
+  std::make_shared<Query>(peers, key, effort, Query::Goal{values, kind, thoroughness}, std::move(done))->Start();
 }
 
 }  // namespace dotagent::dht

@@ -12,39 +12,46 @@
 
 #include "absl/time/time.h"
 #include "common/dht/peers.h"
-#include "common/dht/quorum.h"
 #include "common/dht/types.h"
 #include "common/dht/value_store.h"
+#include "common/dht/verdict.h"
 
 namespace dotagent::dht {
 
 // A lookup that takes longer ends with what it has.
 inline constexpr absl::Duration kQueryTimeout = absl::Seconds(20);
-// A node that has not answered for this long no longer holds a place among the α.
+// A node that has not answered for this long no longer holds up the others.
 inline constexpr absl::Duration kPatience = absl::Milliseconds(500);
 
 struct QueryResult {
-  std::vector<Contact> nearest;  // nodes that answered, nearest first; at most k
+  std::vector<Contact> nearest;  // nodes that answered, nearest first; as many as were wanted, or fewer
   uint32_t asked = 0;
   uint32_t answered = 0;
   uint32_t hops = 0;
-  bool complete = false;                // ended by its rule, not by a limit
-  std::optional<Quorum::Answer> value;  // the best, of what was found and what this node holds
-  bool revoked = false;                 // there were values, but their key is revoked
+  uint32_t agreeing_paths = 0;  // that know of the nearest node
+  // Of FindValue. Undecided: it ended by a limit.
+  Ballot::Outcome outcome = Ballot::Outcome::kUndecided;
+  std::optional<Id> owner;                 // if decided
+  std::optional<Ballot::Answer> value;     // the owner's best, of what was found and what this node holds
+  std::vector<Ballot::Witness> witnesses;  // receipts, the nearest node's first
+  bool revoked = false;                    // there were values, but the key that signed them is revoked
 };
 
-// Finds the k nodes nearest to `target`. `peers` must outlive the query, or it ends unheard.
-void FindNodes(Peers* peers, const Id& target, std::function<void(QueryResult)> done);
+// Enough to join by; a look around needs less, and what is found is not believed, only asked.
+struct Effort {
+  size_t paths = kConcurrency;
+  size_t wanted = kBucketSize;
+};
+
+// Finds the nodes nearest to `target`. `peers` must outlive the query, or it ends unheard.
+void FindNodes(Peers* peers, const Id& target, std::function<void(QueryResult)> done, const Effort& effort = {});
 
 enum class Thoroughness {
-  // Ends as soon as a quorum decides, or the r nearest nodes have answered and there is a value; without one, when the
-  // k nearest have answered.
-  kEnough,
-  // Always asks the k nearest.
-  kAll,
+  kEnough,  // ends as soon as the ballot is decided
+  kAll,     // asks all witnesses
 };
 
-// Finds the best value under `key`. This node's own vote counts; `values` as `peers`.
+// Finds whose `key` is, and the owner's best value. This node's own vote counts; `values` as `peers`.
 void FindValue(Peers* peers, const ValueStore* values, const Id& key, ValueKind kind, Thoroughness thoroughness,
                std::function<void(QueryResult)> done);
 

@@ -12,7 +12,7 @@ class RecordValue final : public ValueType {
   [[nodiscard]] ValueKind kind() const override { return ValueKind::kRecord; }
   [[nodiscard]] size_t max_size() const override;
   // As Record::Verify; FailedPrecondition (STALE) once the ttl has run out.
-  [[nodiscard]] absl::StatusOr<Value> Validate(absl::string_view bytes, absl::Time now) const override;
+  [[nodiscard]] absl::StatusOr<Value> Validate(const Item& item, absl::Time now) const override;
   [[nodiscard]] bool first_claim() const override { return true; }
   [[nodiscard]] bool revokes_owner() const override { return false; }
   [[nodiscard]] absl::StatusOr<bool> Replaces(const Value& held, const Value& offered) const override;

@@ -4,6 +4,9 @@
 #include <memory>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
+#include "common/dht/verdict.h"
+
 namespace dotagent::dht {
 namespace {
 
@@ -26,41 +29,59 @@ class Replication : public std::enable_shared_from_this<Replication> {
     });
   }
 
-  void Step() {
-    while (next_ < nodes_.size() && result_.stored_by.size() + refused_ + waiting_ < kReplicationFactor) {
-      Ask(nodes_[next_++]);
+  void Start() {
+    for (next_ = 0; next_ < std::min(kReplicationFactor, nodes_.size()); ++next_) Ask(nodes_[next_], Keep::kValue);
+    if (TypeOf(value_.kind).first_claim()) {
+      for (size_t i = next_; i < std::min(kWitnesses, nodes_.size()); ++i) Ask(nodes_[i], Keep::kClaimOnly);
     }
-    if (waiting_ > 0) return;
-    const auto done = std::move(done_);
-    done(std::move(result_));
+    Step();
   }
 
  private:
-  void Ask(const Contact& node) {
-    ++result_.asked;
+  using Keep = ValueStore::Keep;
+
+  void Step() {
+    while (next_ < nodes_.size() && result_.stored_by.size() + refused_ + waiting_to_keep_ < kReplicationFactor) {
+      Ask(nodes_[next_++], Keep::kValue);
+    }
+    if (waiting_to_keep_ > 0 || done_ == nullptr) return;
+    // Decided, whatever those say that have not answered yet.
+    const size_t informed = result_.witnesses + result_.refused_owner + waiting_to_witness_;
+    const bool decided = result_.witnesses >= Threshold(informed);
+    if (waiting_to_witness_ > 0 && !decided) return;
+    const auto done = std::exchange(done_, nullptr);
+    done(result_);
+  }
+
+  void Ask(const Contact& node, Keep keep) {
+    if (keep == Keep::kValue) ++result_.asked;
     if (node.id == peers_->self().id) {
-      Note(node.key, values_->Store(value_, peers_->clock().Now()));
+      const absl::Status stored = values_->Store(value_, keep, node.key, peers_->clock().Now()).status();
+      Note(node, keep, stored);
       return;
     }
-    ++waiting_;
-    peers_->Ask(node, StoreCall{value_.key, value_.kind, value_.bytes},
-                [self = shared_from_this(), key = node.key](const absl::StatusOr<Response>& response) {
-                  --self->waiting_;
+    size_t& waiting = keep == Keep::kValue ? waiting_to_keep_ : waiting_to_witness_;
+    ++waiting;
+    peers_->Ask(node, StoreCall{value_.key, value_.kind, value_.item, keep == Keep::kClaimOnly},
+                [self = shared_from_this(), &waiting, node, keep](const absl::StatusOr<Response>& response) {
+                  --waiting;
                   if (response.ok()) {
                     const auto* refusal = std::get_if<absl::Status>(&response->answer);
-                    self->Note(key, refusal == nullptr ? absl::OkStatus() : *refusal);
+                    self->Note(node, keep, refusal == nullptr ? absl::OkStatus() : *refusal);
                   }
                   self->Step();
                 });
   }
 
-  void Note(const crypto::PublicKey& key, const absl::Status& status) {
+  void Note(const Contact& node, Keep keep, const absl::Status& status) {
     if (status.ok()) {
-      result_.stored_by.push_back(key);
-    } else {
-      result_.refusals.push_back(status);
-      if (IsAboutValue(status)) ++refused_;
+      if (keep == Keep::kValue) result_.stored_by.push_back(node.key);
+      if (witnesses_.insert(node.id).second) ++result_.witnesses;
+      return;
     }
+    result_.refusals.push_back(status);
+    if (absl::IsAlreadyExists(status)) ++result_.refused_owner;
+    if (keep == Keep::kValue && IsAboutValue(status)) ++refused_;
   }
 
   Peers* const peers_;
@@ -69,9 +90,11 @@ class Replication : public std::enable_shared_from_this<Replication> {
   std::vector<Contact> nodes_;
   std::function<void(ReplicateResult)> done_;
   ReplicateResult result_;
-  size_t next_ = 0;
-  size_t waiting_ = 0;
-  size_t refused_ = 0;  // for good
+  absl::flat_hash_set<Id> witnesses_;  // that confirmed; a witness may be asked to keep it too
+  size_t next_ = 0;                    // to be asked to keep it
+  size_t waiting_to_keep_ = 0;
+  size_t waiting_to_witness_ = 0;
+  size_t refused_ = 0;  // to keep it, for good
 };
 
 }  // namespace
@@ -80,7 +103,7 @@ void Replicate(Peers* peers, ValueStore* values, const Value& value, std::vector
                std::function<void(ReplicateResult)> done) {
   const auto replication = std::make_shared<Replication>(peers, values, value, std::move(nearest), std::move(done));
   // Callers expect the answer after their call returned, even if only this node is asked.
-  peers->RunAfter(absl::ZeroDuration(), [replication] { replication->Step(); });
+  peers->RunAfter(absl::ZeroDuration(), [replication] { replication->Start(); });
 }
 
 }  // namespace dotagent::dht

@@ -1,4 +1,4 @@
-// One value stored on the nodes nearest to its key, this one included if it is among them.
+// One value stored on the r nodes nearest to its key, and witnessed by the kWitnesses nearest, this node included.
 #ifndef DOTAGENT_COMMON_DHT_REPLICATE_H_
 #define DOTAGENT_COMMON_DHT_REPLICATE_H_
 
@@ -14,15 +14,18 @@
 namespace dotagent::dht {
 
 struct ReplicateResult {
-  std::vector<crypto::PublicKey> stored_by;  // nodes that confirmed
-  uint32_t asked = 0;
-  std::vector<absl::Status> refusals;  // of nodes that answered, but refused
+  std::vector<crypto::PublicKey> stored_by;  // nodes that confirmed that they keep it
+  uint32_t asked = 0;                        // of those
+  size_t witnesses = 0;                      // nodes that confirmed whose it is, those that keep it included
+  size_t refused_owner = 0;                  // nodes that say that the key is another's
+  std::vector<absl::Status> refusals;        // of nodes that answered, but refused
 };
 
-// Asks the r nearest of `nearest` (as FindNodes gives them) and this node; for each that fails or has no room, the next
-// nearest. One that refuses the value itself (the name is taken, the key revoked) is not made up for: otherwise a name
-// could be taken by storing it just beyond the nodes that know its owner. `peers` must outlive it, or it ends unheard;
-// `values` as `peers`.
+// Asks the r nearest of `nearest` (as FindValue gives them) and this node to keep it; for each that fails or has no
+// room, the next nearest. One that refuses the value itself (the name is taken, the key revoked) is not made up for:
+// otherwise a name could be taken by storing it just beyond the nodes that know its owner. The others of `nearest` are
+// asked to witness it. Done when it is known who keeps it and enough witnesses have answered to decide whose it is; the
+// other calls go on. `peers` must outlive it, or it ends unheard; `values` as `peers`.
 void Replicate(Peers* peers, ValueStore* values, const Value& value, std::vector<Contact> nearest,
                std::function<void(ReplicateResult)> done);
 

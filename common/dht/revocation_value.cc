@@ -10,30 +10,32 @@ namespace dotagent::dht {
 
 size_t RevocationValue::max_size() const { return identity::kMaxRevocationSize; }
 
-absl::StatusOr<Value> RevocationValue::Validate(absl::string_view bytes, absl::Time now) const {
-  ASSIGN_OR_RETURN(const identity::Revocation revocation, identity::VerifyRevocation(bytes, now));
+absl::StatusOr<Value> RevocationValue::Validate(const Item& item, absl::Time now) const {
+  ASSIGN_OR_RETURN(const identity::Revocation revocation, identity::VerifyRevocation(item.bytes, now));
   if (identity::AgentId::FromFirstKey(revocation.public_key) != revocation.agent_id) {
     return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kKeyMismatch,
                            "the revocation names an identity that is not its signer's; sign it with the key to revoke");
   }
   ASSIGN_OR_RETURN(const Id key, Id::FromBytes(identity::RevocationKey(revocation.agent_id)));
+  ASSIGN_OR_RETURN(const Id owner, Id::FromBytes(revocation.agent_id.bytes()));
   return Value{.kind = ValueKind::kRevocation,
                .key = key,
-               .owner = std::string(revocation.public_key.bytes()),
+               .owner = owner,
+               .signer = revocation.public_key,
                .timestamp = revocation.revoked_at,
                .expires = absl::InfiniteFuture(),
-               .bytes = std::string(bytes)};
+               .item = item};
 }
 
 absl::StatusOr<bool> RevocationValue::Replaces(const Value& held, const Value& offered) const {
-  return std::tie(offered.timestamp, offered.bytes) < std::tie(held.timestamp, held.bytes);
+  return std::tie(offered.timestamp, offered.item.bytes) < std::tie(held.timestamp, held.item.bytes);
 }
 
 absl::Status RevocationValue::Absent() const { return absl::NotFoundError("no node holds a revocation of this key"); }
 
-absl::StatusOr<Id> RevocationValue::KeyFor(absl::string_view owner) {
-  ASSIGN_OR_RETURN(const crypto::PublicKey key, crypto::PublicKey::FromBytes(owner));
-  return Id::FromBytes(identity::RevocationKey(identity::AgentId::FromFirstKey(key)));
+Id RevocationValue::KeyFor(const crypto::PublicKey& signer) {
+  // A SHA-256 is always the right size.
+  return *Id::FromBytes(identity::RevocationKey(identity::AgentId::FromFirstKey(signer)));
 }
 
 }  // namespace dotagent::dht

@@ -13,14 +13,14 @@ class RevocationValue final : public ValueType {
   [[nodiscard]] size_t max_size() const override;
   // As VerifyRevocation; InvalidArgument (KEY_MISMATCH) unless the statement's identity is the signer's own, so that no
   // one revokes another's key.
-  [[nodiscard]] absl::StatusOr<Value> Validate(absl::string_view bytes, absl::Time now) const override;
+  [[nodiscard]] absl::StatusOr<Value> Validate(const Item& item, absl::Time now) const override;
   [[nodiscard]] bool first_claim() const override { return false; }
   [[nodiscard]] bool revokes_owner() const override { return true; }
   [[nodiscard]] absl::StatusOr<bool> Replaces(const Value& held, const Value& offered) const override;
   [[nodiscard]] absl::Status Absent() const override;
 
-  // Where the revocation of a key would be. `owner` is an Ed25519 public key, 32 bytes.
-  [[nodiscard]] static absl::StatusOr<Id> KeyFor(absl::string_view owner);
+  // Where the revocation of a key would be.
+  [[nodiscard]] static Id KeyFor(const crypto::PublicKey& signer);
 };
 
 }  // namespace dotagent::dht

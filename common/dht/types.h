@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -24,6 +25,7 @@ inline constexpr size_t kConcurrency = 3;        // α
 inline constexpr size_t kIdBits = 256;
 inline constexpr size_t kMaxContactAddresses = 8;
 inline constexpr size_t kMaxAddressSize = 128;
+inline constexpr size_t kMaxClaimKeys = 64;  // in one FindClaimsCall
 
 // A node's id, a value's key, or the XOR distance between two of them: 256 bits, big-endian. A value.
 class Id {
@@ -56,9 +58,28 @@ struct Contact {
   Id id;
   crypto::PublicKey key;
   std::vector<std::string> addresses;  // text multiaddrs without /p2p; empty: a client, which never enters a table
+  uint64_t puzzle_solution = 0;        // of the node's dynamic puzzle (puzzle.h)
 };
 
 enum class ValueKind : uint8_t { kRecord = 1, kRevocation = 2 };
+
+// A value and what goes with it, as they travel.
+struct Item {
+  std::string bytes;  // exactly as signed
+  std::string proof;  // a serialized v1::Proof, or empty (value_type.h)
+
+  friend bool operator==(const Item&, const Item&) = default;
+};
+
+// That a node knows whose key this is: its vote, signed, so that it can be shown to others (receipt.h).
+struct Receipt {
+  Id owner;               // an AgentId
+  Id digest;              // SHA-256 of the owner's newest value that the node has seen
+  absl::Time first_seen;  // of this owner, by the node's clock; whole milliseconds
+  std::string signature;  // Ed25519 by the node
+
+  friend bool operator==(const Receipt&, const Receipt&) = default;
+};
 
 struct PingCall {};
 struct FindNodeCall {
@@ -66,30 +87,43 @@ struct FindNodeCall {
 };
 struct FindValueCall {
   Id key;
-  ValueKind kind;
+  ValueKind kind = ValueKind::kRecord;
 };
 struct StoreCall {
   Id key;
-  ValueKind kind;
-  std::string value;
+  ValueKind kind = ValueKind::kRecord;
+  Item item;
+  bool witness_only = false;  // remember whose key it is, but keep no copy
+};
+// Whose are these keys, as far as the node knows?
+struct FindClaimsCall {
+  ValueKind kind = ValueKind::kRecord;
+  std::vector<Id> keys;  // 1 to kMaxClaimKeys
 };
 struct Request {
   Contact sender;
-  std::variant<PingCall, FindNodeCall, FindValueCall, StoreCall> call;
+  std::variant<PingCall, FindNodeCall, FindValueCall, StoreCall, FindClaimsCall> call;
 };
 
 struct PingAnswer {};
 struct NodesAnswer {
   std::vector<Contact> nodes;
 };
+// Answers FindValue, whether or not there is a value.
 struct ValueAnswer {
-  std::string value;
+  std::optional<Item> item;
+  std::optional<Receipt> receipt;  // of a kind whose keys have owners
   std::vector<Contact> nodes;
 };
-struct StoreAnswer {};
+struct StoreAnswer {
+  std::optional<Receipt> receipt;  // of a kind whose keys have owners
+};
+struct ClaimsAnswer {
+  std::vector<std::optional<Receipt>> receipts;  // one for each key that was asked for
+};
 // A refusal travels as absl::Status.
 struct Response {
-  std::variant<PingAnswer, NodesAnswer, ValueAnswer, StoreAnswer, absl::Status> answer;
+  std::variant<PingAnswer, NodesAnswer, ValueAnswer, StoreAnswer, ClaimsAnswer, absl::Status> answer;
 };
 
 }  // namespace dotagent::dht

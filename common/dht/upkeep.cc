@@ -9,6 +9,9 @@
 namespace dotagent::dht {
 namespace {
 constexpr size_t kPageSize = 64;
+// A random point's neighbours are of no use for themselves: the way there fills the bucket.
+constexpr size_t kRefreshWidth = 4;
+constexpr size_t kSizedBuckets = 4;
 constexpr size_t kClaimsPerTick = 10'000;
 }  // namespace
 
@@ -33,8 +36,14 @@ void Upkeep::RefreshBuckets(std::vector<size_t> buckets) {
   if (buckets.empty()) return;
   const size_t bucket = buckets.back();
   buckets.pop_back();
-  FindNodes(peers_, peers_->table().RandomIdIn(bucket, peers_->random()),
-            lifeline_.Guard([this, rest = std::move(buckets)](const QueryResult&) { RefreshBuckets(rest); }));
+  const Id target = peers_->table().RandomIdIn(bucket, peers_->random());
+  // The first buckets cover nearly everything: what is found there tells the size of the network as well.
+  const size_t wanted = bucket < kSizedBuckets ? kBucketSize : kRefreshWidth;
+  FindNodes(peers_, target, lifeline_.Guard([this, target, rest = std::move(buckets)](const QueryResult& found) {
+    peers_->NoteLookup(target, found.nearest);
+    RefreshBuckets(rest);
+  }),
+            {.paths = kConcurrency, .wanted = wanted});
 }
 
 void Upkeep::ScheduleWalk() {
@@ -45,7 +54,8 @@ void Upkeep::ScheduleWalk() {
 }
 
 void Upkeep::SweepClaims() {
-  const absl::StatusOr<std::string> next = values_->SweepClaims(claims_cursor_, kClaimsPerTick, peers_->clock().Now());
+  const absl::StatusOr<std::string> next =
+      values_->claims().Sweep(claims_cursor_, kClaimsPerTick, peers_->clock().Now());
   claims_cursor_ = next.ok() ? *next : "";
 }
 
@@ -76,16 +86,19 @@ void Upkeep::Copy(const Value& value) {
     FindValue(peers_, values_, value.key, value.kind, Thoroughness::kAll,
               lifeline_.Guard([this, value](const QueryResult& found) { CopyBest(value, found); }));
   };
-  const absl::StatusOr<Id> revocation_key = RevocationValue::KeyFor(value.owner);
-  if (TypeOf(value.kind).revokes_owner() || !revocation_key.ok()) return find_and_copy();
-  const auto unless_revoked = [this, owner = value.owner, find_and_copy](const QueryResult& revocation) {
+  if (TypeOf(value.kind).revokes_owner()) return find_and_copy();
+  const auto unless_revoked = [this, signer = value.signer, find_and_copy](const QueryResult& revocation) {
     // A disk that fails leaves the value until the next walk.
-    if (revocation.value) values_->Store(revocation.value->value, peers_->clock().Now()).IgnoreError();
-    if (values_->IsRevoked(owner)) return WalkOn();
+    if (revocation.value) Keep(revocation.value->value);
+    if (values_->IsRevoked(signer)) return WalkOn();
     find_and_copy();
   };
-  FindValue(peers_, values_, *revocation_key, ValueKind::kRevocation, Thoroughness::kEnough,
+  FindValue(peers_, values_, RevocationValue::KeyFor(value.signer), ValueKind::kRevocation, Thoroughness::kEnough,
             lifeline_.Guard(unless_revoked));
+}
+
+void Upkeep::Keep(const Value& value) {
+  values_->Store(value, ValueStore::Keep::kValue, peers_->self().key, peers_->clock().Now()).IgnoreError();
 }
 
 void Upkeep::CopyBest(const Value& held, const QueryResult& found) {
@@ -93,7 +106,7 @@ void Upkeep::CopyBest(const Value& held, const QueryResult& found) {
   // Another owner's wins: ours is not pushed on others; it stays until it expires.
   if (best.owner != held.owner) return WalkOn();
   // Ours may be old: this node may have been down when it was replaced.
-  if (best.bytes != held.bytes) values_->Store(best, peers_->clock().Now()).IgnoreError();
+  if (best.item != held.item) Keep(best);
   Replicate(peers_, values_, best, found.nearest, lifeline_.Guard([this, held](const ReplicateResult&) {
     values_->Touch(held.kind, held.key, peers_->clock().Now());
     WalkOn();

@@ -39,6 +39,8 @@ class Upkeep {
   void WalkOn();
   // Copies `value`, or what is found to have replaced it, to the nodes nearest to it, and walks on.
   void Copy(const Value& value);
+  // Stores what a lookup found. Where the disk fails the next walk finds it again.
+  void Keep(const Value& value);
   void CopyBest(const Value& held, const QueryResult& found);
   void SweepClaims();
   // `interval`, a tenth more or less, so that nodes started together do not all work at once.

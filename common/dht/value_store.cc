@@ -1,68 +1,51 @@
 #include "common/dht/value_store.h"
 
-#include <limits>
-#include <utility>
+#include <iterator>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/status.h"
+#include "common/dht/table_codec.h"
 
 namespace dotagent::dht {
 namespace {
 
 constexpr absl::string_view kValuePrefix = "dht/value/";
-constexpr absl::string_view kOwnerPrefix = "dht/owner/";
-constexpr absl::string_view kClaimPrefix = "dht/claim/";
+constexpr absl::string_view kSignerPrefix = "dht/signer/";
 constexpr absl::string_view kRevokedPrefix = "dht/revoked/";
-constexpr char kFormat = 1;
-constexpr size_t kOwnerSize = crypto::kPublicKeySize;
-// Claims outlive values, by up to 30 days.
-constexpr size_t kClaimsPerValue = 4;
+constexpr char kFormat = 2;
+constexpr size_t kIdSize = kIdBits / 8;
+constexpr size_t kProofLengthSize = 2;
+constexpr size_t kHeaderSize = 1 + 3 * kTimeSize + kIdSize + crypto::kPublicKeySize + kProofLengthSize;
+// Every value is kept by r nodes and witnessed by many more (verdict.h), and claims outlive values by up to 30 days.
+constexpr size_t kClaimsPerValue = 8;
 // A value that keeps being offered is not rewritten more often than this.
 constexpr absl::Duration kTouchInterval = absl::Minutes(5);
 
-std::string KindAndKey(ValueKind kind, const Id& key) {
-  return absl::StrCat(static_cast<int>(kind), "/", HexEncode(key.bytes()));
+std::string ValueKey(ValueKind kind, const Id& key) { return TableKey(kValuePrefix, kind, key); }
+std::string SignerPrefix(const crypto::PublicKey& signer) {
+  return absl::StrCat(kSignerPrefix, HexEncode(signer.bytes()), "/");
 }
-std::string ValueKey(ValueKind kind, const Id& key) { return absl::StrCat(kValuePrefix, KindAndKey(kind, key)); }
-std::string OwnerKey(absl::string_view owner, ValueKind kind, const Id& key) {
-  return absl::StrCat(kOwnerPrefix, HexEncode(owner), "/", KindAndKey(kind, key));
-}
-std::string ClaimKey(const Id& key) { return absl::StrCat(kClaimPrefix, HexEncode(key.bytes())); }
-std::string RevokedKey(absl::string_view owner) { return absl::StrCat(kRevokedPrefix, HexEncode(owner)); }
-
-void AppendTime(absl::Time time, std::string* out) {
-  const auto millis = time == absl::InfiniteFuture() ? std::numeric_limits<uint64_t>::max()
-                                                     : static_cast<uint64_t>(absl::ToUnixMillis(time));
-  for (int shift = 56; shift >= 0; shift -= 8) out->push_back(static_cast<char>(millis >> shift));
-}
-
-absl::Time TakeTime(absl::string_view* bytes) {
-  uint64_t millis = 0;
-  for (size_t i = 0; i < 8; ++i) millis = millis << 8 | static_cast<uint8_t>((*bytes)[i]);
-  bytes->remove_prefix(8);
-  return millis == std::numeric_limits<uint64_t>::max() ? absl::InfiniteFuture()
-                                                        : absl::FromUnixMillis(static_cast<int64_t>(millis));
-}
-
-absl::Status Damaged(absl::string_view what) {
-  return ErrorWithReason(
-      absl::StatusCode::kDataLoss, reason::kStorage,
-      absl::StrCat("the data folder holds a ", what, " in a form that this version does not know; restore a backup"));
+std::string SignerKey(const Value& value) { return TableKey(SignerPrefix(value.signer), value.kind, value.key); }
+std::string RevokedKey(const crypto::PublicKey& signer) {
+  return absl::StrCat(kRevokedPrefix, HexEncode(signer.bytes()));
 }
 
 std::string EncodeHeld(const HeldValue& held) {
+  const Value& value = held.value;
   std::string out(1, kFormat);
-  AppendTime(held.value.timestamp, &out);
-  AppendTime(held.value.expires, &out);
+  AppendTime(value.timestamp, &out);
+  AppendTime(value.expires, &out);
   AppendTime(held.received, &out);
-  absl::StrAppend(&out, held.value.owner, held.value.bytes);
+  absl::StrAppend(&out, value.owner.bytes(), value.signer.bytes());
+  out.push_back(static_cast<char>(value.item.proof.size() >> 8));
+  out.push_back(static_cast<char>(value.item.proof.size()));
+  absl::StrAppend(&out, value.item.proof, value.item.bytes);
   return out;
 }
 
 absl::StatusOr<HeldValue> DecodeHeld(ValueKind kind, const Id& key, absl::string_view bytes) {
-  if (bytes.size() < 1 + 3 * 8 + kOwnerSize || bytes[0] != kFormat) return Damaged("value");
+  if (bytes.size() < kHeaderSize || bytes[0] != kFormat) return Damaged("value");
   bytes.remove_prefix(1);
   HeldValue held;
   held.value.kind = kind;
@@ -70,20 +53,15 @@ absl::StatusOr<HeldValue> DecodeHeld(ValueKind kind, const Id& key, absl::string
   held.value.timestamp = TakeTime(&bytes);
   held.value.expires = TakeTime(&bytes);
   held.received = TakeTime(&bytes);
-  held.value.owner = std::string(bytes.substr(0, kOwnerSize));
-  held.value.bytes = std::string(bytes.substr(kOwnerSize));
+  held.value.owner = TakeId(&bytes);
+  ASSIGN_OR_RETURN(held.value.signer, crypto::PublicKey::FromUncheckedBytes(bytes.substr(0, crypto::kPublicKeySize)));
+  bytes.remove_prefix(crypto::kPublicKeySize);
+  const size_t proof_size = static_cast<size_t>(static_cast<uint8_t>(bytes[0])) << 8 | static_cast<uint8_t>(bytes[1]);
+  bytes.remove_prefix(kProofLengthSize);
+  if (bytes.size() < proof_size) return Damaged("value");
+  held.value.item.proof = std::string(bytes.substr(0, proof_size));
+  held.value.item.bytes = std::string(bytes.substr(proof_size));
   return held;
-}
-
-// The kind and key at the end of a table's key.
-absl::StatusOr<std::pair<ValueKind, Id>> ParseKindAndKey(absl::string_view table_key) {
-  constexpr size_t kHexKey = kIdBits / 4;
-  if (table_key.size() < kHexKey + 2) return Damaged("value's key");
-  const char kind = table_key[table_key.size() - kHexKey - 2];
-  if (kind != '1' && kind != '2') return Damaged("value's key");
-  ASSIGN_OR_RETURN(const std::string bytes, HexDecode(table_key.substr(table_key.size() - kHexKey)));
-  ASSIGN_OR_RETURN(const Id key, Id::FromBytes(bytes));
-  return std::make_pair(static_cast<ValueKind>(kind - '0'), key);
 }
 
 absl::Status Full(absl::string_view what, size_t limit) {
@@ -94,10 +72,37 @@ absl::Status Full(absl::string_view what, size_t limit) {
 
 }  // namespace
 
-ValueStore::ValueStore(storage::Store* store, size_t max_values) : store_(store), max_values_(max_values) {
-  health_ = store_->Scan(kOwnerPrefix, "", [this](absl::string_view, absl::string_view) { return ++values_ > 0; });
-  health_.Update(
-      store_->Scan(kClaimPrefix, "", [this](absl::string_view, absl::string_view) { return ++claims_ > 0; }));
+ValueStore::ValueStore(const crypto::Signer* self, storage::Store* store, ValueStoreOptions options)
+    : self_key_(self->public_key()),
+      self_(Id::OfNode(self->public_key())),
+      store_(store),
+      options_(options),
+      claims_(store, self, options.max_values * kClaimsPerValue) {
+  absl::Status damage;
+  health_ = store_->Scan(kSignerPrefix, "", [&](absl::string_view table_key, absl::string_view source) {
+    const auto place = ParseTableKey(table_key);
+    const auto key = crypto::PublicKey::FromUncheckedBytes(source);
+    damage.Update(place.status());
+    damage.Update(key.status());
+    if (!damage.ok()) return false;
+    NoteAdded(PlaceOf(place->first, place->second), *key);
+    return true;
+  });
+  health_.Update(damage);
+}
+
+void ValueStore::NoteAdded(const Place& place, const crypto::PublicKey& source) {
+  NoteGone(place);
+  sources_.emplace(place, source);
+  ++per_source_[source];
+}
+
+void ValueStore::NoteGone(const Place& place) {
+  const auto known = sources_.find(place);
+  if (known == sources_.end()) return;
+  const auto count = per_source_.find(known->second);
+  if (--count->second == 0) per_source_.erase(count);
+  sources_.erase(known);
 }
 
 absl::StatusOr<std::optional<HeldValue>> ValueStore::Load(ValueKind kind, const Id& key) const {
@@ -108,90 +113,94 @@ absl::StatusOr<std::optional<HeldValue>> ValueStore::Load(ValueKind kind, const 
   return held;
 }
 
-absl::StatusOr<std::optional<ValueStore::Claim>> ValueStore::LoadClaim(const Id& key) const {
-  const absl::StatusOr<std::string> stored = store_->Get(ClaimKey(key));
-  if (absl::IsNotFound(stored.status())) return std::nullopt;
-  RETURN_IF_ERROR(stored.status());
-  absl::string_view bytes = *stored;
-  if (bytes.size() != 1 + 8 + kOwnerSize || bytes[0] != kFormat) return Damaged("claim");
-  bytes.remove_prefix(1);
-  Claim claim;
-  claim.newest = TakeTime(&bytes);
-  claim.owner = std::string(bytes);
-  return claim;
+void ValueStore::Delete(const Value& value, storage::Batch* batch) const {
+  batch->Delete(ValueKey(value.kind, value.key));
+  batch->Delete(SignerKey(value));
 }
 
-absl::StatusOr<bool> ValueStore::CheckClaim(const Value& value, absl::Time now, storage::Batch* batch) const {
-  ASSIGN_OR_RETURN(const std::optional<Claim> claim, LoadClaim(value.key));
-  if (claim && claim->owner != value.owner && now - claim->newest < kClaimLifetime) {
-    return ErrorWithReason(absl::StatusCode::kAlreadyExists, reason::kNameTaken,
-                           "another key holds this name; choose another name, or sign with the key that holds it");
-  }
-  if (claim && claim->owner == value.owner && value.timestamp < claim->newest) {
-    return ErrorWithReason(
-        absl::StatusCode::kFailedPrecondition, reason::kSuperseded,
-        absl::StrCat("a record of ", absl::FormatTime(claim->newest, absl::UTCTimeZone()),
-                     " has been stored before, newer than this one of ",
-                     absl::FormatTime(value.timestamp, absl::UTCTimeZone()), "; sign one with the current time"));
-  }
-  if (!claim && claims_ >= max_values_ * kClaimsPerValue) return Full("names", max_values_ * kClaimsPerValue);
-  std::string bytes(1, kFormat);
-  AppendTime(value.timestamp, &bytes);
-  absl::StrAppend(&bytes, value.owner);
-  batch->Put(ClaimKey(value.key), bytes);
-  return !claim.has_value();
-}
-
-absl::StatusOr<size_t> ValueStore::Evict(absl::string_view owner, storage::Batch* batch) const {
-  size_t evicted = 0;
-  const std::string prefix = absl::StrCat(kOwnerPrefix, HexEncode(owner), "/");
-  RETURN_IF_ERROR(store_->Scan(prefix, prefix, [&](absl::string_view key, absl::string_view) {
-    batch->Delete(key);
-    batch->Delete(absl::StrCat(kValuePrefix, key.substr(prefix.size())));
-    ++evicted;
+absl::StatusOr<std::vector<ValueStore::Place>> ValueStore::EvictSigner(const crypto::PublicKey& signer,
+                                                                       storage::Batch* batch) const {
+  std::vector<Place> evicted;
+  absl::Status status;
+  const std::string prefix = SignerPrefix(signer);
+  RETURN_IF_ERROR(store_->Scan(prefix, prefix, [&](absl::string_view table_key, absl::string_view) {
+    const auto place = ParseTableKey(table_key);
+    status.Update(place.status());
+    if (!place.ok()) return false;
+    batch->Delete(table_key);
+    batch->Delete(ValueKey(place->first, place->second));
+    evicted.push_back(PlaceOf(place->first, place->second));
     return true;
   }));
+  RETURN_IF_ERROR(status);
   return evicted;
 }
 
-absl::Status ValueStore::Store(const Value& value, absl::Time now) {
+absl::StatusOr<std::optional<HeldValue>> ValueStore::MakeRoom(const Value& value, const crypto::PublicKey& source,
+                                                              storage::Batch* batch) const {
+  if (source != self_key_) {
+    const auto count = per_source_.find(source);
+    if (count != per_source_.end() && count->second >= options_.max_values_per_source) {
+      return Full("values of one node", options_.max_values_per_source);
+    }
+  }
+  if (sources_.size() < options_.max_values) return std::nullopt;
+  const bool is_final = TypeOf(value.kind).revokes_owner();
+  for (auto farthest = sources_.rbegin(); farthest != sources_.rend(); ++farthest) {
+    const auto& [distance, kind] = farthest->first;
+    if (TypeOf(kind).revokes_owner()) continue;
+    if (!is_final && distance <= self_.DistanceTo(value.key)) break;
+    ASSIGN_OR_RETURN(std::optional<HeldValue> held, Load(kind, self_.DistanceTo(distance)));
+    if (!held) return Damaged("value's index");
+    Delete(held->value, batch);
+    return held;
+  }
+  return Full("values", options_.max_values);
+}
+
+absl::StatusOr<std::optional<Receipt>> ValueStore::Store(const Value& value, Keep keep, const crypto::PublicKey& source,
+                                                         absl::Time now) {
   RETURN_IF_ERROR(health_);
   const ValueType& type = TypeOf(value.kind);
-  if (!type.revokes_owner() && IsRevoked(value.owner)) {
+  if (!type.revokes_owner() && IsRevoked(value.signer)) {
     return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
                            "the key that signed this value is revoked; make a new key");
   }
-  ASSIGN_OR_RETURN(const std::optional<HeldValue> held, Load(value.kind, value.key));
   storage::Batch batch;
-  bool new_claim = false;
+  std::optional<ClaimStore::Staked> staked;
   if (type.first_claim()) {
-    ASSIGN_OR_RETURN(new_claim, CheckClaim(value, now, &batch));
+    ASSIGN_OR_RETURN(staked, claims_.Stake(value, now, &batch));
   }
-  if (held && held->value.bytes == value.bytes) {
+  ASSIGN_OR_RETURN(const std::optional<HeldValue> held, Load(value.kind, value.key));
+  bool keeps = keep == Keep::kValue || held.has_value();
+  if (held && held->value.item == value.item) {
     Touch(value.kind, value.key, now);
-    return absl::OkStatus();
+    keeps = false;
+  } else if (held && held->value.owner == value.owner) {
+    ASSIGN_OR_RETURN(keeps, type.Replaces(held->value, value));
   }
-  if (held && held->value.owner == value.owner) {
-    ASSIGN_OR_RETURN(const bool replaces, type.Replaces(held->value, value));
-    if (!replaces) return absl::OkStatus();
+  std::vector<Place> gone;
+  if (keeps) {
+    if (held) {
+      Delete(held->value, &batch);
+    } else {
+      ASSIGN_OR_RETURN(const std::optional<HeldValue> evicted, MakeRoom(value, source, &batch));
+      if (evicted) gone.push_back(PlaceOf(evicted->value.kind, evicted->value.key));
+    }
+    if (type.revokes_owner() && !held) {
+      ASSIGN_OR_RETURN(const std::vector<Place> places, EvictSigner(value.signer, &batch));
+      gone.insert(gone.end(), places.begin(), places.end());
+      batch.Put(RevokedKey(value.signer), "");
+    }
+    batch.Put(ValueKey(value.kind, value.key), EncodeHeld({value, now}));
+    batch.Put(SignerKey(value), source.bytes());
   }
-  size_t left = values_;
-  if (held) {
-    batch.Delete(OwnerKey(held->value.owner, value.kind, value.key));
-    --left;
-  }
-  if (type.revokes_owner() && !held) {
-    ASSIGN_OR_RETURN(const size_t evicted, Evict(value.owner, &batch));
-    left -= evicted;
-    batch.Put(RevokedKey(value.owner), "");
-  }
-  if (left >= max_values_) return Full("values", max_values_);
-  batch.Put(ValueKey(value.kind, value.key), EncodeHeld({value, now}));
-  batch.Put(OwnerKey(value.owner, value.kind, value.key), "");
   RETURN_IF_ERROR(store_->Write(batch, storage::Durability::kSync));
-  values_ = left + 1;
-  if (new_claim) ++claims_;
-  return absl::OkStatus();
+  for (const Place& place : gone) NoteGone(place);
+  if (keeps) NoteAdded(PlaceOf(value.kind, value.key), source);
+  if (!staked) return std::nullopt;
+  claims_.Written(*staked);
+  return std::move(staked->receipt);
 }
 
 absl::StatusOr<HeldValue> ValueStore::Get(ValueKind kind, const Id& key, absl::Time now) const {
@@ -200,7 +209,12 @@ absl::StatusOr<HeldValue> ValueStore::Get(ValueKind kind, const Id& key, absl::T
   return *std::move(held);
 }
 
-bool ValueStore::IsRevoked(absl::string_view owner) const { return store_->Get(RevokedKey(owner)).ok(); }
+absl::StatusOr<std::optional<Receipt>> ValueStore::ReceiptFor(ValueKind kind, const Id& key, absl::Time now) const {
+  if (!TypeOf(kind).first_claim()) return std::nullopt;
+  return claims_.ReceiptFor(kind, key, now);
+}
+
+bool ValueStore::IsRevoked(const crypto::PublicKey& signer) const { return store_->Get(RevokedKey(signer)).ok(); }
 
 void ValueStore::Touch(ValueKind kind, const Id& key, absl::Time now) {
   absl::StatusOr<std::optional<HeldValue>> held = Load(kind, key);
@@ -210,18 +224,29 @@ void ValueStore::Touch(ValueKind kind, const Id& key, absl::Time now) {
   store_->Put(ValueKey(kind, key), EncodeHeld(**held), storage::Durability::kBuffered).IgnoreError();
 }
 
+absl::Status ValueStore::Settle(ValueKind kind, const Id& key, const Id& winner, const Id& digest, absl::Time now) {
+  RETURN_IF_ERROR(claims_.Settle(kind, key, winner, digest, now));
+  ASSIGN_OR_RETURN(const std::optional<HeldValue> held, Load(kind, key));
+  if (!held || held->value.owner == winner) return absl::OkStatus();
+  storage::Batch batch;
+  Delete(held->value, &batch);
+  RETURN_IF_ERROR(store_->Write(batch, storage::Durability::kSync));
+  NoteGone(PlaceOf(kind, key));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<ValueStore::Page> ValueStore::Sweep(absl::string_view from, size_t limit, absl::Time now) {
   Page page;
   storage::Batch expired;
+  std::vector<Place> gone;
   size_t visited = 0;
-  size_t deleted = 0;
   absl::Status status;
   RETURN_IF_ERROR(store_->Scan(kValuePrefix, from, [&](absl::string_view table_key, absl::string_view bytes) {
     if (visited++ == limit) {
       page.next = std::string(table_key);
       return false;
     }
-    const auto place = ParseKindAndKey(table_key);
+    const auto place = ParseTableKey(table_key);
     absl::StatusOr<HeldValue> held = place.ok() ? DecodeHeld(place->first, place->second, bytes) : place.status();
     if (!held.ok()) {
       status = held.status();
@@ -230,39 +255,15 @@ absl::StatusOr<ValueStore::Page> ValueStore::Sweep(absl::string_view from, size_
     if (held->value.expires > now) {
       page.values.push_back(*std::move(held));
     } else {
-      expired.Delete(table_key);
-      expired.Delete(OwnerKey(held->value.owner, place->first, place->second));
-      ++deleted;
+      Delete(held->value, &expired);
+      gone.push_back(PlaceOf(place->first, place->second));
     }
     return true;
   }));
   RETURN_IF_ERROR(status);
   if (!expired.empty()) RETURN_IF_ERROR(store_->Write(expired, storage::Durability::kBuffered));
-  values_ -= deleted;
+  for (const Place& place : gone) NoteGone(place);
   return page;
-}
-
-absl::StatusOr<std::string> ValueStore::SweepClaims(absl::string_view from, size_t limit, absl::Time now) {
-  std::string next;
-  storage::Batch lapsed;
-  size_t visited = 0;
-  size_t deleted = 0;
-  RETURN_IF_ERROR(store_->Scan(kClaimPrefix, from, [&](absl::string_view table_key, absl::string_view bytes) {
-    if (visited++ == limit) {
-      next = std::string(table_key);
-      return false;
-    }
-    if (bytes.size() != 1 + 8 + kOwnerSize) return true;
-    bytes.remove_prefix(1);
-    if (now - TakeTime(&bytes) >= kClaimLifetime) {
-      lapsed.Delete(table_key);
-      ++deleted;
-    }
-    return true;
-  }));
-  if (!lapsed.empty()) RETURN_IF_ERROR(store_->Write(lapsed, storage::Durability::kBuffered));
-  claims_ -= deleted;
-  return next;
 }
 
 }  // namespace dotagent::dht

@@ -1,20 +1,22 @@
 // The values that this node keeps for others, on disk.
 //
-// Tables, all of one storage::Store:
-//   dht/value/<kind>/<key>           a value behind a fixed header (dates, owner), so that sweeping needs no parsing
-//   dht/owner/<owner>/<kind>/<key>   empty: what an owner stores here, for eviction at its revocation, and for counting
-//   dht/claim/<key>                  who claimed a name first, and the date of its newest record
-//   dht/revoked/<owner>              empty: the key is revoked
+// Tables, all of one storage::Store, besides those of claim_store.h:
+//   dht/value/<kind>/<key>            a value behind a fixed header (dates, owner, signer), so that sweeping needs no
+//                                     parsing
+//   dht/signer/<signer>/<kind>/<key>  what a key signed that is kept here, for eviction at its revocation; holds the
+//   key
+//                                     of the node that stored it, for its quota
+//   dht/revoked/<signer>              empty: the key is revoked
 //
-// Defends against: taking over a name (first-claim binding; it lapses 30 days after the date of the owner's newest
-// record, a date that only the owner can sign, so that replays do not prolong it); replay of older records, even of
-// expired ones (the claim remembers the newest date); records of revoked keys; filling the disk (bounded number of
-// values and claims). What it confirmed is synced.
+// Defends against: taking over a name and replay of older records (claim_store.h); records of revoked keys; filling the
+// disk: the number of values is bounded, of any one node's as well, and when there is no room the value farthest from
+// this node's id gives way to a nearer one, so that a flood costs the values that others hold better. Revocations are
+// never evicted. What it confirmed is synced.
 //
 // Departure from the paper: a value lives as long as its signer said, not a fixed 24 h; passing it on does not prolong
 // it.
 //
-// Not thread-safe.
+// Not thread-safe. Memory: about 100 bytes a value.
 #ifndef DOTAGENT_COMMON_DHT_VALUE_STORE_H_
 #define DOTAGENT_COMMON_DHT_VALUE_STORE_H_
 
@@ -22,19 +24,21 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/container/btree_map.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "common/dht/claim_store.h"
 #include "common/dht/types.h"
 #include "common/dht/value_type.h"
 #include "common/storage/store.h"
 
 namespace dotagent::dht {
-
-inline constexpr absl::Duration kClaimLifetime = absl::Hours(24 * 30);
 
 // A value as it is kept. (Value::key and Value::kind are filled in from the table's key.)
 struct HeldValue {
@@ -42,25 +46,44 @@ struct HeldValue {
   absl::Time received;  // when it was last offered to this node
 };
 
+struct ValueStoreOptions {
+  size_t max_values = 1'000'000;
+  // Of those, how many one other node may have stored here.
+  size_t max_values_per_source = 250'000;
+};
+
 class ValueStore {
  public:
-  // `store` must outlive it. Counts what is there: one pass over the owner and claim tables. If that fails, every
+  // Pointers must outlive it. Counts what is there: one pass over the signer and claim tables. If that fails, every
   // Store fails with the same error.
-  ValueStore(storage::Store* store, size_t max_values);
+  ValueStore(const crypto::Signer* self, storage::Store* store, ValueStoreOptions options);
 
-  // Keeps a validated value; on disk once it returns OK, as it does also for a value that is already here.
-  // PermissionDenied (KEY_REVOKED), AlreadyExists (NAME_TAKEN), FailedPrecondition (SUPERSEDED), ResourceExhausted
-  // (LIMIT), or the disk's Unavailable (STORAGE). A revocation evicts every other value of its owner.
-  [[nodiscard]] absl::Status Store(const Value& value, absl::Time now);
+  enum class Keep {
+    kValue,
+    kClaimOnly,  // of a kind whose keys have owners; of others nothing is kept
+  };
+  // Keeps a validated value that `source` sent, or the claim that it makes; on disk once it returns OK, as it does also
+  // for what is already here. Returns the receipt for kinds whose keys have owners. PermissionDenied (KEY_REVOKED),
+  // AlreadyExists (NAME_TAKEN), FailedPrecondition (SUPERSEDED), ResourceExhausted (LIMIT), or the disk's Unavailable
+  // (STORAGE). A revocation evicts every other value of its signer.
+  [[nodiscard]] absl::StatusOr<std::optional<Receipt>> Store(const Value& value, Keep keep,
+                                                             const crypto::PublicKey& source, absl::Time now);
 
   // NotFound if there is none, or it has expired.
   [[nodiscard]] absl::StatusOr<HeldValue> Get(ValueKind kind, const Id& key, absl::Time now) const;
 
+  // This node's vote on whose key it is; none for kinds whose keys have no owners.
+  [[nodiscard]] absl::StatusOr<std::optional<Receipt>> ReceiptFor(ValueKind kind, const Id& key, absl::Time now) const;
+
   // A revocation of this key has been stored here.
-  [[nodiscard]] bool IsRevoked(absl::string_view owner) const;
+  [[nodiscard]] bool IsRevoked(const crypto::PublicKey& signer) const;
 
   // Notes that the value was passed on at `now`, as if it had just been received.
   void Touch(ValueKind kind, const Id& key, absl::Time now);
+
+  // The other witnesses have been asked about a provisional claim: it stands, as `winner`'s. If that is another owner
+  // than this node thought, the loser's value goes.
+  [[nodiscard]] absl::Status Settle(ValueKind kind, const Id& key, const Id& winner, const Id& digest, absl::Time now);
 
   struct Page {
     std::vector<HeldValue> values;  // alive, in key order
@@ -69,29 +92,35 @@ class ValueStore {
   // Visits up to `limit` values from `from` (empty: the start) on; deletes those that have expired.
   [[nodiscard]] absl::StatusOr<Page> Sweep(absl::string_view from, size_t limit, absl::Time now);
 
-  // Deletes lapsed claims among up to `limit` from `from` on. Returns where to go on; empty at the end.
-  [[nodiscard]] absl::StatusOr<std::string> SweepClaims(absl::string_view from, size_t limit, absl::Time now);
-
-  [[nodiscard]] size_t size() const { return values_; }
+  [[nodiscard]] size_t size() const { return sources_.size(); }
+  [[nodiscard]] ClaimStore& claims() { return claims_; }
+  [[nodiscard]] const ClaimStore& claims() const { return claims_; }
 
  private:
-  struct Claim {
-    std::string owner;
-    absl::Time newest;  // date of the owner's newest record
-  };
+  using Place = std::pair<Id, ValueKind>;  // a value's distance from this node, and its kind
 
   [[nodiscard]] absl::StatusOr<std::optional<HeldValue>> Load(ValueKind kind, const Id& key) const;
-  [[nodiscard]] absl::StatusOr<std::optional<Claim>> LoadClaim(const Id& key) const;
-  // Checks `value` against the claim on its key, and adds the claim that it makes to `batch`.
-  [[nodiscard]] absl::StatusOr<bool> CheckClaim(const Value& value, absl::Time now, storage::Batch* batch) const;
-  // Adds the deletion of every value of `owner` to `batch`; returns how many.
-  [[nodiscard]] absl::StatusOr<size_t> Evict(absl::string_view owner, storage::Batch* batch) const;
+  // Checks that there is room for one more value from `source`, and adds the eviction of the farthest to `batch` if
+  // need be; returns what is evicted.
+  [[nodiscard]] absl::StatusOr<std::optional<HeldValue>> MakeRoom(const Value& value, const crypto::PublicKey& source,
+                                                                  storage::Batch* batch) const;
+  // Adds the deletion of a value to `batch`.
+  void Delete(const Value& value, storage::Batch* batch) const;
+  // Adds the deletion of every value that `signer` signed to `batch`, and returns their places.
+  [[nodiscard]] absl::StatusOr<std::vector<Place>> EvictSigner(const crypto::PublicKey& signer,
+                                                               storage::Batch* batch) const;
+  [[nodiscard]] Place PlaceOf(ValueKind kind, const Id& key) const { return {self_.DistanceTo(key), kind}; }
+  void NoteAdded(const Place& place, const crypto::PublicKey& source);
+  void NoteGone(const Place& place);
 
+  const crypto::PublicKey self_key_;
+  const Id self_;
   storage::Store* const store_;
-  const size_t max_values_;
+  const ValueStoreOptions options_;
+  ClaimStore claims_;
   absl::Status health_;
-  size_t values_ = 0;
-  size_t claims_ = 0;
+  absl::btree_map<Place, crypto::PublicKey> sources_;  // who stored each value, the nearest value first
+  absl::flat_hash_map<crypto::PublicKey, size_t> per_source_;
 };
 
 }  // namespace dotagent::dht

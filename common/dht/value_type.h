@@ -21,10 +21,11 @@ namespace dotagent::dht {
 struct Value {
   ValueKind kind = ValueKind::kRecord;
   Id key;
-  std::string owner;     // the Ed25519 public key that signed it, 32 bytes
-  absl::Time timestamp;  // when it was signed, says the signer
-  absl::Time expires;    // InfiniteFuture: never
-  std::string bytes;     // exactly as signed
+  Id owner;                  // AgentId of whom it belongs to
+  crypto::PublicKey signer;  // the owner's key that signed it
+  absl::Time timestamp;      // when it was signed, says the signer
+  absl::Time expires;        // InfiniteFuture: never
+  Item item;
 };
 
 // Immutable and thread-safe.
@@ -35,11 +36,12 @@ class ValueType {
   [[nodiscard]] virtual ValueKind kind() const = 0;
   [[nodiscard]] virtual size_t max_size() const = 0;
 
-  // Checks `bytes` whole: size first, then signature, form and dates. InvalidArgument (or what the value's own room
-  // says) if they are not a valid value at `now`.
-  [[nodiscard]] virtual absl::StatusOr<Value> Validate(absl::string_view bytes, absl::Time now) const = 0;
+  // Checks `item` whole: size first, then signature, form and dates. InvalidArgument (or what the value's own room
+  // says) if it is not a valid value at `now`.
+  [[nodiscard]] virtual absl::StatusOr<Value> Validate(const Item& item, absl::Time now) const = 0;
 
-  // Whether nodes bind a key to the first owner who stored under it, and refuse others (ARCHITECTURE §4, first-claim).
+  // Whether witnesses bind a key to the first owner who stored under it, and refuse others (ARCHITECTURE §4,
+  // first-claim).
   [[nodiscard]] virtual bool first_claim() const = 0;
 
   // Whether a value of this kind revokes its owner's key.
@@ -54,12 +56,17 @@ class ValueType {
   [[nodiscard]] virtual absl::Status Absent() const = 0;
 };
 
+// The kind with this number, on the wire and on disk.
+[[nodiscard]] std::optional<ValueKind> KindFromNumber(int number);
+
+// SHA-256 of the value's bytes.
+[[nodiscard]] Id DigestOf(const Item& item);
+
 // The type of a kind.
 [[nodiscard]] const ValueType& TypeOf(ValueKind kind);
 
 // Validate, and InvalidArgument (PROTOCOL) unless the value belongs under `key`.
-[[nodiscard]] absl::StatusOr<Value> ValidateUnder(const Id& key, ValueKind kind, absl::string_view bytes,
-                                                  absl::Time now);
+[[nodiscard]] absl::StatusOr<Value> ValidateUnder(const Id& key, ValueKind kind, const Item& item, absl::Time now);
 
 }  // namespace dotagent::dht
 

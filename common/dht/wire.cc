@@ -1,8 +1,6 @@
 #include "common/dht/wire.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -10,6 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/dht/value_type.h"
 #include "dotagent/dht/v1/dht.pb.h"
 
 namespace dotagent::dht {
@@ -33,6 +32,7 @@ std::string Printable(absl::string_view text, size_t max_size) {
 void EncodeContact(const Contact& contact, v1::Contact* out) {
   out->set_public_key(std::string(contact.key.bytes()));
   for (const std::string& address : contact.addresses) out->add_addresses(address);
+  out->set_puzzle_solution(contact.puzzle_solution);
 }
 
 absl::StatusOr<Contact> DecodeContact(const v1::Contact& in) {
@@ -49,15 +49,12 @@ absl::StatusOr<Contact> DecodeContact(const v1::Contact& in) {
     }
     contact.addresses.push_back(address);
   }
-  std::array<uint8_t, crypto::kPublicKeySize> key{};
-  if (in.public_key().size() != key.size()) {
-    return Refusal(absl::StrCat("a contact whose key has ", in.public_key().size(), " bytes; ", key.size()));
-  }
-  std::copy(in.public_key().begin(), in.public_key().end(), key.begin());
-  // Not PublicKey::FromBytes: checking that 20 keys are points of the curve takes a millisecond, for nothing. These
-  // keys are only hashed and compared; a node that is called proves its key to the session, which checks it.
-  contact.key = std::bit_cast<crypto::PublicKey>(key);
+  // Checking that 20 keys are points of the curve would take a millisecond, for nothing.
+  absl::StatusOr<crypto::PublicKey> key = crypto::PublicKey::FromUncheckedBytes(in.public_key());
+  if (!key.ok()) return Refusal(key.status().message());
+  contact.key = *key;
   contact.id = Id::OfNode(contact.key);
+  contact.puzzle_solution = in.puzzle_solution();
   return contact;
 }
 
@@ -83,20 +80,47 @@ absl::StatusOr<Id> DecodeKey(const std::string& bytes) {
 
 v1::ValueKind EncodeKind(ValueKind kind) { return static_cast<v1::ValueKind>(kind); }
 
-absl::StatusOr<ValueKind> DecodeKind(v1::ValueKind kind) {
-  switch (kind) {
-    case v1::VALUE_KIND_RECORD:
-      return ValueKind::kRecord;
-    case v1::VALUE_KIND_REVOCATION:
-      return ValueKind::kRevocation;
-    default:
-      return Refusal(absl::StrCat("unknown kind of value ", static_cast<int>(kind)));
-  }
+absl::StatusOr<ValueKind> DecodeKind(v1::ValueKind number) {
+  const std::optional<ValueKind> kind = KindFromNumber(static_cast<int>(number));
+  if (!kind) return Refusal(absl::StrCat("unknown kind of value ", static_cast<int>(number)));
+  return *kind;
 }
 
-absl::Status CheckValueSize(const std::string& value) {
-  if (!value.empty() && value.size() <= kMaxValueSize) return absl::OkStatus();
-  return Refusal(absl::StrCat("a value of ", value.size(), " bytes; 1 to ", kMaxValueSize));
+absl::StatusOr<Item> DecodeItem(v1::Item* in) {
+  if (in->value().empty() || in->value().size() > kMaxValueSize) {
+    return Refusal(absl::StrCat("a value of ", in->value().size(), " bytes; 1 to ", kMaxValueSize));
+  }
+  if (in->proof().size() > kMaxProofSize) {
+    return Refusal(absl::StrCat("a proof of ", in->proof().size(), " bytes; at most ", kMaxProofSize));
+  }
+  return Item{std::move(*in->mutable_value()), std::move(*in->mutable_proof())};
+}
+
+void EncodeItem(const Item& item, v1::Item* out) {
+  out->set_value(item.bytes);
+  out->set_proof(item.proof);
+}
+
+void EncodeReceipt(const Receipt& receipt, v1::Receipt* out) {
+  out->set_owner(std::string(receipt.owner.bytes()));
+  out->set_digest(std::string(receipt.digest.bytes()));
+  out->set_first_seen_ms(static_cast<uint64_t>(absl::ToUnixMillis(receipt.first_seen)));
+  out->set_signature(receipt.signature);
+}
+
+absl::StatusOr<Receipt> DecodeReceipt(const v1::Receipt& in) {
+  Receipt receipt;
+  ASSIGN_OR_RETURN(receipt.owner, DecodeKey(in.owner()));
+  ASSIGN_OR_RETURN(receipt.digest, DecodeKey(in.digest()));
+  // Up to the year 9999, which any formatter can print.
+  if (in.first_seen_ms() > 253'402'300'799'999) return Refusal("a receipt dated after the year 9999");
+  receipt.first_seen = absl::FromUnixMillis(static_cast<int64_t>(in.first_seen_ms()));
+  if (in.signature().size() != crypto::kSignatureSize) {
+    return Refusal(
+        absl::StrCat("a receipt whose signature has ", in.signature().size(), " bytes; ", crypto::kSignatureSize));
+  }
+  receipt.signature = in.signature();
+  return receipt;
 }
 
 template <typename Message>
@@ -120,7 +144,12 @@ struct CallEncoder {
   void operator()(const StoreCall& call) const {
     out->mutable_store()->set_key(std::string(call.key.bytes()));
     out->mutable_store()->set_kind(EncodeKind(call.kind));
-    out->mutable_store()->set_value(call.value);
+    EncodeItem(call.item, out->mutable_store()->mutable_item());
+    out->mutable_store()->set_witness_only(call.witness_only);
+  }
+  void operator()(const FindClaimsCall& call) const {
+    out->mutable_find_claims()->set_kind(EncodeKind(call.kind));
+    for (const Id& key : call.keys) out->mutable_find_claims()->add_keys(std::string(key.bytes()));
   }
 };
 
@@ -132,10 +161,22 @@ struct AnswerEncoder {
     for (const Contact& node : answer.nodes) EncodeContact(node, out->mutable_nodes()->add_nodes());
   }
   void operator()(const ValueAnswer& answer) const {
-    out->mutable_value()->set_value(answer.value);
+    out->mutable_value();
+    if (answer.item) EncodeItem(*answer.item, out->mutable_value()->mutable_item());
+    if (answer.receipt) EncodeReceipt(*answer.receipt, out->mutable_value()->mutable_receipt());
     for (const Contact& node : answer.nodes) EncodeContact(node, out->mutable_value()->add_nodes());
   }
-  void operator()(const StoreAnswer&) const { out->mutable_store(); }
+  void operator()(const StoreAnswer& answer) const {
+    out->mutable_store();
+    if (answer.receipt) EncodeReceipt(*answer.receipt, out->mutable_store()->mutable_receipt());
+  }
+  void operator()(const ClaimsAnswer& answer) const {
+    out->mutable_claims();
+    for (const std::optional<Receipt>& receipt : answer.receipts) {
+      v1::Receipt* entry = out->mutable_claims()->add_receipts();
+      if (receipt) EncodeReceipt(*receipt, entry);
+    }
+  }
   void operator()(const absl::Status& refusal) const {
     // OK is no refusal; sent as one it would be a bug of ours, which the peer should hear of as such.
     const auto code = refusal.ok() ? absl::StatusCode::kInternal : refusal.code();
@@ -144,6 +185,44 @@ struct AnswerEncoder {
     out->mutable_error()->set_reason(Printable(ReasonOf(refusal), kMaxReason));
   }
 };
+
+absl::StatusOr<FindClaimsCall> DecodeFindClaims(const v1::FindClaimsRequest& in) {
+  if (in.keys().empty() || static_cast<size_t>(in.keys_size()) > kMaxClaimKeys) {
+    return Refusal(absl::StrCat("a question about ", in.keys_size(), " keys; 1 to ", kMaxClaimKeys));
+  }
+  FindClaimsCall call;
+  ASSIGN_OR_RETURN(call.kind, DecodeKind(in.kind()));
+  for (const std::string& bytes : in.keys()) {
+    ASSIGN_OR_RETURN(const Id key, DecodeKey(bytes));
+    call.keys.push_back(key);
+  }
+  return call;
+}
+
+absl::StatusOr<ValueAnswer> DecodeValue(v1::ValueResponse* in) {
+  ValueAnswer answer;
+  if (in->has_item()) {
+    ASSIGN_OR_RETURN(answer.item, DecodeItem(in->mutable_item()));
+  }
+  if (in->has_receipt()) {
+    ASSIGN_OR_RETURN(answer.receipt, DecodeReceipt(in->receipt()));
+  }
+  ASSIGN_OR_RETURN(answer.nodes, DecodeAll(in->nodes(), kBucketSize));
+  return answer;
+}
+
+absl::StatusOr<ClaimsAnswer> DecodeClaims(const v1::ClaimsResponse& in) {
+  if (static_cast<size_t>(in.receipts_size()) > kMaxClaimKeys) {
+    return Refusal(absl::StrCat(in.receipts_size(), " receipts; at most ", kMaxClaimKeys));
+  }
+  ClaimsAnswer answer;
+  for (const v1::Receipt& encoded : in.receipts()) {
+    std::optional<Receipt>& receipt = answer.receipts.emplace_back();
+    if (encoded.owner().empty()) continue;
+    ASSIGN_OR_RETURN(receipt, DecodeReceipt(encoded));
+  }
+  return answer;
+}
 
 absl::StatusOr<Response> DecodeError(const v1::ErrorResponse& error) {
   if (error.code() < 1 || error.code() > 16) return Refusal(absl::StrCat("unknown status code ", error.code()));
@@ -182,8 +261,12 @@ absl::StatusOr<Request> DecodeRequest(absl::string_view bytes) {
     case v1::DhtRequest::kStore: {
       ASSIGN_OR_RETURN(const Id key, DecodeKey(in.store().key()));
       ASSIGN_OR_RETURN(const ValueKind kind, DecodeKind(in.store().kind()));
-      RETURN_IF_ERROR(CheckValueSize(in.store().value()));
-      request.call = StoreCall{key, kind, std::move(*in.mutable_store()->mutable_value())};
+      ASSIGN_OR_RETURN(Item item, DecodeItem(in.mutable_store()->mutable_item()));
+      request.call = StoreCall{key, kind, std::move(item), in.store().witness_only()};
+      return request;
+    }
+    case v1::DhtRequest::kFindClaims: {
+      ASSIGN_OR_RETURN(request.call, DecodeFindClaims(in.find_claims()));
       return request;
     }
     case v1::DhtRequest::CALL_NOT_SET:
@@ -208,12 +291,18 @@ absl::StatusOr<Response> DecodeResponse(absl::string_view bytes) {
       return Response{NodesAnswer{std::move(nodes)}};
     }
     case v1::DhtResponse::kValue: {
-      RETURN_IF_ERROR(CheckValueSize(in.value().value()));
-      ASSIGN_OR_RETURN(std::vector<Contact> nodes, DecodeAll(in.value().nodes(), kBucketSize));
-      return Response{ValueAnswer{std::move(*in.mutable_value()->mutable_value()), std::move(nodes)}};
+      ASSIGN_OR_RETURN(ValueAnswer answer, DecodeValue(in.mutable_value()));
+      return Response{std::move(answer)};
     }
-    case v1::DhtResponse::kStore:
-      return Response{StoreAnswer{}};
+    case v1::DhtResponse::kStore: {
+      if (!in.store().has_receipt()) return Response{StoreAnswer{}};
+      ASSIGN_OR_RETURN(Receipt receipt, DecodeReceipt(in.store().receipt()));
+      return Response{StoreAnswer{std::move(receipt)}};
+    }
+    case v1::DhtResponse::kClaims: {
+      ASSIGN_OR_RETURN(ClaimsAnswer answer, DecodeClaims(in.claims()));
+      return Response{std::move(answer)};
+    }
     case v1::DhtResponse::kError:
       return DecodeError(in.error());
     case v1::DhtResponse::ANSWER_NOT_SET:

@@ -19,6 +19,7 @@ inline constexpr char kProtocolId[] = "/dotagent/dht/1.0.0";
 inline constexpr size_t kMaxDhtMessage = 64 * 1024;
 
 inline constexpr size_t kMaxValueSize = 16 * 1024;  // of any kind; each kind has its own limit too
+inline constexpr size_t kMaxProofSize = 16 * 1024;
 inline constexpr size_t kMaxSavedContacts = 512;
 
 // Texts in refusals are cut to 512 bytes and made printable ASCII, on both ways.

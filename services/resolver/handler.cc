@@ -86,7 +86,7 @@ void Handler::Publish(const v1::PublishRequest& request, Callback<v1::PublishRes
     publish_refused_.Increment();
     return done(allowed);
   }
-  dht_.Put(dht::ValueKind::kRecord, record->json(),
+  dht_.Put(dht::ValueKind::kRecord, {record->json(), ""},
            [this, record = *record, done = std::move(done)](absl::StatusOr<dht::PutResult> stored) {
              (stored.ok() ? published_ : publish_refused_).Increment();
              if (!stored.ok()) return done(WithContext(stored.status(), record.name().text()));
@@ -117,7 +117,7 @@ void Handler::OnFound(const std::shared_ptr<Resolution>& resolution, absl::Statu
     return Answer(resolution, absl::IsNotFound(found.status()) ? NotFound(resolution->name) : found.status());
   }
   const absl::Time now = clock_.Now();
-  auto record = record::Record::Verify(found->value, now);
+  auto record = record::Record::Verify(found->item.bytes, now);
   if (!record.ok()) return Answer(resolution, record.status());
   if (record->expires() <= now) {
     return Answer(resolution, ErrorWithReason(absl::StatusCode::kNotFound, reason::kNameNotFound,
@@ -144,7 +144,7 @@ void Handler::OnRevocationChecked(const std::shared_ptr<Resolution>& resolution,
   // Failing closed: a record whose revocation cannot be looked up is not handed out.
   if (!found.ok() && !absl::IsNotFound(found.status())) return Answer(resolution, found.status());
   if (found.ok()) {
-    const absl::Status learnt = revocations_.Learn(found->value);
+    const absl::Status learnt = revocations_.Learn(found->item.bytes);
     if (!learnt.ok()) return Answer(resolution, learnt);
   }
   // Also what became known by another way while the DHT was asked.
@@ -176,7 +176,7 @@ void Handler::PublishRevocation(const v1::PublishRevocationRequest& request,
                                 Callback<v1::PublishRevocationResponse> done) {
   const absl::Status learnt = revocations_.Learn(request.statement());
   if (!learnt.ok()) return done(learnt);
-  dht_.Put(dht::ValueKind::kRevocation, request.statement(),
+  dht_.Put(dht::ValueKind::kRevocation, {request.statement(), ""},
            [done = std::move(done)](absl::StatusOr<dht::PutResult> stored) {
              if (!stored.ok()) return done(stored.status());
              v1::PublishRevocationResponse response;

@@ -50,7 +50,8 @@ class ResolverServer : public host::Service {
     const crypto::PublicKey& key = host_->key().public_key();
     host_->loop().Run([&] {
       network_ = std::make_unique<p2p::DhtNetwork>(host_->loop().context(), host_->node());
-      dht_ = std::make_unique<dht::Dht>(dht::DhtOptions{.self = {dht::Id::OfNode(key), key, host_->node().addresses()}},
+      dht_ = std::make_unique<dht::Dht>(dht::DhtOptions{.self = {dht::Id::OfNode(key), key, host_->node().addresses()},
+                                                        .signer = &host_->key()},
                                         network_.get(), &host_->clock(), &host_->random(), &host_->store());
       handler_ = std::make_unique<Handler>(*dht_, revocations_, host_->clock(), host_->metrics());
       network_->Serve(*dht_);

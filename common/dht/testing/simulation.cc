@@ -28,9 +28,10 @@ class Simulation::Node : public Network {
   }
 
  public:
-  Node(Simulation* simulation, size_t index, DhtOptions options, uint64_t seed)
+  Node(Simulation* simulation, size_t index, crypto::SigningKey key, DhtOptions options, uint64_t seed)
       : simulation_(simulation),
         index_(index),
+        key_(std::move(key)),
         options_(std::move(options)),
         random_(seed),
         store_(storage::NewMemoryStore()) {
@@ -39,7 +40,9 @@ class Simulation::Node : public Network {
 
   void Boot() {
     life_ = std::make_shared<int>(0);
-    dht_ = std::make_unique<Dht>(options_, this, &simulation_->clock_, &random_, store_.get());
+    DhtOptions options = options_;
+    options.signer = &key_;
+    dht_ = std::make_unique<Dht>(std::move(options), this, &simulation_->clock_, &random_, store_.get());
   }
   void Kill() {
     dht_.reset();
@@ -107,6 +110,7 @@ class Simulation::Node : public Network {
 
   Simulation* const simulation_;
   const size_t index_;
+  const crypto::SigningKey key_;
   const DhtOptions options_;
   SeededRandom random_;
   std::unique_ptr<storage::Store> store_;
@@ -125,14 +129,16 @@ std::string Simulation::AddressOf(size_t index) {
 
 size_t Simulation::AddNode(DhtOptions options, bool client) {
   const size_t index = nodes_.size();
-  options.self.key = crypto::SigningKey::Generate(random_).public_key();
+  crypto::SigningKey key = crypto::SigningKey::Generate(random_);
+  options.self.key = key.public_key();
   options.self.id = Id::OfNode(options.self.key);
   options.self.addresses.clear();
   if (!client) {
     options.self.addresses.push_back(AddressOf(index));
     by_address_[AddressOf(index)] = index;
   }
-  nodes_.push_back(std::make_unique<Node>(this, index, std::move(options), random_.Below(UINT64_MAX)));
+  nodes_.push_back(
+      std::make_unique<Node>(this, index, std::move(key), std::move(options), random_.Below(UINT64_MAX)));
   return index;
 }
 
@@ -169,9 +175,9 @@ absl::StatusOr<GetResult> Simulation::Get(size_t index, const Id& key, ValueKind
   return result ? *std::move(result) : TimedOut();
 }
 
-absl::StatusOr<PutResult> Simulation::Put(size_t index, ValueKind kind, const std::string& value) {
+absl::StatusOr<PutResult> Simulation::Put(size_t index, ValueKind kind, const Item& item) {
   std::optional<absl::StatusOr<PutResult>> result;
-  dht(index).Put(kind, value, [&result](absl::StatusOr<PutResult> put) { result = std::move(put); });
+  dht(index).Put(kind, item, [&result](absl::StatusOr<PutResult> put) { result = std::move(put); });
   while (!result && RunNext(absl::InfiniteFuture())) {
   }
   return result ? *std::move(result) : TimedOut();

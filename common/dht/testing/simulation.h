@@ -76,7 +76,7 @@ class Simulation {
 
   // These run the simulation until the answer is there.
   [[nodiscard]] absl::StatusOr<GetResult> Get(size_t index, const Id& key, ValueKind kind);
-  [[nodiscard]] absl::StatusOr<PutResult> Put(size_t index, ValueKind kind, const std::string& value);
+  [[nodiscard]] absl::StatusOr<PutResult> Put(size_t index, ValueKind kind, const Item& item);
 
   void RunFor(absl::Duration duration);
   // Until `condition` holds; false if it does not within `limit`.

@@ -17,21 +17,21 @@ Contact ContactFromSeed(uint64_t seed) {
   return Contact{Id::OfNode(key), key, {absl::StrCat("/ip4/192.0.2.1/tcp/", 1024 + seed % 60000)}};
 }
 
-std::string SignedRecord(const crypto::Signer& key, absl::string_view name, absl::Time when, int64_t ttl_seconds) {
+Item SignedRecord(const crypto::Signer& key, absl::string_view name, absl::Time when, int64_t ttl_seconds) {
   const record::RecordFields fields{.name = std::string(name),
                                     .addresses = {"/ip4/192.0.2.7/tcp/4001"},
                                     .protocols = {"/dotagent/1.0.0"},
                                     .timestamp = when,
                                     .ttl_seconds = ttl_seconds};
-  return record::Record::Sign(fields, key).value().json();
+  return Item{record::Record::Sign(fields, key).value().json(), ""};
 }
 
 Value RecordOf(const crypto::Signer& key, absl::string_view name, absl::Time when, int64_t ttl_seconds) {
   return TypeOf(ValueKind::kRecord).Validate(SignedRecord(key, name, when, ttl_seconds), when).value();
 }
 
-std::string SignedRevocation(const crypto::Signer& key, absl::Time when) {
-  return identity::SignRevocation(key, "key was stolen", when).value();
+Item SignedRevocation(const crypto::Signer& key, absl::Time when) {
+  return Item{identity::SignRevocation(key, "key was stolen", when).value(), ""};
 }
 
 Value RevocationOf(const crypto::Signer& key, absl::Time when) {
@@ -39,6 +39,12 @@ Value RevocationOf(const crypto::Signer& key, absl::Time when) {
 }
 
 Id KeyOfName(absl::string_view name) { return Id::FromBytes(record::Name::Parse(name).value().DhtKey()).value(); }
+
+Item Damaged(const Item& item, size_t index) {
+  Item damaged = item;
+  damaged.bytes[index] = static_cast<char>(damaged.bytes[index] ^ 1);
+  return damaged;
+}
 
 Id RandomId(Random& random) { return Id::FromBytes(random.Bytes(32)).value(); }
 

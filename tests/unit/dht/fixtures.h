@@ -21,13 +21,14 @@ crypto::SigningKey KeyFromSeed(uint64_t seed);
 // A server with one address.
 Contact ContactFromSeed(uint64_t seed);
 
-std::string SignedRecord(const crypto::Signer& key, absl::string_view name, absl::Time when,
-                         int64_t ttl_seconds = 86400);
+Item SignedRecord(const crypto::Signer& key, absl::string_view name, absl::Time when, int64_t ttl_seconds = 86400);
 Value RecordOf(const crypto::Signer& key, absl::string_view name, absl::Time when, int64_t ttl_seconds = 86400);
-std::string SignedRevocation(const crypto::Signer& key, absl::Time when);
+Item SignedRevocation(const crypto::Signer& key, absl::Time when);
 Value RevocationOf(const crypto::Signer& key, absl::Time when);
 Id KeyOfName(absl::string_view name);
 Id RandomId(Random& random);
+// A copy of `item` in which byte `index` of the value differs.
+Item Damaged(const Item& item, size_t index);
 
 }  // namespace dotagent::dht
 

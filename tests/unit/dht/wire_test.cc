@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "common/base/status.h"
 #include "dotagent/dht/v1/dht.pb.h"
 #include "tests/unit/dht/fixtures.h"
@@ -25,6 +29,11 @@ void ExpectRefused(const Result& result, absl::string_view why) {
   EXPECT_THAT(std::string(result.status().message()), HasSubstr(std::string(why)));
 }
 
+Receipt SomeReceipt() {
+  SeededRandom random(2);
+  return Receipt{RandomId(random), RandomId(random), kStart, random.Bytes(crypto::kSignatureSize)};
+}
+
 TEST(WireTest, RequestsRoundTrip) {
   SeededRandom random(1);
   const Contact sender = ContactFromSeed(1);
@@ -44,10 +53,15 @@ TEST(WireTest, RequestsRoundTrip) {
   EXPECT_EQ(std::get<FindValueCall>(find_value->call).key, id);
   EXPECT_EQ(std::get<FindValueCall>(find_value->call).kind, ValueKind::kRevocation);
 
-  const std::string value("\0\xff bytes", 8);
-  const auto store = DecodeRequest(EncodeRequest({sender, StoreCall{id, ValueKind::kRecord, value}}));
+  const Item item{std::string("\0\xff bytes", 8), std::string("\0 proof", 7)};
+  const auto store = DecodeRequest(EncodeRequest({sender, StoreCall{id, ValueKind::kRecord, item, true}}));
   ASSERT_TRUE(store.ok()) << store.status();
-  EXPECT_EQ(std::get<StoreCall>(store->call).value, value);
+  EXPECT_EQ(std::get<StoreCall>(store->call).item, item);
+  EXPECT_TRUE(std::get<StoreCall>(store->call).witness_only);
+
+  const auto claims = DecodeRequest(EncodeRequest({sender, FindClaimsCall{ValueKind::kRecord, {id, Id()}}}));
+  ASSERT_TRUE(claims.ok()) << claims.status();
+  EXPECT_THAT(std::get<FindClaimsCall>(claims->call).keys, testing::ElementsAre(id, Id()));
 }
 
 TEST(WireTest, ResponsesRoundTrip) {
@@ -55,12 +69,28 @@ TEST(WireTest, ResponsesRoundTrip) {
   EXPECT_TRUE(std::holds_alternative<StoreAnswer>(DecodeResponse(EncodeResponse({StoreAnswer{}}))->answer));
 
   const std::vector<Contact> nodes = {ContactFromSeed(1), ContactFromSeed(2)};
-  const auto answer = DecodeResponse(EncodeResponse({ValueAnswer{"value", nodes}}));
+  const Receipt receipt = SomeReceipt();
+  const auto answer = DecodeResponse(EncodeResponse({ValueAnswer{Item{"value", "proof"}, receipt, nodes}}));
   ASSERT_TRUE(answer.ok()) << answer.status();
   const auto& value = std::get<ValueAnswer>(answer->answer);
-  EXPECT_EQ(value.value, "value");
+  EXPECT_EQ(value.item, (Item{"value", "proof"}));
+  EXPECT_EQ(value.receipt, receipt);
   ASSERT_EQ(value.nodes.size(), 2);
   ExpectSame(value.nodes[1], nodes[1]);
+
+  const auto nothing = DecodeResponse(EncodeResponse({ValueAnswer{}}));
+  ASSERT_TRUE(nothing.ok()) << nothing.status();
+  EXPECT_EQ(std::get<ValueAnswer>(nothing->answer).item, std::nullopt);
+  EXPECT_EQ(std::get<ValueAnswer>(nothing->answer).receipt, std::nullopt);
+
+  const auto stored = DecodeResponse(EncodeResponse({StoreAnswer{receipt}}));
+  ASSERT_TRUE(stored.ok()) << stored.status();
+  EXPECT_EQ(std::get<StoreAnswer>(stored->answer).receipt, receipt);
+
+  const auto claims = DecodeResponse(EncodeResponse({ClaimsAnswer{{std::nullopt, receipt}}}));
+  ASSERT_TRUE(claims.ok()) << claims.status();
+  EXPECT_THAT(std::get<ClaimsAnswer>(claims->answer).receipts,
+              testing::ElementsAre(std::nullopt, std::optional<Receipt>(receipt)));
 
   const auto none = DecodeResponse(EncodeResponse({NodesAnswer{}}));
   ASSERT_TRUE(none.ok()) << none.status();
@@ -83,7 +113,8 @@ TEST(WireTest, AFullAnswerFitsTheLimit) {
   Contact large = ContactFromSeed(1);
   large.addresses.assign(kMaxContactAddresses, std::string(kMaxAddressSize, 'a'));
   const std::string bytes =
-      EncodeResponse({ValueAnswer{std::string(kMaxValueSize, 'v'), std::vector<Contact>(kBucketSize, large)}});
+      EncodeResponse({ValueAnswer{Item{std::string(kMaxValueSize, 'v'), std::string(kMaxProofSize, 'p')}, SomeReceipt(),
+                                  std::vector<Contact>(kBucketSize, large)}});
   EXPECT_LE(bytes.size(), kMaxDhtMessage);
   EXPECT_TRUE(DecodeResponse(bytes).ok());
 }
@@ -103,9 +134,15 @@ TEST(WireTest, RefusesWhatIsTooMuch) {
   ExpectRefused(DecodeRequest(EncodeRequest({contact, PingCall{}})), "129 bytes");
 
   const std::string large(kMaxValueSize + 1, 'v');
-  ExpectRefused(DecodeRequest(EncodeRequest({ContactFromSeed(1), StoreCall{Id(), ValueKind::kRecord, large}})),
-                "16385 bytes");
-  ExpectRefused(DecodeResponse(EncodeResponse({ValueAnswer{large, {}}})), "16385 bytes");
+  const Contact sender = ContactFromSeed(1);
+  for (const Item& item : {Item{large, ""}, Item{"value", large}}) {
+    ExpectRefused(DecodeRequest(EncodeRequest({sender, StoreCall{Id(), ValueKind::kRecord, item}})), "16385 bytes");
+    ExpectRefused(DecodeResponse(EncodeResponse({ValueAnswer{item, {}, {}}})), "16385 bytes");
+  }
+  const std::vector<Id> keys(kMaxClaimKeys + 1);
+  ExpectRefused(DecodeRequest(EncodeRequest({sender, FindClaimsCall{ValueKind::kRecord, keys}})), "65 keys");
+  ExpectRefused(DecodeRequest(EncodeRequest({sender, FindClaimsCall{ValueKind::kRecord, {}}})), "0 keys");
+  ExpectRefused(DecodeResponse(EncodeResponse({ClaimsAnswer{std::vector<std::optional<Receipt>>(65)}})), "65 receipts");
 }
 
 TEST(WireTest, RefusesWhatIsMalformed) {
@@ -131,9 +168,19 @@ TEST(WireTest, RefusesWhatIsMalformed) {
   request.mutable_store()->set_kind(v1::VALUE_KIND_RECORD);
   ExpectRefused(DecodeRequest(request.SerializeAsString()), "value of 0 bytes");
   request.mutable_sender()->set_public_key(std::string(31, 'k'));
-  ExpectRefused(DecodeRequest(request.SerializeAsString()), "31 bytes");
+  ExpectRefused(DecodeRequest(request.SerializeAsString()), "this one is 31");
 
   v1::DhtResponse response;
+  v1::Receipt* receipt = response.mutable_store()->mutable_receipt();
+  ExpectRefused(DecodeResponse(response.SerializeAsString()), "32 bytes");
+  receipt->set_owner(std::string(32, 'o'));
+  receipt->set_digest(std::string(32, 'd'));
+  ExpectRefused(DecodeResponse(response.SerializeAsString()), "signature has 0 bytes");
+  receipt->set_signature(std::string(64, 's'));
+  EXPECT_TRUE(DecodeResponse(response.SerializeAsString()).ok());
+  receipt->set_first_seen_ms(UINT64_MAX);
+  ExpectRefused(DecodeResponse(response.SerializeAsString()), "year 9999");
+
   response.mutable_error()->set_code(0);
   ExpectRefused(DecodeResponse(response.SerializeAsString()), "status code 0");
   response.mutable_error()->set_code(17);
@@ -141,7 +188,8 @@ TEST(WireTest, RefusesWhatIsMalformed) {
 }
 
 TEST(WireTest, EveryTruncationAndBitFlipIsHandled) {
-  const std::string bytes = EncodeResponse({ValueAnswer{"value", {ContactFromSeed(1), ContactFromSeed(2)}}});
+  const std::string bytes =
+      EncodeResponse({ValueAnswer{Item{"value", ""}, SomeReceipt(), {ContactFromSeed(1), ContactFromSeed(2)}}});
   for (size_t i = 0; i < bytes.size(); ++i) {
     if (const auto cut = DecodeResponse(bytes.substr(0, i)); cut.ok()) {
       EXPECT_LE(std::get<ValueAnswer>(cut->answer).nodes.size(), 2);

@@ -1,0 +1,128 @@
+#include "common/dht/verdict.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace dotagent::dht {
+namespace {
+
+// See the header, "Density".
+constexpr double kEarlySparsest = 1.4;
+constexpr double kEarlyReach = 6;
+
+}  // namespace
+
+const Value* Ballot::Find(const Item& item) const {
+  for (const auto& [distance, vote] : votes_) {
+    if (vote.value && vote.value->item == item) return &*vote.value;
+  }
+  return nullptr;
+}
+
+std::optional<Id> Ballot::OwnerIn(const Vote& vote) {
+  if (vote.receipt) return vote.receipt->owner;
+  if (vote.value) return vote.value->owner;
+  return std::nullopt;
+}
+
+bool Ballot::HasValueOf(const Id& owner) const {
+  return std::any_of(votes_.begin(), votes_.end(),
+                     [&](const auto& entry) { return entry.second.value && entry.second.value->owner == owner; });
+}
+
+Ballot::Judgement Ballot::Judge(const std::vector<Id>& nearest, bool all, const Density& density) const {
+  if (!TypeOf(kind_).first_claim()) {
+    // A revocation, say: one valid value is proof enough.
+    for (const auto& [distance, vote] : votes_) {
+      if (vote.value) return {Outcome::kDecided, vote.value->owner};
+    }
+  }
+  const Judgement early = JudgeEarly(nearest, density);
+  if (early.outcome != Outcome::kUndecided) return early;
+  if (nearest.size() < kWitnesses && !all) return {};
+  if (nearest.empty()) return {Outcome::kAbsent, std::nullopt};
+  const size_t count = std::min(nearest.size(), kWitnesses);
+  // If there is no one else at all, there is no one nearer either.
+  if (!all && TooSparse(count, density(key_.DistanceTo(nearest[count - 1])))) {
+    return {Outcome::kTooFewWitnesses, std::nullopt};
+  }
+  return Count(nearest);
+}
+
+Ballot::Judgement Ballot::JudgeEarly(const std::vector<Id>& nearest, const Density& density) const {
+  std::optional<Id> owner;
+  size_t named = 0;
+  for (size_t i = 0; i < nearest.size(); ++i) {
+    const Id distance = key_.DistanceTo(nearest[i]);
+    if (const std::optional<Id> says = OwnerIn(votes_.at(distance))) {
+      if (owner && *owner != *says) return {};
+      owner = says;
+      ++named;
+    }
+    const size_t count = i + 1;
+    // Unanimous: all who know of an owner name this one, or no one knows of any.
+    if (owner ? named < kUnanimous : count < kUnanimous) continue;
+    const double expected = density(distance);
+    if (expected < kEarlyReach || expected > kEarlySparsest * static_cast<double>(count)) continue;
+    if (!owner) return {Outcome::kAbsent, std::nullopt};
+    if (HasValueOf(*owner)) return {Outcome::kDecided, owner};
+  }
+  return {};
+}
+
+Ballot::Judgement Ballot::Count(const std::vector<Id>& nearest) const {
+  std::map<Id, size_t> by_owner;
+  size_t informed = 0;
+  for (size_t i = 0; i < std::min(nearest.size(), kWitnesses); ++i) {
+    const std::optional<Id> owner = OwnerIn(votes_.at(key_.DistanceTo(nearest[i])));
+    if (!owner) continue;
+    ++by_owner[*owner];
+    ++informed;
+  }
+  if (by_owner.empty()) return {Outcome::kAbsent, std::nullopt};
+  const auto most = std::max_element(by_owner.begin(), by_owner.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (by_owner.size() > 1 && most->second < Threshold(informed)) return {Outcome::kConflict, std::nullopt};
+  return {Outcome::kDecided, most->first};
+}
+
+bool Ballot::disputed() const {
+  std::optional<Id> owner;
+  for (const auto& [distance, vote] : votes_) {
+    const std::optional<Id> says = OwnerIn(vote);
+    if (owner && says && *owner != *says) return true;
+    if (says) owner = says;
+  }
+  return false;
+}
+
+std::optional<Ballot::Answer> Ballot::BestOf(const Id& owner) const {
+  const Value* best = nullptr;
+  for (const auto& [distance, vote] : votes_) {
+    if (!vote.value || vote.value->owner != owner) continue;
+    if (best == nullptr) {
+      best = &*vote.value;
+      continue;
+    }
+    const absl::StatusOr<bool> better = TypeOf(kind_).Replaces(*best, *vote.value);
+    if (better.ok() && *better) best = &*vote.value;
+  }
+  if (best == nullptr) return std::nullopt;
+  Answer answer{*best, 0};
+  const Id digest = DigestOf(best->item);
+  for (const auto& [distance, vote] : votes_) {
+    const bool same = vote.receipt ? vote.receipt->digest == digest : vote.value && vote.value->item == best->item;
+    answer.agreeing += same ? 1 : 0;
+  }
+  return answer;
+}
+
+std::vector<Ballot::Witness> Ballot::Receipts() const {
+  std::vector<Witness> witnesses;
+  for (const auto& [distance, vote] : votes_) {
+    if (vote.receipt) witnesses.push_back({key_.DistanceTo(distance), *vote.receipt});
+  }
+  return witnesses;
+}
+
+}  // namespace dotagent::dht

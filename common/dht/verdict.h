@@ -1,0 +1,120 @@
+// What a reader believes of what the nodes nearest to a key say: whose key it is, and which value is its owner's
+// newest.
+//
+// The attackers: a part m of all nodes (20 % is what we build for) that say together whatever suits them: that the name
+// is theirs, that it does not exist, that an older value is the newest. Every value here has been validated, so what
+// they cannot do is sign for the owner. Each node has one vote, proved by its session; the voters are the nodes nearest
+// to the key, a set that no one chooses as long as ids cost something (puzzle.h).
+//
+// The rule, over the nodes nearest to the key that answered, in order of distance:
+//
+//   Witnesses. Of n = 28 nodes, an owner needs 18 of those that know of any owner (the same share of fewer). With m =
+//   0.2, binomial: 18 or more are hostile, and a name can be stolen, for 4.2 names in 10 million; 11 or more are, and
+//   an honest name looks contested, for 1.5 names in 100. (13 of 20 would be 1.5 in 100,000 and 3.2 in 100.) If two
+//   owners are named and neither reaches that, the answer is CONFLICT. An owner whom no one disputes needs no number.
+//
+//   Early end. If the nearest 10 of those that know of an owner name the same, and none of the nodes up to there
+//   another, the rest need not be asked: all 10 are hostile for 1 name in 10 million. Likewise the nearest 10 that all
+//   know of none are a definite "not found".
+//
+//   Density. N nodes with random ids leave n of them within the distance n·2^256/N of a key, or near that (Poisson). A
+//   set that is much sparser is not the nearest one: the lookup was kept among the hostile nodes, which are 1/m times
+//   as sparse. Up to an early end 1.4·n is allowed, else 2·n: of honest sets 1 in 10 needs the longer way, and next to
+//   none is refused; of sets all hostile 1 in 1,000 passes the first, 1 in 100,000 the second. A set that is much
+//   denser holds ids made to sit there; an early end wants the nodes to reach out to where 6 are expected, so that
+//   mined ids alone are not enough (for 1 name in 400 no honest node is that near).
+//
+// Where it departs from S/Kademlia: that paper takes a lookup as good if one of d paths is clean, which a reader cannot
+// see; density can be seen.
+//
+// Not thread-safe.
+#ifndef DOTAGENT_COMMON_DHT_VERDICT_H_
+#define DOTAGENT_COMMON_DHT_VERDICT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "common/dht/types.h"
+#include "common/dht/value_type.h"
+
+namespace dotagent::dht {
+
+inline constexpr size_t kWitnesses = 28;
+inline constexpr size_t kUnanimous = 10;
+// Of so many nodes that know of an owner, how many must name the same one if others name another.
+[[nodiscard]] constexpr size_t Threshold(size_t informed) { return (informed * 18 + kWitnesses - 1) / kWitnesses; }
+
+// How many nodes of the whole network are expected within a distance.
+using Density = std::function<double(const Id& distance)>;
+// Whether a set of `count` nodes that reaches out to where `expected` nodes should be is too sparse to be the nearest.
+[[nodiscard]] constexpr bool TooSparse(size_t count, double expected) {
+  return expected > 2.0 * static_cast<double>(count);
+}
+
+// What one node says.
+struct Vote {
+  std::optional<Receipt> receipt;  // whose key it is; none: it knows of no owner
+  std::optional<Value> value;      // validated; its owner is the receipt's, where there is one
+};
+
+class Ballot {
+ public:
+  Ballot(const Id& key, ValueKind kind) : key_(key), kind_(kind) {}
+
+  // A node votes once.
+  void Add(const Id& node, Vote vote) { votes_.emplace(key_.DistanceTo(node), std::move(vote)); }
+  // A validated value that some node returned before with the same bytes, or nullptr: spares checking it again.
+  [[nodiscard]] const Value* Find(const Item& item) const;
+
+  enum class Outcome {
+    kUndecided,        // ask more
+    kDecided,          // there is an owner, or, of a kind without owners, a value
+    kAbsent,           // no one knows of any
+    kConflict,         // more than one owner, and none with enough votes
+    kTooFewWitnesses,  // the nodes asked are not the nearest
+  };
+  struct Judgement {
+    Outcome outcome = Outcome::kUndecided;
+    std::optional<Id> owner;  // if decided
+  };
+  // `nearest`: ids of nodes that voted, nearest first, without a gap: every node heard of that is nearer than the last
+  // of them has voted or failed. `all`: there is no one else to ask. O(nodes).
+  [[nodiscard]] Judgement Judge(const std::vector<Id>& nearest, bool all, const Density& density) const;
+
+  // Two nodes name different owners, so an early end is out of reach.
+  [[nodiscard]] bool disputed() const;
+
+  struct Answer {
+    Value value;
+    uint32_t agreeing = 0;  // nodes that hold or have witnessed this very value
+  };
+  // The owner's best value; none if no node returned one.
+  [[nodiscard]] std::optional<Answer> BestOf(const Id& owner) const;
+
+  struct Witness {
+    Id node;
+    Receipt receipt;
+  };
+  // The receipts of the nodes that voted, the nearest node first.
+  [[nodiscard]] std::vector<Witness> Receipts() const;
+
+ private:
+  // The owner that a vote names; for kinds whose keys have no owners, that of the value.
+  [[nodiscard]] static std::optional<Id> OwnerIn(const Vote& vote);
+  [[nodiscard]] Judgement JudgeEarly(const std::vector<Id>& nearest, const Density& density) const;
+  // Of the first kWitnesses of `nearest`.
+  [[nodiscard]] Judgement Count(const std::vector<Id>& nearest) const;
+  [[nodiscard]] bool HasValueOf(const Id& owner) const;
+
+  const Id key_;
+  const ValueKind kind_;
+  std::map<Id, Vote> votes_;  // by the node's distance to the key
+};
+
+}  // namespace dotagent::dht
+
+#endif  // DOTAGENT_COMMON_DHT_VERDICT_H_

@@ -1,0 +1,204 @@
+#include "common/dht/verdict.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <vector>
+
+#include "tests/unit/dht/fixtures.h"
+
+namespace dotagent::dht {
+namespace {
+
+using Outcome = Ballot::Outcome;
+
+class BallotTest : public testing::Test {
+ protected:
+  BallotTest() {
+    SeededRandom random(1);
+    for (size_t i = 0; i < 40; ++i) nodes_.push_back(RandomId(random));
+    std::sort(nodes_.begin(), nodes_.end(),
+              [this](const Id& a, const Id& b) { return key_.DistanceTo(a) < key_.DistanceTo(b); });
+  }
+
+  // As if the nodes lay exactly where they are expected: the i-th nearest where i nodes are.
+  [[nodiscard]] Density Even(double sparseness = 1) const {
+    return [this, sparseness](const Id& distance) {
+      const auto place = std::find(nodes_.begin(), nodes_.end(), key_.DistanceTo(distance));
+      return sparseness * static_cast<double>(place - nodes_.begin() + 1);
+    };
+  }
+  [[nodiscard]] std::vector<Id> Nearest(size_t count) const {
+    return {nodes_.begin(), nodes_.begin() + static_cast<std::ptrdiff_t>(count)};
+  }
+
+  static Vote For(const Value& value, bool holds = true) {
+    return Vote{Receipt{value.owner, DigestOf(value.item), kStart, ""},
+                holds ? std::optional<Value>(value) : std::nullopt};
+  }
+  // The next nearest node that has not voted.
+  void Votes(size_t count, const Vote& vote) {
+    for (size_t i = 0; i < count; ++i) ballot_.Add(nodes_[voted_++], vote);
+  }
+  [[nodiscard]] Outcome Judge(bool all = false) const { return ballot_.Judge(Nearest(voted_), all, Even()).outcome; }
+
+  const Id key_ = KeyOfName("bob.agent");
+  const Value old_ = RecordOf(KeyFromSeed(1), "bob.agent", kStart);
+  const Value new_ = RecordOf(KeyFromSeed(1), "bob.agent", kStart + absl::Seconds(1));
+  const Value hijack_ = RecordOf(KeyFromSeed(2), "bob.agent", kStart + absl::Seconds(2));
+  std::vector<Id> nodes_;  // nearest first
+  Ballot ballot_{key_, ValueKind::kRecord};
+  size_t voted_ = 0;
+};
+
+TEST_F(BallotTest, TenThatAgreeDecideAndTheNewestOfTheOwnersIsTheAnswer) {
+  Votes(4, For(old_));
+  Votes(5, For(new_, /*holds=*/false));
+  EXPECT_EQ(Judge(), Outcome::kUndecided);
+  Votes(1, For(new_));
+  const Ballot::Judgement judgement = ballot_.Judge(Nearest(10), false, Even());
+  EXPECT_EQ(judgement.outcome, Outcome::kDecided);
+  EXPECT_EQ(judgement.owner, new_.owner);
+  const auto best = ballot_.BestOf(*judgement.owner);
+  ASSERT_TRUE(best);
+  EXPECT_EQ(best->value.item, new_.item);
+  EXPECT_EQ(best->agreeing, 6);
+}
+
+TEST_F(BallotTest, AnOwnerWithoutAValueIsAskedForFurther) {
+  Votes(12, For(new_, /*holds=*/false));
+  EXPECT_EQ(Judge(), Outcome::kUndecided);
+  Votes(1, For(new_));
+  EXPECT_EQ(Judge(), Outcome::kDecided);
+}
+
+TEST_F(BallotTest, TenThatKnowNothingAreANotFound) {
+  Votes(9, {});
+  EXPECT_EQ(Judge(), Outcome::kUndecided);
+  Votes(1, {});
+  EXPECT_EQ(Judge(), Outcome::kAbsent);
+}
+
+TEST_F(BallotTest, NewcomersThatKnowNothingYetOnlyDelay) {
+  Votes(3, {});
+  Votes(9, For(old_));
+  EXPECT_EQ(Judge(), Outcome::kUndecided);
+  Votes(1, For(old_));
+  EXPECT_EQ(Judge(), Outcome::kDecided);
+}
+
+TEST_F(BallotTest, OneDissenterNeedsAllWitnesses) {
+  Votes(1, For(hijack_));
+  Votes(26, For(old_));
+  EXPECT_EQ(Judge(), Outcome::kUndecided);
+  Votes(1, For(old_));
+  const Ballot::Judgement judgement = ballot_.Judge(Nearest(28), false, Even());
+  EXPECT_EQ(judgement.outcome, Outcome::kDecided);
+  EXPECT_EQ(judgement.owner, old_.owner);
+  EXPECT_TRUE(ballot_.disputed());
+}
+
+TEST_F(BallotTest, EighteenOfTwentyEightDecideFewerConflict) {
+  Votes(1, For(old_));  // no early end
+  Votes(11, For(hijack_));
+  Votes(16, For(old_));
+  EXPECT_EQ(Judge(), Outcome::kConflict);
+}
+
+TEST_F(BallotTest, TenHostileOfTwentyEightDoNotConflict) {
+  Votes(1, For(old_));
+  Votes(10, For(hijack_));
+  Votes(17, For(old_));
+  const Ballot::Judgement judgement = ballot_.Judge(Nearest(28), false, Even());
+  EXPECT_EQ(judgement.outcome, Outcome::kDecided);
+  EXPECT_EQ(judgement.owner, old_.owner);
+}
+
+TEST_F(BallotTest, OnlyThoseWhoKnowCount) {
+  Votes(4, {});
+  Votes(6, For(hijack_));
+  Votes(18, For(old_));  // of 24 that know; 16 would do
+  const Ballot::Judgement judgement = ballot_.Judge(Nearest(28), false, Even());
+  EXPECT_EQ(judgement.outcome, Outcome::kDecided);
+  EXPECT_EQ(judgement.owner, old_.owner);
+}
+
+TEST_F(BallotTest, ASmallNetworkDecidesByWhatThereIs) {
+  Votes(1, For(hijack_));
+  Votes(4, For(old_));
+  EXPECT_EQ(Judge(/*all=*/false), Outcome::kUndecided);
+  const Ballot::Judgement judgement = ballot_.Judge(Nearest(5), true, Even());
+  EXPECT_EQ(judgement.outcome, Outcome::kDecided);
+  EXPECT_EQ(judgement.owner, old_.owner);
+}
+
+TEST_F(BallotTest, TwoOfThreeDecideOneAgainstOneConflicts) {
+  Votes(1, For(hijack_));
+  Votes(1, For(old_));
+  EXPECT_EQ(Judge(true), Outcome::kConflict);
+  Votes(1, For(old_));
+  EXPECT_EQ(Judge(true), Outcome::kDecided);
+}
+
+TEST_F(BallotTest, ASetTooSparseIsNotBelieved) {
+  Votes(28, For(hijack_));
+  EXPECT_EQ(ballot_.Judge(Nearest(10), false, Even(1.3)).outcome, Outcome::kDecided);
+  EXPECT_EQ(ballot_.Judge(Nearest(10), false, Even(5)).outcome, Outcome::kUndecided);
+  EXPECT_EQ(ballot_.Judge(Nearest(28), false, Even(5)).outcome, Outcome::kTooFewWitnesses);
+  EXPECT_EQ(ballot_.Judge(Nearest(28), true, Even(5)).outcome, Outcome::kDecided)
+      << "where there is no one else, no one is nearer";
+}
+
+TEST_F(BallotTest, ASetTooDenseIsAskedBeyond) {
+  Votes(28, For(hijack_));
+  // The ten nearest sit where two are expected.
+  EXPECT_EQ(ballot_.Judge(Nearest(10), false, Even(0.2)).outcome, Outcome::kUndecided);
+}
+
+TEST_F(BallotTest, OneRevocationIsEnough) {
+  const Value revocation = RevocationOf(KeyFromSeed(1), kStart);
+  Ballot ballot(revocation.key, ValueKind::kRevocation);
+  ballot.Add(nodes_[0], {});
+  EXPECT_EQ(ballot.Judge({}, false, Even()).outcome, Outcome::kUndecided);
+  ballot.Add(nodes_[20], Vote{std::nullopt, revocation});
+  const Ballot::Judgement judgement = ballot.Judge({}, false, Even());
+  EXPECT_EQ(judgement.outcome, Outcome::kDecided);
+  EXPECT_EQ(ballot.BestOf(*judgement.owner)->value.item, revocation.item);
+}
+
+TEST_F(BallotTest, ANodeVotesOnce) {
+  for (int i = 0; i < 5; ++i) ballot_.Add(nodes_[0], For(hijack_));
+  EXPECT_EQ(ballot_.BestOf(hijack_.owner)->agreeing, 1);
+  EXPECT_EQ(ballot_.Receipts().size(), 1);
+}
+
+TEST_F(BallotTest, FindsItemsThatWereValidatedBefore) {
+  ballot_.Add(nodes_[0], For(old_));
+  ASSERT_NE(ballot_.Find(old_.item), nullptr);
+  EXPECT_EQ(ballot_.Find(old_.item)->owner, old_.owner);
+  EXPECT_EQ(ballot_.Find(new_.item), nullptr);
+}
+
+// The figures that the header gives.
+TEST(ThresholdTest, IsTheBinomialsAtTwentyPercentHostile) {
+  const auto tail = [](size_t n, size_t at_least, double m) {
+    double sum = 0;
+    for (size_t i = at_least; i <= n; ++i) {
+      const auto log_choose = std::lgamma(n + 1.0) - std::lgamma(i + 1.0) - std::lgamma(static_cast<double>(n - i) + 1);
+      sum += std::exp(log_choose + static_cast<double>(i) * std::log(m) + static_cast<double>(n - i) * std::log(1 - m));
+    }
+    return sum;
+  };
+  EXPECT_EQ(Threshold(kWitnesses), 18);
+  EXPECT_NEAR(tail(kWitnesses, 18, 0.2), 4.2e-7, 0.1e-7) << "stolen";
+  EXPECT_NEAR(tail(kWitnesses, kWitnesses - 18 + 1, 0.2), 0.015, 0.001) << "contested";
+  EXPECT_NEAR(std::pow(0.2, kUnanimous), 1e-7, 0.1e-7);
+  EXPECT_EQ(Threshold(1), 1);
+  EXPECT_EQ(Threshold(3), 2);
+  EXPECT_EQ(Threshold(5), 4);
+}
+
+}  // namespace
+}  // namespace dotagent::dht
