@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <deque>
 #include <functional>
+#include <map>
 #include <set>
 #include <vector>
 
@@ -86,21 +87,25 @@ TEST(LookupTest, NoNodeIsAskedTwiceWhoeverTellsOfIt) {
 TEST(LookupTest, ALiarSpoilsOnePathOnly) {
   SeededRandom random(3);
   const Id target = RandomId(random);
-  const std::vector<Contact> honest = SortedBy(target, Contacts(1000, 400));
+  const std::vector<Contact> honest = Contacts(1000, 400);
   // As many as a tenth of the network; the lookup's own table knows one of them.
   const std::vector<Contact> liars = SortedBy(target, Contacts(5000, 40));
   std::set<Id> liar_ids;
   for (const Contact& liar : liars) liar_ids.insert(liar.id);
-  // Honest nodes know those around themselves and some of those nearest to the target.
+  // Honest nodes know k nodes of each of their buckets.
   const auto honest_answer = [&](const Contact& node) {
-    std::vector<Contact> known = SortedBy(node.id, honest);
-    known.resize(150);
+    std::map<int, size_t> bucket_sizes;
+    std::vector<Contact> known;
+    for (const Contact& other : honest) {
+      if (++bucket_sizes[node.id.CommonPrefix(other.id)] <= kBucketSize) known.push_back(other);
+    }
     known = SortedBy(target, known);
-    known.resize(20);
+    known.resize(kBucketSize);
     return known;
   };
   const auto run = [&](size_t paths) {
-    std::vector<Contact> seeds(honest.end() - 19, honest.end());
+    const std::vector<Contact> by_distance = SortedBy(target, honest);
+    std::vector<Contact> seeds(by_distance.end() - 19, by_distance.end());
     seeds.push_back(liars[0]);
     Lookup lookup(Id(), target, SortedBy(target, seeds), {.paths = paths}, VeryDense);
     RunAll(lookup, [&](const Contact& node) {
@@ -112,7 +117,7 @@ TEST(LookupTest, ALiarSpoilsOnePathOnly) {
   };
   const std::vector<Contact> found = run(8);
   ASSERT_GE(found.size(), 10);
-  for (size_t i = 0; i < 10; ++i) EXPECT_EQ(found[i].id, honest[i].id) << i;
+  for (size_t i = 0; i < 10; ++i) EXPECT_EQ(found[i].id, SortedBy(target, honest)[i].id) << i;
   EXPECT_THAT(run(1), IsEmpty()) << "one path alone stays with the liar: otherwise this test shows nothing";
 }
 

@@ -222,7 +222,7 @@ TEST_F(HandlerTest, ARevokedKeyIsForgottenAndRefused) {
 
 TEST_F(HandlerTest, ARevocationThatOnlyTheDhtKnowsIsFoundAndLearnt) {
   ASSERT_TRUE(Publish(*near_, MakeRecord().json()).ok());
-  ASSERT_TRUE(simulation_.Put(nearest_[5], dht::ValueKind::kRevocation, MakeRevocation()).ok());
+  ASSERT_TRUE(simulation_.Put(nearest_[5], dht::ValueKind::kRevocation, {MakeRevocation(), ""}).ok());
   ASSERT_FALSE(far_->revocations.IsRevoked(bob_.public_key()));
   const auto refused = Resolve(*far_, "bob.agent");
   EXPECT_EQ(ReasonOf(refused.status()), reason::kKeyRevoked) << refused.status();
