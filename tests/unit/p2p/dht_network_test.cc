@@ -24,6 +24,7 @@ class DhtNode {
       network_ = std::make_unique<DhtNetwork>(loop_.context(), node_.node());
       dht::DhtOptions options;
       options.self = dht::Contact{dht::Id::OfNode(node_.key()), node_.key(), {address}};
+      options.signer = &node_.signer();
       dht_ = std::make_unique<dht::Dht>(options, network_.get(), &node_.clock(), &node_.random(), store_.get());
       network_->Serve(*dht_);
     });
@@ -72,7 +73,7 @@ TEST(DhtNetworkTest, ThreeNodesJoinStoreAndFindOverRealSockets) {
   const auto statement = identity::SignRevocation(agent, "a test", absl::Now());
   ASSERT_TRUE(statement.ok());
   Outcome<absl::StatusOr<dht::PutResult>> put;
-  loop.Run([&] { second.dht().Put(dht::ValueKind::kRevocation, *statement, put.Callback()); });
+  loop.Run([&] { second.dht().Put(dht::ValueKind::kRevocation, {*statement, ""}, put.Callback()); });
   const auto stored = put.Wait();
   ASSERT_EQ(stored.status(), absl::OkStatus());
   EXPECT_EQ(stored->stored_by.size(), 3U);
@@ -82,7 +83,7 @@ TEST(DhtNetworkTest, ThreeNodesJoinStoreAndFindOverRealSockets) {
   loop.Run([&] { third.dht().Get(*key, dht::ValueKind::kRevocation, get.Callback()); });
   const auto found = get.Wait();
   ASSERT_EQ(found.status(), absl::OkStatus());
-  EXPECT_EQ(found->value, *statement);
+  EXPECT_EQ(found->item.bytes, *statement);
 }
 
 TEST(DhtNetworkTest, IdentifyTellsWhoAnswers) {

@@ -67,6 +67,8 @@ class TestNode {
 
   [[nodiscard]] Node& node() { return *node_; }
   [[nodiscard]] const crypto::PublicKey& key() const { return public_key_; }
+  // The node's own key, unless `change` gave it another.
+  [[nodiscard]] const crypto::Signer& signer() const { return key_; }
   [[nodiscard]] telemetry::Metrics& metrics() { return metrics_; }
   [[nodiscard]] const Clock& clock() const { return clock_; }
   [[nodiscard]] Random& random() { return random_; }
