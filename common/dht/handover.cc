@@ -41,9 +41,8 @@ void Handover::Look() {
     // At the first look after the start, no one is a newcomer but this node.
     if (known == siblings_.end() && !siblings_.empty()) gathered_.came.insert(sibling.id);
   }
-  gathered_.some_left |= std::any_of(siblings_.begin(), siblings_.end(), [this](const auto& sibling) {
-    return !peers_->table().Find(sibling.first);
-  });
+  gathered_.some_left |= std::any_of(siblings_.begin(), siblings_.end(),
+                                     [this](const auto& sibling) { return !peers_->table().Find(sibling.first); });
   siblings_ = std::move(siblings);
   if (walking_ || (gathered_.came.empty() && !gathered_.some_left)) return;
   walking_ = true;

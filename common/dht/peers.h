@@ -39,6 +39,7 @@ struct PeersOptions {
   Contact self;
   size_t paths = 8;         // d of lookups
   PuzzleDifficulty puzzle;  // that nodes must have solved to be in the table or asked
+  RoutingTableOptions table;
 };
 
 class Peers {

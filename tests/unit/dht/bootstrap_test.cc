@@ -35,7 +35,7 @@ class Partition : public testing::TestWithParam<uint64_t> {
   void RegisterInEachHalf() {
     for (size_t half = 0; half < 2; ++half) {
       for (int i = 0; i < kNames; ++i) {
-        const std::string record = SignedRecord(KeyFromSeed(1), NameOf(half, i), simulation_->clock().Now());
+        const Item record = SignedRecord(KeyFromSeed(1), NameOf(half, i), simulation_->clock().Now());
         const auto put = simulation_->Put(half + 2 * static_cast<size_t>(i), kRecord, record);
         ASSERT_TRUE(put.ok()) << put.status();
       }
