@@ -43,6 +43,7 @@ inline constexpr absl::string_view kNotBootstrapped = "NOT_BOOTSTRAPPED";
 inline constexpr absl::string_view kTooFewReplicas = "TOO_FEW_REPLICAS";
 inline constexpr absl::string_view kTooFewCleanPaths = "TOO_FEW_CLEAN_PATHS";
 inline constexpr absl::string_view kConflict = "CONFLICT";
+inline constexpr absl::string_view kNotCertified = "NOT_CERTIFIED";
 inline constexpr absl::string_view kRecipientOffline = "RECIPIENT_OFFLINE";
 inline constexpr absl::string_view kNoReservation = "NO_RESERVATION";
 inline constexpr absl::string_view kLimit = "LIMIT";

@@ -169,7 +169,7 @@ absl::StatusOr<Response> Dht::Impl::Answer(const Contact& sender, const Request&
   }
   if (const auto* store = std::get_if<StoreCall>(&request.call)) {
     RETURN_IF_ERROR(CheckNear(store->key));
-    ASSIGN_OR_RETURN(const Value value, ValidateUnder(store->key, store->kind, store->item, now));
+    ASSIGN_OR_RETURN(const Value value, values.types().ValidateUnder(store->key, store->kind, store->item, now));
     const auto keep = store->witness_only ? ValueStore::Keep::kClaimOnly : ValueStore::Keep::kValue;
     ASSIGN_OR_RETURN(std::optional<Receipt> receipt, values.Store(value, keep, sender.key, now));
     return Response{StoreAnswer{std::move(receipt)}};
@@ -236,10 +236,10 @@ void Dht::Impl::FinishGet(const Id& key, ValueKind kind, QueryResult found,
     return done(ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
                                 "the key that signed this name's record is revoked; ask its owner for a new name"));
   }
-  if (!found.value) return done(TypeOf(kind).Absent());
+  if (!found.value) return done(values.types().Of(kind).Absent());
   Value& value = found.value->value;
   // Where the disk is full the answer still counts.
-  if (TypeOf(kind).revokes_owner()) {
+  if (values.types().Of(kind).revokes_owner()) {
     values.Store(value, ValueStore::Keep::kValue, options.self.key, clock->Now()).IgnoreError();
   }
   const absl::StatusOr<HeldValue> own = values.Get(kind, key, clock->Now());
@@ -258,7 +258,7 @@ void Dht::Impl::FinishGet(const Id& key, ValueKind kind, QueryResult found,
 
 void Dht::Put(ValueKind kind, const Item& item, std::function<void(absl::StatusOr<PutResult>)> done) {
   Impl* impl = impl_.get();
-  absl::StatusOr<Value> checked = TypeOf(kind).Validate(item, impl->clock->Now());
+  absl::StatusOr<Value> checked = impl->values.types().Of(kind).Validate(item, impl->clock->Now());
   absl::Status status = checked.status();
   if (status.ok() && impl->IsAlone()) status = NotBootstrapped();
   if (!status.ok()) {
@@ -277,9 +277,10 @@ void Dht::Impl::Store(const Value& value, const QueryResult& found,
                       std::function<void(absl::StatusOr<PutResult>)> done) {
   const absl::Status undecided = WhyUndecided(found);
   if (!undecided.ok()) return done(undecided);
-  if (TypeOf(value.kind).first_claim() && found.owner && *found.owner != value.owner) return done(NameTaken());
-  if (found.value && found.value->value.owner == value.owner) {
-    const absl::StatusOr<bool> replaces = TypeOf(value.kind).Replaces(found.value->value, value);
+  const ValueType& type = values.types().Of(value.kind);
+  if (type.first_claim() && found.owner && *found.owner != value.owner) return done(NameTaken());
+  if (found.value && (found.value->value.owner == value.owner || !type.first_claim())) {
+    const absl::StatusOr<bool> replaces = type.Replaces(found.value->value, value);
     if (!replaces.ok()) return done(replaces.status());
   }
   const size_t reachable = found.nearest.size() + (peers.is_server() ? 1 : 0);

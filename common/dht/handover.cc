@@ -78,7 +78,7 @@ void Handover::Mend(const Value& value) {
   std::sort(nearest.begin(), nearest.end(), [&](const Contact& a, const Contact& b) {
     return value.key.DistanceTo(a.id) < value.key.DistanceTo(b.id);
   });
-  const bool witnessed = TypeOf(value.kind).first_claim();
+  const bool witnessed = values_->types().Of(value.kind).first_claim();
   for (size_t i = 0; i < nearest.size(); ++i) {
     const bool keeps = i < kReplicationFactor;
     const bool moved_up = mending_.some_left && (i + 1 == kReplicationFactor || i + 1 == kWitnesses);

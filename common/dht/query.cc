@@ -31,8 +31,10 @@ class Query : public std::enable_shared_from_this<Query> {
         density_(peers->density()),
         lookup_(peers->self().id, target, peers->table().Nearest(target, kBucketSize, RoutingTable::Which::kAll),
                 {.paths = effort.paths, .wanted = effort.wanted}, density_),
-        ballot_(target, goal ? goal->kind : ValueKind::kRecord),
-        done_(std::move(done)) {}
+
+        done_(std::move(done)) {
+    if (goal) ballot_.emplace(target, goal->values->types().Of(goal->kind));
+  }
 
   void Start() {
     peers_->table().LookedUp(target_, peers_->clock().Elapsed());
@@ -83,7 +85,7 @@ class Query : public std::enable_shared_from_this<Query> {
       const auto place = std::upper_bound(settled.begin(), settled.end(), peers_->self().id, nearer);
       if (place != settled.end() || lookup_.complete()) settled.insert(place, peers_->self().id);
     }
-    return ballot_.Judge(settled, lookup_.complete(), density_);
+    return ballot_->Judge(settled, lookup_.complete(), density_);
   }
 
   [[nodiscard]] Peers::Call Question() const {
@@ -124,7 +126,7 @@ class Query : public std::enable_shared_from_this<Query> {
     } else if (auto* value = std::get_if<ValueAnswer>(&response->answer); value != nullptr && goal_) {
       if (Count(from, *value)) {
         lookup_.Answered(from, value->nodes);
-        if (goal_->thoroughness == Thoroughness::kEnough && ballot_.disputed()) {
+        if (goal_->thoroughness == Thoroughness::kEnough && ballot_->disputed()) {
           wanted_ = kWitnesses;
           lookup_.Want(wanted_);
         }
@@ -140,23 +142,25 @@ class Query : public std::enable_shared_from_this<Query> {
 
   // False if the answer is not one that an honest node gives.
   bool Count(const Id& from, ValueAnswer& answer) {
-    if (TypeOf(goal_->kind).first_claim() != answer.receipt.has_value() && answer.item) return false;
+    const ValueTypes& types = goal_->values->types();
+    const ValueType& type = types.Of(goal_->kind);
+    if (type.first_claim() != answer.receipt.has_value() && answer.item) return false;
     Vote vote{std::move(answer.receipt), std::nullopt};
     if (answer.item) {
-      if (const Value* known = ballot_.Find(*answer.item); known != nullptr) {
+      if (const Value* known = ballot_->Find(*answer.item); known != nullptr) {
         vote.value = *known;
       } else {
-        absl::StatusOr<Value> value = ValidateUnder(target_, goal_->kind, *answer.item, peers_->clock().Now());
+        absl::StatusOr<Value> value = types.ValidateUnder(target_, goal_->kind, *answer.item, peers_->clock().Now());
         if (!value.ok()) return false;
         vote.value = *std::move(value);
       }
       if (vote.receipt && vote.receipt->owner != vote.value->owner) return false;
-      if (!TypeOf(goal_->kind).revokes_owner() && goal_->values->IsRevoked(vote.value->signer)) {
+      if (!type.revokes_owner() && goal_->values->IsRevoked(vote.value->signer)) {
         revoked_ = true;  // the node need not know that
         vote.value.reset();
       }
     }
-    ballot_.Add(from, std::move(vote));
+    ballot_->Add(from, std::move(vote));
     return true;
   }
 
@@ -166,7 +170,7 @@ class Query : public std::enable_shared_from_this<Query> {
     // A disk that fails costs this node's own vote, no more.
     if (auto receipt = goal_->values->ReceiptFor(goal_->kind, target_, now); receipt.ok()) vote.receipt = *receipt;
     if (auto held = goal_->values->Get(goal_->kind, target_, now); held.ok()) vote.value = std::move(held->value);
-    ballot_.Add(peers_->self().id, std::move(vote));
+    ballot_->Add(peers_->self().id, std::move(vote));
   }
 
   void End() {
@@ -186,8 +190,8 @@ class Query : public std::enable_shared_from_this<Query> {
       const Ballot::Judgement judgement = Judge();
       result.outcome = judgement.outcome;
       result.owner = judgement.owner;
-      if (judgement.owner) result.value = ballot_.BestOf(*judgement.owner);
-      result.witnesses = ballot_.Receipts();
+      if (judgement.owner) result.value = ballot_->BestOf(*judgement.owner);
+      result.witnesses = ballot_->Receipts();
       result.revoked = revoked_ && !result.value;
     }
     const auto done = std::exchange(done_, nullptr);
@@ -200,7 +204,7 @@ class Query : public std::enable_shared_from_this<Query> {
   const std::optional<Goal> goal_;
   const Density density_;
   Lookup lookup_;
-  Ballot ballot_;
+  std::optional<Ballot> ballot_;  // where there is a goal
   std::function<void(QueryResult)> done_;
   std::deque<std::pair<absl::Duration, Id>>
       waiting_;  // when each node was asked, of late; bounded by the lookup's calls

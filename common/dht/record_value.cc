@@ -1,11 +1,57 @@
 #include "common/dht/record_value.h"
 
+#include <algorithm>
+#include <string>
+#include <tuple>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/identity/agent_id.h"
+#include "common/identity/name_certificate.h"
+#include "common/identity/rotation.h"
 #include "common/record/record.h"
+#include "dotagent/dht/v1/dht.pb.h"
 
 namespace dotagent::dht {
+namespace {
+
+absl::StatusOr<v1::Proof> ParseProof(const std::string& bytes) {
+  v1::Proof proof;
+  if (proof.ParseFromString(bytes)) return proof;
+  return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadStatement,
+                         "the proof that goes with the record is not a dotagent.dht.v1.Proof");
+}
+
+// Whose key signed: the identity that began with it, or that rotated to it.
+absl::StatusOr<Id> OwnerOf(const crypto::PublicKey& signer, const v1::Proof& proof, absl::Time now) {
+  if (proof.rotation_chain().empty()) return Id::FromBytes(identity::AgentId::FromFirstKey(signer).bytes());
+  ASSIGN_OR_RETURN(const std::vector<std::string> statements, identity::DecodeRotationChain(proof.rotation_chain()));
+  ASSIGN_OR_RETURN(const identity::RotationChain chain, identity::VerifyRotationChain(statements, now));
+  if (chain.current() != signer) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kKeyMismatch,
+                           "the rotation chain that goes with the record ends in another key than the one that signed "
+                           "the record; sign with the current key, or send the newest chain");
+  }
+  return Id::FromBytes(chain.agent.bytes());
+}
+
+absl::StatusOr<identity::NameCertificate> CheckCertificate(const record::Record& record, const std::string& bytes,
+                                                           const std::vector<crypto::PublicKey>& registrars,
+                                                           absl::Time now) {
+  if (bytes.empty()) {
+    return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kNotCertified,
+                           absl::StrCat("names here need a registrar's certificate, and the record of ",
+                                        record.name().text(), " has none; ask the registrar for one"));
+  }
+  ASSIGN_OR_RETURN(identity::NameCertificate certificate,
+                   identity::VerifyNameCertificateFor(record.public_key(), bytes, registrars, now));
+  if (certificate.name == record.name().text()) return certificate;
+  return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kNotCertified,
+                         absl::StrCat("the certificate is for ", certificate.name, ", not for ", record.name().text()));
+}
+
+}  // namespace
 
 size_t RecordValue::max_size() const { return record::kMaxRecordSize; }
 
@@ -17,21 +63,33 @@ absl::StatusOr<Value> RecordValue::Validate(const Item& item, absl::Time now) co
                                         absl::FormatTime(record.expires(), absl::UTCTimeZone()), "; sign a new one"));
   }
   ASSIGN_OR_RETURN(const Id key, Id::FromBytes(record.name().DhtKey()));
-  ASSIGN_OR_RETURN(const Id owner, Id::FromBytes(identity::AgentId::FromFirstKey(record.public_key()).bytes()));
-  return Value{.kind = ValueKind::kRecord,
-               .key = key,
-               .owner = owner,
-               .signer = record.public_key(),
-               .timestamp = record.timestamp(),
-               .expires = record.expires(),
-               .item = item};
+  Value value{.kind = ValueKind::kRecord,
+              .key = key,
+              .signer = record.public_key(),
+              .timestamp = record.timestamp(),
+              .expires = record.expires(),
+              .item = item};
+  ASSIGN_OR_RETURN(const v1::Proof proof, ParseProof(item.proof));
+  ASSIGN_OR_RETURN(value.owner, OwnerOf(value.signer, proof, now));
+  if (policy_.registrars.empty()) return value;
+  ASSIGN_OR_RETURN(const identity::NameCertificate certificate,
+                   CheckCertificate(record, proof.name_certificate(), policy_.registrars, now));
+  value.certified = certificate.not_before;
+  value.expires = std::min(value.expires, certificate.not_after);
+  return value;
 }
 
 absl::StatusOr<bool> RecordValue::Replaces(const Value& held, const Value& offered) const {
-  if (offered.timestamp > held.timestamp) return true;
-  if (offered.timestamp == held.timestamp && offered.item.bytes == held.item.bytes) return false;
-  // Two records of one instant: all nodes keep the same one.
-  if (offered.timestamp == held.timestamp && offered.item.bytes > held.item.bytes) return true;
+  if (offered.item.bytes == held.item.bytes && offered.certified <= held.certified) return false;
+  // The registrar's newest word decides; of one owner's records, his own; of one instant's, all nodes keep the same.
+  const auto rank = [](const Value& value) {
+    return std::make_tuple(value.certified, value.timestamp, absl::string_view(value.item.bytes));
+  };
+  if (rank(offered) > rank(held)) return true;
+  if (offered.owner != held.owner) {
+    return ErrorWithReason(absl::StatusCode::kAlreadyExists, reason::kNameTaken,
+                           "a registrar certified another key for this name since; ask it for a new certificate");
+  }
   return ErrorWithReason(
       absl::StatusCode::kFailedPrecondition, reason::kSuperseded,
       absl::StrCat("a record of ", absl::FormatTime(held.timestamp, absl::UTCTimeZone()),

@@ -31,7 +31,7 @@ class Replication : public std::enable_shared_from_this<Replication> {
 
   void Start() {
     for (next_ = 0; next_ < std::min(kReplicationFactor, nodes_.size()); ++next_) Ask(nodes_[next_], Keep::kValue);
-    if (TypeOf(value_.kind).first_claim()) {
+    if (values_->types().Of(value_.kind).first_claim()) {
       for (size_t i = next_; i < std::min(kWitnesses, nodes_.size()); ++i) Ask(nodes_[i], Keep::kClaimOnly);
     }
     Step();

@@ -61,7 +61,7 @@ struct Contact {
   uint64_t puzzle_solution = 0;        // of the node's dynamic puzzle (puzzle.h)
 };
 
-enum class ValueKind : uint8_t { kRecord = 1, kRevocation = 2 };
+enum class ValueKind : uint8_t { kRecord = 1, kRevocation = 2, kRotation = 3 };
 
 // A value and what goes with it, as they travel.
 struct Item {

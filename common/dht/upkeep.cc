@@ -86,7 +86,7 @@ void Upkeep::Copy(const Value& value) {
     FindValue(peers_, values_, value.key, value.kind, Thoroughness::kAll,
               lifeline_.Guard([this, value](const QueryResult& found) { CopyBest(value, found); }));
   };
-  if (TypeOf(value.kind).revokes_owner()) return find_and_copy();
+  if (values_->types().Of(value.kind).revokes_owner()) return find_and_copy();
   const auto unless_revoked = [this, signer = value.signer, find_and_copy](const QueryResult& revocation) {
     // A disk that fails leaves the value until the next walk.
     if (revocation.value) Keep(revocation.value->value);

@@ -1,6 +1,7 @@
 #include "common/dht/value_store.h"
 
 #include <iterator>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
@@ -16,7 +17,7 @@ constexpr absl::string_view kRevokedPrefix = "dht/revoked/";
 constexpr char kFormat = 2;
 constexpr size_t kIdSize = kIdBits / 8;
 constexpr size_t kProofLengthSize = 2;
-constexpr size_t kHeaderSize = 1 + 3 * kTimeSize + kIdSize + crypto::kPublicKeySize + kProofLengthSize;
+constexpr size_t kHeaderSize = 1 + 4 * kTimeSize + kIdSize + crypto::kPublicKeySize + kProofLengthSize;
 // Every value is kept by r nodes and witnessed by many more (verdict.h), and claims outlive values by up to 30 days.
 constexpr size_t kClaimsPerValue = 8;
 // A value that keeps being offered is not rewritten more often than this.
@@ -37,6 +38,7 @@ std::string EncodeHeld(const HeldValue& held) {
   AppendTime(value.timestamp, &out);
   AppendTime(value.expires, &out);
   AppendTime(held.received, &out);
+  AppendTime(value.certified, &out);
   absl::StrAppend(&out, value.owner.bytes(), value.signer.bytes());
   out.push_back(static_cast<char>(value.item.proof.size() >> 8));
   out.push_back(static_cast<char>(value.item.proof.size()));
@@ -53,6 +55,7 @@ absl::StatusOr<HeldValue> DecodeHeld(ValueKind kind, const Id& key, absl::string
   held.value.timestamp = TakeTime(&bytes);
   held.value.expires = TakeTime(&bytes);
   held.received = TakeTime(&bytes);
+  held.value.certified = TakeTime(&bytes);
   held.value.owner = TakeId(&bytes);
   ASSIGN_OR_RETURN(held.value.signer, crypto::PublicKey::FromUncheckedBytes(bytes.substr(0, crypto::kPublicKeySize)));
   bytes.remove_prefix(crypto::kPublicKeySize);
@@ -76,8 +79,9 @@ ValueStore::ValueStore(const crypto::Signer* self, storage::Store* store, ValueS
     : self_key_(self->public_key()),
       self_(Id::OfNode(self->public_key())),
       store_(store),
-      options_(options),
-      claims_(store, self, options.max_values * kClaimsPerValue) {
+      options_(std::move(options)),
+      types_(options_.policy),
+      claims_(store, self, options_.max_values * kClaimsPerValue) {
   absl::Status damage;
   health_ = store_->Scan(kSignerPrefix, "", [&](absl::string_view table_key, absl::string_view source) {
     const auto place = ParseTableKey(table_key);
@@ -145,10 +149,10 @@ absl::StatusOr<std::optional<HeldValue>> ValueStore::MakeRoom(const Value& value
     }
   }
   if (sources_.size() < options_.max_values) return std::nullopt;
-  const bool is_final = TypeOf(value.kind).revokes_owner();
+  const bool is_final = types_.Of(value.kind).revokes_owner();
   for (auto farthest = sources_.rbegin(); farthest != sources_.rend(); ++farthest) {
     const auto& [distance, kind] = farthest->first;
-    if (TypeOf(kind).revokes_owner()) continue;
+    if (types_.Of(kind).revokes_owner()) continue;
     if (!is_final && distance <= self_.DistanceTo(value.key)) break;
     ASSIGN_OR_RETURN(std::optional<HeldValue> held, Load(kind, self_.DistanceTo(distance)));
     if (!held) return Damaged("value's index");
@@ -161,7 +165,7 @@ absl::StatusOr<std::optional<HeldValue>> ValueStore::MakeRoom(const Value& value
 absl::StatusOr<std::optional<Receipt>> ValueStore::Store(const Value& value, Keep keep, const crypto::PublicKey& source,
                                                          absl::Time now) {
   RETURN_IF_ERROR(health_);
-  const ValueType& type = TypeOf(value.kind);
+  const ValueType& type = types_.Of(value.kind);
   if (!type.revokes_owner() && IsRevoked(value.signer)) {
     return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
                            "the key that signed this value is revoked; make a new key");
@@ -176,7 +180,7 @@ absl::StatusOr<std::optional<Receipt>> ValueStore::Store(const Value& value, Kee
   if (held && held->value.item == value.item) {
     Touch(value.kind, value.key, now);
     keeps = false;
-  } else if (held && held->value.owner == value.owner) {
+  } else if (held && (held->value.owner == value.owner || !type.first_claim())) {
     ASSIGN_OR_RETURN(keeps, type.Replaces(held->value, value));
   }
   std::vector<Place> gone;
@@ -205,12 +209,12 @@ absl::StatusOr<std::optional<Receipt>> ValueStore::Store(const Value& value, Kee
 
 absl::StatusOr<HeldValue> ValueStore::Get(ValueKind kind, const Id& key, absl::Time now) const {
   ASSIGN_OR_RETURN(std::optional<HeldValue> held, Load(kind, key));
-  if (!held || held->value.expires <= now) return TypeOf(kind).Absent();
+  if (!held || held->value.expires <= now) return types_.Of(kind).Absent();
   return *std::move(held);
 }
 
 absl::StatusOr<std::optional<Receipt>> ValueStore::ReceiptFor(ValueKind kind, const Id& key, absl::Time now) const {
-  if (!TypeOf(kind).first_claim()) return std::nullopt;
+  if (!types_.Of(kind).first_claim()) return std::nullopt;
   return claims_.ReceiptFor(kind, key, now);
 }
 

@@ -50,6 +50,7 @@ struct ValueStoreOptions {
   size_t max_values = 1'000'000;
   // Of those, how many one other node may have stored here.
   size_t max_values_per_source = 250'000;
+  NamePolicy policy;
 };
 
 class ValueStore {
@@ -92,6 +93,7 @@ class ValueStore {
   // Visits up to `limit` values from `from` (empty: the start) on; deletes those that have expired.
   [[nodiscard]] absl::StatusOr<Page> Sweep(absl::string_view from, size_t limit, absl::Time now);
 
+  [[nodiscard]] const ValueTypes& types() const { return types_; }
   [[nodiscard]] size_t size() const { return sources_.size(); }
   [[nodiscard]] ClaimStore& claims() { return claims_; }
   [[nodiscard]] const ClaimStore& claims() const { return claims_; }
@@ -117,6 +119,7 @@ class ValueStore {
   const Id self_;
   storage::Store* const store_;
   const ValueStoreOptions options_;
+  const ValueTypes types_;
   ClaimStore claims_;
   absl::Status health_;
   absl::btree_map<Place, crypto::PublicKey> sources_;  // who stored each value, the nearest value first

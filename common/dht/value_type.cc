@@ -1,20 +1,22 @@
 #include "common/dht/value_type.h"
 
+#include <utility>
+
 #include "common/base/status.h"
 #include "common/crypto/hash.h"
 #include "common/dht/record_value.h"
 #include "common/dht/revocation_value.h"
+#include "common/dht/rotation_value.h"
 
 namespace dotagent::dht {
 
+namespace {
+constexpr int kKinds = 3;
+}  // namespace
+
 std::optional<ValueKind> KindFromNumber(int number) {
-  switch (number) {
-    case static_cast<int>(ValueKind::kRecord):
-    case static_cast<int>(ValueKind::kRevocation):
-      return static_cast<ValueKind>(number);
-    default:
-      return std::nullopt;
-  }
+  if (number < 1 || number > kKinds) return std::nullopt;
+  return static_cast<ValueKind>(number);
 }
 
 Id DigestOf(const Item& item) {
@@ -22,20 +24,18 @@ Id DigestOf(const Item& item) {
   return *Id::FromBytes(crypto::Sha256(item.bytes));
 }
 
-const ValueType& TypeOf(ValueKind kind) {
-  static const RecordValue record;
-  static const RevocationValue revocation;
-  switch (kind) {
-    case ValueKind::kRecord:
-      return record;
-    case ValueKind::kRevocation:
-      return revocation;
-  }
-  return record;  // not reached: the wire decoder admits only kinds that exist
+ValueTypes::ValueTypes(NamePolicy policy) {
+  types_.push_back(std::make_unique<RecordValue>(std::move(policy)));
+  types_.push_back(std::make_unique<RevocationValue>());
+  types_.push_back(std::make_unique<RotationValue>());
 }
 
-absl::StatusOr<Value> ValidateUnder(const Id& key, ValueKind kind, const Item& item, absl::Time now) {
-  ASSIGN_OR_RETURN(Value value, TypeOf(kind).Validate(item, now));
+ValueTypes::~ValueTypes() = default;
+
+const ValueType& ValueTypes::Of(ValueKind kind) const { return *types_[static_cast<size_t>(kind) - 1]; }
+
+absl::StatusOr<Value> ValueTypes::ValidateUnder(const Id& key, ValueKind kind, const Item& item, absl::Time now) const {
+  ASSIGN_OR_RETURN(Value value, Of(kind).Validate(item, now));
   if (value.key != key) {
     return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
                            "the value belongs under another key; store it under the key that its name implies");

@@ -1,13 +1,15 @@
 // What the DHT stores, one type a kind. A value certifies itself: its bytes carry a signature, and the key that it is
 // stored under follows from them. So nodes and readers check values, never each other.
 //
-// A new kind is one new file that implements ValueType, and a line in value_type.cc.
+// A new kind is one new file that implements ValueType, a line in value_type.cc, and its number in types.h.
 #ifndef DOTAGENT_COMMON_DHT_VALUE_TYPE_H_
 #define DOTAGENT_COMMON_DHT_VALUE_TYPE_H_
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -21,10 +23,11 @@ namespace dotagent::dht {
 struct Value {
   ValueKind kind = ValueKind::kRecord;
   Id key;
-  Id owner;                  // AgentId of whom it belongs to
-  crypto::PublicKey signer;  // the owner's key that signed it
-  absl::Time timestamp;      // when it was signed, says the signer
-  absl::Time expires;        // InfiniteFuture: never
+  Id owner;                                  // AgentId of whom it belongs to
+  crypto::PublicKey signer;                  // the owner's key that signed it
+  absl::Time timestamp;                      // when it was signed, says the signer
+  absl::Time certified = absl::UnixEpoch();  // by a registrar, from then on (registrar policy only)
+  absl::Time expires;                        // InfiniteFuture: never
   Item item;
 };
 
@@ -44,12 +47,15 @@ class ValueType {
   // first-claim).
   [[nodiscard]] virtual bool first_claim() const = 0;
 
+  // Of a kind whose keys have no owners: how many nodes' values a reader compares before he takes the best.
+  [[nodiscard]] virtual size_t enough() const = 0;
+
   // Whether a value of this kind revokes its owner's key.
   [[nodiscard]] virtual bool revokes_owner() const = 0;
 
-  // Of two values under one key with one owner: true if `offered` takes the place of `held`, false if `held` stays and
-  // that is as good to whoever offers. FailedPrecondition (SUPERSEDED) if `held` stays and whoever offers should know.
-  // The same on every node, in whatever order values arrive.
+  // Of two values under one key (with one owner, of a kind whose keys have owners): true if `offered` takes the place
+  // of `held`, false if `held` stays and that is as good to whoever offers. FailedPrecondition (SUPERSEDED) if `held`
+  // stays and whoever offers should know. The same on every node, in whatever order values arrive.
   [[nodiscard]] virtual absl::StatusOr<bool> Replaces(const Value& held, const Value& offered) const = 0;
 
   // What a reader is told when no node has one.
@@ -62,11 +68,26 @@ class ValueType {
 // SHA-256 of the value's bytes.
 [[nodiscard]] Id DigestOf(const Item& item);
 
-// The type of a kind.
-[[nodiscard]] const ValueType& TypeOf(ValueKind kind);
+// Whose names are whose; the same at every node of a network.
+struct NamePolicy {
+  // Whose certificate a record needs; none: first-claim, a name is his who registers it first.
+  std::vector<crypto::PublicKey> registrars;
+};
 
-// Validate, and InvalidArgument (PROTOCOL) unless the value belongs under `key`.
-[[nodiscard]] absl::StatusOr<Value> ValidateUnder(const Id& key, ValueKind kind, const Item& item, absl::Time now);
+// The types of all kinds under a policy. Immutable and thread-safe.
+class ValueTypes {
+ public:
+  explicit ValueTypes(NamePolicy policy = {});
+  ~ValueTypes();
+
+  [[nodiscard]] const ValueType& Of(ValueKind kind) const;
+  // Validate, and InvalidArgument (PROTOCOL) unless the value belongs under `key`.
+  [[nodiscard]] absl::StatusOr<Value> ValidateUnder(const Id& key, ValueKind kind, const Item& item,
+                                                    absl::Time now) const;
+
+ private:
+  std::vector<std::unique_ptr<const ValueType>> types_;  // by the kind's number, from 1 on
+};
 
 }  // namespace dotagent::dht
 

@@ -31,12 +31,7 @@ bool Ballot::HasValueOf(const Id& owner) const {
 }
 
 Ballot::Judgement Ballot::Judge(const std::vector<Id>& nearest, bool all, const Density& density) const {
-  if (!TypeOf(kind_).first_claim()) {
-    // A revocation, say: one valid value is proof enough.
-    for (const auto& [distance, vote] : votes_) {
-      if (vote.value) return {Outcome::kDecided, vote.value->owner};
-    }
-  }
+  if (!type_.first_claim()) return JudgeValues(nearest, all, density);
   const Judgement early = JudgeEarly(nearest, density);
   if (early.outcome != Outcome::kUndecided) return early;
   if (nearest.size() < kWitnesses && !all) return {};
@@ -96,17 +91,41 @@ bool Ballot::disputed() const {
   return false;
 }
 
-std::optional<Ballot::Answer> Ballot::BestOf(const Id& owner) const {
+const Value* Ballot::BestAmong(const std::optional<Id>& owner) const {
   const Value* best = nullptr;
   for (const auto& [distance, vote] : votes_) {
-    if (!vote.value || vote.value->owner != owner) continue;
+    if (!vote.value || (owner && vote.value->owner != *owner)) continue;
     if (best == nullptr) {
       best = &*vote.value;
       continue;
     }
-    const absl::StatusOr<bool> better = TypeOf(kind_).Replaces(*best, *vote.value);
+    const absl::StatusOr<bool> better = type_.Replaces(*best, *vote.value);
     if (better.ok() && *better) best = &*vote.value;
   }
+  return best;
+}
+
+Ballot::Judgement Ballot::JudgeValues(const std::vector<Id>& nearest, bool all, const Density& density) const {
+  size_t values = 0;
+  for (const auto& [distance, vote] : votes_) values += vote.value ? 1 : 0;
+  if (values == 0) {
+    const Judgement early = JudgeEarly(nearest, density);
+    if (early.outcome != Outcome::kUndecided) return early;
+  }
+  const bool asked_enough = all || nearest.size() >= kUnanimous;
+  if (values >= type_.enough() || (values > 0 && asked_enough)) {
+    return {Outcome::kDecided, BestAmong(std::nullopt)->owner};
+  }
+  if (nearest.size() < kWitnesses && !all) return {};
+  const size_t count = std::min(nearest.size(), kWitnesses);
+  if (!all && TooSparse(count, density(key_.DistanceTo(nearest[count - 1])))) {
+    return {Outcome::kTooFewWitnesses, std::nullopt};
+  }
+  return {Outcome::kAbsent, std::nullopt};
+}
+
+std::optional<Ballot::Answer> Ballot::BestOf(const Id& owner) const {
+  const Value* best = BestAmong(type_.first_claim() ? std::optional<Id>(owner) : std::nullopt);
   if (best == nullptr) return std::nullopt;
   Answer answer{*best, 0};
   const Id digest = DigestOf(best->item);

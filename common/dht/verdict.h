@@ -63,7 +63,8 @@ struct Vote {
 
 class Ballot {
  public:
-  Ballot(const Id& key, ValueKind kind) : key_(key), kind_(kind) {}
+  // `type` must outlive it.
+  Ballot(const Id& key, const ValueType& type) : key_(key), type_(type) {}
 
   // A node votes once.
   void Add(const Id& node, Vote vote) { votes_.emplace(key_.DistanceTo(node), std::move(vote)); }
@@ -92,7 +93,7 @@ class Ballot {
     Value value;
     uint32_t agreeing = 0;  // nodes that hold or have witnessed this very value
   };
-  // The owner's best value; none if no node returned one.
+  // The owner's best value; none if no node returned one. Of a kind whose keys have no owners, the best of all.
   [[nodiscard]] std::optional<Answer> BestOf(const Id& owner) const;
 
   struct Witness {
@@ -105,13 +106,16 @@ class Ballot {
  private:
   // The owner that a vote names; for kinds whose keys have no owners, that of the value.
   [[nodiscard]] static std::optional<Id> OwnerIn(const Vote& vote);
+  // Of a kind whose keys have no owners: values speak for themselves.
+  [[nodiscard]] Judgement JudgeValues(const std::vector<Id>& nearest, bool all, const Density& density) const;
+  [[nodiscard]] const Value* BestAmong(const std::optional<Id>& owner) const;
   [[nodiscard]] Judgement JudgeEarly(const std::vector<Id>& nearest, const Density& density) const;
   // Of the first kWitnesses of `nearest`.
   [[nodiscard]] Judgement Count(const std::vector<Id>& nearest) const;
   [[nodiscard]] bool HasValueOf(const Id& owner) const;
 
   const Id key_;
-  const ValueKind kind_;
+  const ValueType& type_;
   std::map<Id, Vote> votes_;  // by the node's distance to the key
 };
 

@@ -491,7 +491,7 @@ class HostileAnswerTest : public testing::Test {
 
 // What a node that lies would say of whoever signed `record`.
 Receipt ReceiptFor(const Item& record) {
-  const Value value = TypeOf(kRecord).Validate(record, kStart).value();
+  const Value value = ValueTypes().Of(kRecord).Validate(record, kStart).value();
   return Receipt{value.owner, DigestOf(record), kStart, std::string(crypto::kSignatureSize, 's')};
 }
 Receipt SomeReceipt() { return ReceiptFor(SignedRecord(KeyFromSeed(2), "mallory.agent", kStart)); }

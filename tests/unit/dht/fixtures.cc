@@ -27,7 +27,7 @@ Item SignedRecord(const crypto::Signer& key, absl::string_view name, absl::Time 
 }
 
 Value RecordOf(const crypto::Signer& key, absl::string_view name, absl::Time when, int64_t ttl_seconds) {
-  return TypeOf(ValueKind::kRecord).Validate(SignedRecord(key, name, when, ttl_seconds), when).value();
+  return ValueTypes().Of(ValueKind::kRecord).Validate(SignedRecord(key, name, when, ttl_seconds), when).value();
 }
 
 Item SignedRevocation(const crypto::Signer& key, absl::Time when) {
@@ -35,7 +35,7 @@ Item SignedRevocation(const crypto::Signer& key, absl::Time when) {
 }
 
 Value RevocationOf(const crypto::Signer& key, absl::Time when) {
-  return TypeOf(ValueKind::kRevocation).Validate(SignedRevocation(key, when), when).value();
+  return ValueTypes().Of(ValueKind::kRevocation).Validate(SignedRevocation(key, when), when).value();
 }
 
 Id KeyOfName(absl::string_view name) { return Id::FromBytes(record::Name::Parse(name).value().DhtKey()).value(); }

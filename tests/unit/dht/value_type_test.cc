@@ -29,13 +29,13 @@ TEST(ValueTypeTest, ARevocationImpliesItsKeyAndNeverExpires) {
 
 TEST(ValueTypeTest, RefusesAValueUnderAnotherKey) {
   const Item record = SignedRecord(KeyFromSeed(1), "bob.agent", kStart);
-  EXPECT_TRUE(ValidateUnder(KeyOfName("bob.agent"), ValueKind::kRecord, record, kStart).ok());
-  EXPECT_FALSE(ValidateUnder(KeyOfName("alice.agent"), ValueKind::kRecord, record, kStart).ok());
+  EXPECT_TRUE(ValueTypes().ValidateUnder(KeyOfName("bob.agent"), ValueKind::kRecord, record, kStart).ok());
+  EXPECT_FALSE(ValueTypes().ValidateUnder(KeyOfName("alice.agent"), ValueKind::kRecord, record, kStart).ok());
 }
 
 TEST(ValueTypeTest, RefusesAnExpiredRecord) {
   const Item record = SignedRecord(KeyFromSeed(1), "bob.agent", kStart, 60);
-  const auto late = TypeOf(ValueKind::kRecord).Validate(record, kStart + absl::Seconds(60));
+  const auto late = ValueTypes().Of(ValueKind::kRecord).Validate(record, kStart + absl::Seconds(60));
   EXPECT_EQ(ReasonOf(late.status()), reason::kStale);
 }
 
@@ -43,11 +43,13 @@ TEST(ValueTypeTest, RefusesEveryBitFlip) {
   const crypto::SigningKey bob = KeyFromSeed(1);
   const Item record = SignedRecord(bob, "bob.agent", kStart);
   for (size_t i = 0; i < record.bytes.size(); ++i) {
-    EXPECT_FALSE(ValidateUnder(KeyOfName("bob.agent"), ValueKind::kRecord, Damaged(record, i), kStart).ok()) << i;
+    EXPECT_FALSE(
+        ValueTypes().ValidateUnder(KeyOfName("bob.agent"), ValueKind::kRecord, Damaged(record, i), kStart).ok())
+        << i;
   }
   const Item revocation = SignedRevocation(bob, kStart);
   for (size_t i = 0; i < revocation.bytes.size(); ++i) {
-    EXPECT_FALSE(TypeOf(ValueKind::kRevocation).Validate(Damaged(revocation, i), kStart).ok()) << i;
+    EXPECT_FALSE(ValueTypes().Of(ValueKind::kRevocation).Validate(Damaged(revocation, i), kStart).ok()) << i;
   }
 }
 

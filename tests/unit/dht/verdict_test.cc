@@ -49,7 +49,8 @@ class BallotTest : public testing::Test {
   const Value new_ = RecordOf(KeyFromSeed(1), "bob.agent", kStart + absl::Seconds(1));
   const Value hijack_ = RecordOf(KeyFromSeed(2), "bob.agent", kStart + absl::Seconds(2));
   std::vector<Id> nodes_;  // nearest first
-  Ballot ballot_{key_, ValueKind::kRecord};
+  const ValueTypes types_;
+  Ballot ballot_{key_, types_.Of(ValueKind::kRecord)};
   size_t voted_ = 0;
 };
 
@@ -159,7 +160,7 @@ TEST_F(BallotTest, ASetTooDenseIsAskedBeyond) {
 
 TEST_F(BallotTest, OneRevocationIsEnough) {
   const Value revocation = RevocationOf(KeyFromSeed(1), kStart);
-  Ballot ballot(revocation.key, ValueKind::kRevocation);
+  Ballot ballot(revocation.key, types_.Of(ValueKind::kRevocation));
   ballot.Add(nodes_[0], {});
   EXPECT_EQ(ballot.Judge({}, false, Even()).outcome, Outcome::kUndecided);
   ballot.Add(nodes_[20], Vote{std::nullopt, revocation});
