@@ -591,5 +591,19 @@ TEST_F(HostileAnswerTest, AValueUnderAnotherKeyIsNotStored) {
   EXPECT_EQ(simulation_->dht(0).stored_values(), 0);
 }
 
+TEST(DhtTest, AValueFarFromANodeIsNotStored) {
+  const auto simulation = MakeNetwork(400);
+  const Item record = SignedRecord(KeyFromSeed(1), "bob.agent", simulation->clock().Now());
+  const std::vector<size_t> sorted = simulation->NearestTo(KeyOfName("bob.agent"), 400);
+  const auto store_on = [&](size_t node) {
+    const Contact& sender = simulation->contact(sorted[200]);
+    return simulation->dht(node).Handle(sender.key, {sender, StoreCall{KeyOfName("bob.agent"), kRecord, record}});
+  };
+  EXPECT_TRUE(std::holds_alternative<StoreAnswer>(store_on(sorted[0]).answer));
+  EXPECT_TRUE(std::holds_alternative<StoreAnswer>(store_on(sorted[30]).answer)) << "nodes need not agree exactly";
+  const Response refused = store_on(sorted[399]);
+  EXPECT_EQ(ReasonOf(std::get<absl::Status>(refused.answer)), reason::kLimit);
+}
+
 }  // namespace
 }  // namespace dotagent::dht
