@@ -52,8 +52,10 @@ class BenchNode {
     loop_.Run([&] {
       const crypto::PublicKey& key = key_.public_key();
       network_ = std::make_unique<p2p::DhtNetwork>(loop_.context(), *node_);
-      dht_ = std::make_unique<dht::Dht>(dht::DhtOptions{.self = {dht::Id::OfNode(key), key, node_->addresses()}},
-                                        network_.get(), &clock_, &random_, store_.get());
+      dht::DhtOptions options;
+      options.self = {dht::Id::OfNode(key), key, node_->addresses()};
+      options.signer = &key_;
+      dht_ = std::make_unique<dht::Dht>(options, network_.get(), &clock_, &random_, store_.get());
       network_->Serve(*dht_);
     });
   }
@@ -88,7 +90,7 @@ class BenchNode {
   }
   void Put(const std::string& value, std::function<void(bool)> done) {
     loop_.Post([this, value, done = std::move(done)] {
-      dht_->Put(dht::ValueKind::kRecord, value,
+      dht_->Put(dht::ValueKind::kRecord, {value, ""},
                 [done](const absl::StatusOr<dht::PutResult>& stored) { done(stored.ok()); });
     });
   }
