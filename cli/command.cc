@@ -148,7 +148,8 @@ int Main(int argc, char** argv) {
 
   CLI::App app("dotagent: names, messages and encrypted channels for autonomous agents", "dotagent");
   app.footer(
-      "Exit status: 0 done, 1 failed or not valid, 2 wrong usage, 3 not found, 4 refused, 5 unreachable.\nStart a "
+      "Exit status: 0 done, 1 failed or not valid, 2 wrong usage, 3 not found, 4 refused, 5 unreachable, 6 "
+      "contested.\nStart a "
       "network on this machine with `dotagent up`.");
   app.set_version_flag("--version", Version());
   app.set_config("--config", "", "TOML file with these options")->envname("DOTAGENT_CONFIG");
@@ -175,7 +176,8 @@ int Main(int argc, char** argv) {
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.require_subcommand(1);
   AddKeyCommands(app, globals, chosen);
-  AddNameCommands(app, globals, chosen);
+  AddRegisterCommand(app, globals, chosen);
+  AddResolveCommand(app, globals, chosen);
   AddMessageCommands(app, globals, chosen);
   AddChannelCommand(app, globals, chosen);
   AddRevokeCommand(app, globals, chosen);

@@ -53,7 +53,8 @@ CLI::App* AddCommand(CLI::App* parent, const std::string& name, const std::strin
 
 // Each adds its commands. `globals` and `chosen` must outlive parsing.
 void AddKeyCommands(CLI::App& app, Globals& globals, Chosen& chosen);       // keygen, id
-void AddNameCommands(CLI::App& app, Globals& globals, Chosen& chosen);      // register, resolve
+void AddRegisterCommand(CLI::App& app, Globals& globals, Chosen& chosen);   // register
+void AddResolveCommand(CLI::App& app, Globals& globals, Chosen& chosen);    // resolve
 void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen);   // send, listen
 void AddChannelCommand(CLI::App& app, Globals& globals, Chosen& chosen);    // channel
 void AddRevokeCommand(CLI::App& app, Globals& globals, Chosen& chosen);     // revoke

@@ -7,6 +7,7 @@ namespace dotagent::cli {
 ExitStatus ExitStatusFor(const absl::Status& status) {
   if (status.ok()) return kOk;
   const std::string why = ReasonOf(status);
+  if (why == reason::kConflict) return kContested;
   if (why == reason::kBadKey || why == reason::kBadName || why == reason::kBadAddress) return kUsage;
   switch (status.code()) {
     case absl::StatusCode::kNotFound:

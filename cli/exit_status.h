@@ -13,6 +13,7 @@ enum ExitStatus : int {
   kNotFound = 3,     // no such name
   kRefused = 4,      // somebody said no: taken name, revoked key, broken record, full inbox
   kUnreachable = 5,  // nobody answered
+  kContested = 6,    // it is in dispute who holds the name, so there is no answer
 };
 
 [[nodiscard]] ExitStatus ExitStatusFor(const absl::Status& status);

@@ -16,6 +16,7 @@
 #include "cli/exit_status.h"
 #include "cli/report.h"
 #include "common/base/status.h"
+#include "sdk/cpp/renewal.h"
 
 namespace dotagent::cli {
 namespace {
@@ -53,6 +54,7 @@ struct ListenArguments {
   uint64_t count = 0;
   std::string channels = "none";
   bool no_ack = false;
+  bool no_renew = false;
 };
 
 // Prints one event a line; from several threads.
@@ -166,6 +168,21 @@ void PrintMessage(const sdk::ReceivedMessage& received, EventPrinter& printer) {
                                     Printable(message.content().dump())));
 }
 
+// The name stays registered for as long as its owner listens.
+std::unique_ptr<sdk::Renewal> KeepRegistered(sdk::Agent& agent, EventPrinter& printer) {
+  return sdk::Renewal::Start(agent, [&printer](const absl::StatusOr<record::Record>& renewed) {
+    if (!renewed.ok()) {
+      const std::string message(renewed.status().message());
+      printer.Print({{"event", "not_renewed"}, {"error", message}, {"reason", ReasonOf(renewed.status())}},
+                    absl::StrCat("the name could not be renewed: ", Printable(message)));
+      return;
+    }
+    const std::string expires = absl::FormatTime(absl::RFC3339_sec, renewed->expires(), absl::UTCTimeZone());
+    printer.Print({{"event", "renewed"}, {"name", renewed->name().text()}, {"expires", expires}},
+                  absl::StrCat("renewed until ", expires));
+  });
+}
+
 absl::StatusOr<int> Listen(const Globals& globals, const ListenArguments& arguments) {
   ASSIGN_OR_RETURN(const auto agent, globals.Connect());
   const bool takes_channels = arguments.channels != "none";
@@ -174,6 +191,7 @@ absl::StatusOr<int> Listen(const Globals& globals, const ListenArguments& argume
   ChannelAnswerer answerer(*agent, arguments.channels == "digest", printer);
   printer.Print({{"event", "listening"}, {"name", agent->name()}, {"pending", inbox->pending()}},
                 absl::StrCat("listening as ", agent->name(), ", ", inbox->pending(), " waiting"));
+  const auto renewal = arguments.no_renew ? nullptr : KeepRegistered(*agent, printer);
   for (uint64_t seen = 0; arguments.count == 0 || seen < arguments.count;) {
     ASSIGN_OR_RETURN(const sdk::InboxItem item, inbox->Next(absl::InfiniteDuration()));
     if (const auto* message = std::get_if<sdk::ReceivedMessage>(&item)) {
@@ -231,6 +249,7 @@ void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen) {
         ->check(CLI::IsMember({"none", "echo", "digest"}))
         ->capture_default_str();
     command->add_flag("--no-ack", arguments->no_ack, "Leave the messages in the inbox");
+    command->add_flag("--no-renew", arguments->no_renew, "Let the name's record run out");
     command->callback(
         [&globals, &chosen, arguments] { chosen.run = [&globals, arguments] { return Listen(globals, *arguments); }; });
   }

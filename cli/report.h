@@ -22,6 +22,8 @@ class Report {
   void Add(const std::string& key, const std::string& label, nlohmann::ordered_json value);
   // To standard output, flushed.
   void Print(bool json) const;
+  // What Print(true) prints, to be put into a larger report.
+  [[nodiscard]] const nlohmann::ordered_json& json() const { return object_; }
 
  private:
   std::vector<std::pair<std::string, std::string>> lines_;  // label, value

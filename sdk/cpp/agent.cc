@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "absl/algorithm/container.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/random.h"
@@ -29,17 +31,44 @@ absl::Status Agent::RequireName() const {
                          "this call needs the agent's own name; give one");
 }
 
-absl::StatusOr<Registration> Agent::Register(const RegisterOptions& options) {
-  RETURN_IF_ERROR(RequireName());
+absl::StatusOr<v1::GetInfoResponse> Agent::GatewayInfo() {
   v1::GetInfoResponse info;
   RETURN_IF_ERROR(
       gateway_->Run([&](grpc::ClientContext& context) { return gateway_->stub().GetInfo(&context, {}, &info); }));
+  return info;
+}
+
+absl::StatusOr<Registration> Agent::SignAndRegister(const v1::GetInfoResponse& info, const RegisterOptions& options) {
   record::RecordFields fields{
       .name = name_, .protocols = options.protocols, .timestamp = absl::Now(), .ttl_seconds = options.ttl_seconds};
   fields.addresses.assign(info.addresses().begin(), info.addresses().end());
   fields.addresses.insert(fields.addresses.end(), options.extra_addresses.begin(), options.extra_addresses.end());
   ASSIGN_OR_RETURN(const record::Record record, record::Record::Sign(fields, gateway_->key()));
   return RegisterSigned(record.json());
+}
+
+absl::StatusOr<Registration> Agent::Register(const RegisterOptions& options) {
+  RETURN_IF_ERROR(RequireName());
+  ASSIGN_OR_RETURN(const v1::GetInfoResponse info, GatewayInfo());
+  return SignAndRegister(info, options);
+}
+
+absl::StatusOr<Registration> Agent::Refresh(const record::Record& record) {
+  RETURN_IF_ERROR(RequireName());
+  if (record.public_key() != gateway_->key().public_key()) {
+    return ErrorWithReason(
+        absl::StatusCode::kFailedPrecondition, reason::kKeyMismatch,
+        absl::StrCat("the record of ", record.name().text(), " holds another key than this agent's"));
+  }
+  ASSIGN_OR_RETURN(const v1::GetInfoResponse info, GatewayInfo());
+  RegisterOptions options{.ttl_seconds = absl::ToInt64Seconds(record.ttl()), .protocols = record.protocols()};
+  // The gateway's own may be of yesterday.
+  const std::string of_gateway = absl::StrCat("/p2p/", info.peer_id());
+  for (const std::string& address : record.addresses()) {
+    const bool listed = absl::c_linear_search(info.addresses(), address);
+    if (!listed && !absl::EndsWith(address, of_gateway)) options.extra_addresses.push_back(address);
+  }
+  return SignAndRegister(info, options);
 }
 
 absl::StatusOr<Registration> Agent::RegisterSigned(absl::string_view record_json) {
@@ -66,7 +95,15 @@ absl::StatusOr<ResolvedName> Agent::Resolve(absl::string_view name, bool bypass_
                            absl::StrCat("asked for ", asked.text(), ", the gateway answered with the record of ",
                                         record.name().text(), "; do not trust it"));
   }
-  return ResolvedName{std::move(record), response.source(), response.hops(), response.agreeing_nodes()};
+  return ResolvedName{.record = std::move(record),
+                      .source = response.source(),
+                      .hops = response.hops(),
+                      .agreeing_nodes = response.agreeing_nodes(),
+                      .stale = response.stale(),
+                      .paths_agreed = response.paths_agreed(),
+                      .receipts = response.receipt_count(),
+                      .messages = response.messages(),
+                      .remaining_ttl = absl::Seconds(response.remaining_ttl_s())};
 }
 
 absl::StatusOr<SentMessage> Agent::Send(const OutgoingMessage& message) {

@@ -47,7 +47,12 @@ struct ResolvedName {
   record::Record record;
   std::string source;  // "cache", "store" or "dht"
   uint32_t hops = 0;
-  uint32_t agreeing_nodes = 0;
+  uint32_t agreeing_nodes = 0;   // that returned this very record
+  bool stale = false;            // from the cache, and being renewed
+  uint32_t paths_agreed = 0;     // disjoint paths of the lookup that led to this owner
+  uint32_t receipts = 0;         // nodes that signed that they know the name as this owner's
+  uint32_t messages = 0;         // calls that the lookup made
+  absl::Duration remaining_ttl;  // for which the answer may be kept
 };
 
 struct OutgoingMessage {
@@ -72,10 +77,15 @@ class Agent {
   // Signs a record with the gateway's addresses and publishes it. AlreadyExists (NAME_TAKEN) if another key holds the
   // name.
   [[nodiscard]] absl::StatusOr<Registration> Register(const RegisterOptions& options);
+  // Signs `record`, which is this name's own, anew and publishes it: with the same ttl, protocols and addresses, but
+  // those of this gateway as they are now. renewal.h calls it in time. FailedPrecondition (KEY_MISMATCH) if the record
+  // holds another key.
+  [[nodiscard]] absl::StatusOr<Registration> Refresh(const record::Record& record);
   // Publishes a record that was signed elsewhere.
   [[nodiscard]] absl::StatusOr<Registration> RegisterSigned(absl::string_view record_json);
 
-  // Finds and verifies a record. NotFound (NAME_NOT_FOUND), PermissionDenied (KEY_REVOKED).
+  // Finds and verifies a record. NotFound (NAME_NOT_FOUND), PermissionDenied (KEY_REVOKED), Aborted (CONFLICT) if it is
+  // contested who holds the name, Unavailable (NOT_BOOTSTRAPPED, TOO_FEW_CLEAN_PATHS).
   [[nodiscard]] absl::StatusOr<ResolvedName> Resolve(absl::string_view name, bool bypass_cache = false);
 
   // Signs a message and puts it into the recipient's inbox: on disk there when this returns OK.
@@ -98,6 +108,9 @@ class Agent {
   Agent(std::string name, std::shared_ptr<GatewayClient> gateway)
       : name_(std::move(name)), gateway_(std::move(gateway)) {}
   [[nodiscard]] absl::Status RequireName() const;
+  [[nodiscard]] absl::StatusOr<gateway::v1::GetInfoResponse> GatewayInfo();
+  [[nodiscard]] absl::StatusOr<Registration> SignAndRegister(const gateway::v1::GetInfoResponse& info,
+                                                             const RegisterOptions& options);
 
   const std::string name_;
   const std::shared_ptr<GatewayClient> gateway_;

@@ -32,9 +32,11 @@ struct ReceivedMessage {
 struct RejectedMessage {
   uint64_t sequence = 0;
   absl::Status why;
-  // Its sender's record could not be looked up just now: the message may well be good. Leave it without Ack, and it
-  // comes again with the next Open.
-  [[nodiscard]] bool undecided() const { return absl::IsUnavailable(why) || absl::IsDeadlineExceeded(why); }
+  // Its sender's record could not be looked up just now, or is contested: the message may well be good. Leave it
+  // without Ack, and it comes again with the next Open.
+  [[nodiscard]] bool undecided() const {
+    return absl::IsUnavailable(why) || absl::IsDeadlineExceeded(why) || absl::IsAborted(why);
+  }
 };
 
 using InboxItem = std::variant<ReceivedMessage, RejectedMessage, ChannelOffer>;

@@ -26,6 +26,11 @@ struct Resolution {
   std::string source;  // "cache", "store" or "dht"
   uint32_t hops = 0;
   uint32_t agreeing_nodes = 0;
+  bool stale = false;
+  uint32_t paths_agreed = 0;
+  uint32_t receipts = 0;
+  uint32_t messages = 0;
+  uint32_t remaining_ttl_s = 0;
 };
 
 struct Publication {

@@ -150,6 +150,11 @@ void Gateway::Resolve(absl::string_view token, const gateway::v1::ResolveRequest
     response.set_source(found->source);
     response.set_hops(found->hops);
     response.set_agreeing_nodes(found->agreeing_nodes);
+    response.set_stale(found->stale);
+    response.set_paths_agreed(found->paths_agreed);
+    response.set_receipt_count(found->receipts);
+    response.set_messages(found->messages);
+    response.set_remaining_ttl_s(found->remaining_ttl_s);
     done(std::move(response));
   });
 }

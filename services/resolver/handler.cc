@@ -1,217 +1,317 @@
 #include "services/resolver/handler.h"
 
-#include <optional>
+#include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
 #include "common/identity/agent_id.h"
+#include "common/telemetry/log.h"
 
 namespace dotagent::resolver_service {
 namespace {
 
 namespace v1 = ::dotagent::resolver::v1;
 
-constexpr char kResolvesHelp[] = "Names asked for, by where the answer came from and by result.";
-constexpr char kPublishesHelp[] = "Records to publish, by result.";
-
-dht::Id DhtId(const std::string& key) {
-  // A SHA-256 is always the right size.
-  return *dht::Id::FromBytes(key);
+uint32_t Seconds(absl::Duration duration) {
+  return static_cast<uint32_t>(std::max<int64_t>(0, absl::ToInt64Seconds(duration)));
 }
 
-v1::ResolveResponse MakeAnswer(const record::Record& record, v1::AnswerSource source, absl::Time now) {
-  v1::ResolveResponse answer;
-  answer.set_record_json(record.json());
-  answer.set_source(source);
-  answer.set_remaining_ttl_s(static_cast<uint32_t>(absl::ToInt64Seconds(FreshFor(record, now))));
-  return answer;
-}
-
-absl::Status KeyRevoked(const record::Name& name) {
-  return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
-                         absl::StrCat("the key of ", name.text(), " has been revoked"));
+// All but where it came from and how long it may be kept.
+void Fill(const Answer& answer, bool with_receipts, absl::Time now, v1::ResolveResponse& response) {
+  response.set_record_json(answer.record.json());
+  response.set_agreeing_nodes(answer.agreeing_nodes);
+  response.set_paths_agreed(answer.paths_agreed);
+  response.set_receipt_count(static_cast<uint32_t>(answer.receipts.size()));
+  response.set_record_ttl_s(Seconds(answer.record.expires() - now));
+  response.set_owner(answer.owner.bytes().data(), answer.owner.bytes().size());
+  if (!with_receipts) return;
+  for (const Receipt& receipt : answer.receipts) {
+    v1::Receipt& sent = *response.add_receipts();
+    sent.set_peer_id(crypto::PeerIdFromKey(receipt.node));
+    sent.set_first_seen_ms(absl::ToUnixMillis(receipt.first_seen));
+    sent.set_signature(receipt.signature);
+  }
 }
 
 }  // namespace
 
-// One Resolve that goes to the DHT.
-struct Handler::Resolution {
-  record::Name name;
-  Callback<v1::ResolveResponse> done;
+// One lookup of a name, and who waits for it.
+struct Handler::Flight {
+  absl::Time asked;
   absl::Duration started;
-  std::optional<record::Record> record;
-  v1::ResolveResponse answer;
+  std::vector<Waiter> waiters;
+  std::vector<Waiter> next;  // came meanwhile and want no answer to an older question
 };
 
-Handler::Handler(dht::Dht& dht, Revocations& revocations, const Clock& clock, telemetry::Metrics& metrics)
-    : dht_(dht),
-      revocations_(revocations),
-      clock_(clock),
-      from_cache_(metrics.AddCounter("dotagent_resolver_resolves_total", kResolvesHelp,
-                                     {{"source", "cache"}, {"result", "found"}})),
-      from_store_(metrics.AddCounter("dotagent_resolver_resolves_total", kResolvesHelp,
-                                     {{"source", "store"}, {"result", "found"}})),
-      from_dht_(metrics.AddCounter("dotagent_resolver_resolves_total", kResolvesHelp,
-                                   {{"source", "dht"}, {"result", "found"}})),
-      not_found_(metrics.AddCounter("dotagent_resolver_resolves_total", kResolvesHelp,
-                                    {{"source", "dht"}, {"result", "not_found"}})),
-      failed_(metrics.AddCounter("dotagent_resolver_resolves_total", kResolvesHelp,
-                                 {{"source", "dht"}, {"result", "failed"}})),
-      published_(metrics.AddCounter("dotagent_resolver_publishes_total", kPublishesHelp, {{"result", "stored"}})),
-      publish_refused_(
-          metrics.AddCounter("dotagent_resolver_publishes_total", kPublishesHelp, {{"result", "refused"}})),
-      resolve_seconds_(metrics.AddHistogram("dotagent_resolver_resolve_seconds",
-                                            "Time to answer a Resolve that the cache could not.",
-                                            telemetry::DurationBuckets())) {}
+struct Handler::Batch {
+  v1::BatchResolveRequest request;
+  v1::BatchResolveResponse response;
+  Callback<v1::BatchResolveResponse> done;
+  int begun = 0;
+  size_t running = 0;
+  bool pumping = false;
+};
+
+Handler::Handler(Parts parts)
+    : parts_(std::move(parts)), metrics_(parts_.metrics), finder_(parts_.dht, parts_.revocations, parts_.clock) {}
 
 Handler::~Handler() = default;
 
-absl::Status Handler::CheckNotRevoked(const record::Record& record) const {
-  return revocations_.IsRevoked(record.public_key()) ? KeyRevoked(record.name()) : absl::OkStatus();
-}
-
-absl::Status Handler::NotFound(const record::Name& name) const {
-  if (revoked_names_.contains(name)) return KeyRevoked(name);
-  return ErrorWithReason(absl::StatusCode::kNotFound, reason::kNameNotFound,
-                         absl::StrCat(name.text(), " is not registered: no node of the DHT has a record for it"));
-}
-
-void Handler::Publish(const v1::PublishRequest& request, Callback<v1::PublishResponse> done) {
-  auto record = record::Record::Verify(request.record_json(), clock_.Now());
-  const absl::Status allowed = record.ok() ? CheckNotRevoked(*record) : record.status();
-  if (!allowed.ok()) {
-    publish_refused_.Increment();
-    return done(allowed);
+std::optional<absl::Status> Handler::AnswerFromCache(const v1::ResolveRequest& request, v1::ResolveResponse& response) {
+  if (request.bypass_cache() || request.accept_new_owner()) return std::nullopt;
+  const auto name = record::Name::Parse(request.name());
+  if (!name.ok()) return name.status();
+  const absl::Time now = parts_.clock.Now();
+  RecordCache::Hit hit = cache_.Find(*name, now);
+  switch (hit.state) {
+    case RecordCache::State::kMiss:
+      return std::nullopt;
+    case RecordCache::State::kAbsent:
+      metrics_.cache_absent.Increment();
+      return hit.absence;
+    case RecordCache::State::kFresh:
+      metrics_.cache_fresh.Increment();
+      response.set_remaining_ttl_s(Seconds(hit.fresh_for));
+      break;
+    case RecordCache::State::kStale:
+      metrics_.cache_stale.Increment();
+      response.set_stale(true);
+      if (hit.renew) parts_.post([this, name = *name] { Renew(name); });
+      break;
   }
-  dht_.Put(dht::ValueKind::kRecord, {record->json(), ""},
-           [this, record = *record, done = std::move(done)](absl::StatusOr<dht::PutResult> stored) {
-             (stored.ok() ? published_ : publish_refused_).Increment();
-             if (!stored.ok()) return done(WithContext(stored.status(), record.name().text()));
-             Remember(record);
-             v1::PublishResponse response;
-             for (const crypto::PublicKey& node : stored->stored_by)
-               response.add_stored_by(crypto::PeerIdFromKey(node));
-             response.set_asked(stored->asked);
-             done(std::move(response));
-           });
+  Fill(*hit.answer, request.with_receipts(), now, response);
+  response.set_source(v1::ANSWER_SOURCE_CACHE);
+  return absl::OkStatus();
 }
 
 void Handler::Resolve(const v1::ResolveRequest& request, Callback<v1::ResolveResponse> done) {
   const auto name = record::Name::Parse(request.name());
   if (!name.ok()) return done(name.status());
-  if (const record::Record* hit = request.bypass_cache() ? nullptr : cache_.Find(*name, clock_.Now())) {
-    from_cache_.Increment();
-    return done(MakeAnswer(*hit, v1::ANSWER_SOURCE_CACHE, clock_.Now()));
+  v1::ResolveResponse remembered;
+  if (const auto answered = AnswerFromCache(request, remembered)) {
+    return done(answered->ok() ? absl::StatusOr<v1::ResolveResponse>(std::move(remembered)) : *answered);
   }
-  auto resolution =
-      std::make_shared<Resolution>(Resolution{*name, std::move(done), clock_.Elapsed(), std::nullopt, {}});
-  dht_.Get(DhtId(name->DhtKey()), dht::ValueKind::kRecord,
-           [this, resolution](absl::StatusOr<dht::GetResult> found) { OnFound(resolution, std::move(found)); });
+  if (request.accept_new_owner()) {
+    telemetry::Log(telemetry::Level::kWarning, "an operator accepts whoever holds the name now",
+                   {{"name", name->text()}, {"was_pinned", parts_.pins.Forget(*name) ? "yes" : "no"}});
+    cache_.Evict(*name);
+  }
+  Join(*name, request.bypass_cache() || request.accept_new_owner(), {request.with_receipts(), std::move(done)});
 }
 
-void Handler::OnFound(const std::shared_ptr<Resolution>& resolution, absl::StatusOr<dht::GetResult> found) {
-  if (!found.ok()) {
-    return Answer(resolution, absl::IsNotFound(found.status()) ? NotFound(resolution->name) : found.status());
+void Handler::Join(const record::Name& name, bool bypass, Waiter waiter) {
+  if (waiting_ >= kMaxWaiting) {
+    metrics_.refused.Increment();
+    return waiter.done(
+        ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
+                        absl::StrCat("this resolver looks up ", kMaxWaiting, " names already; try again later")));
   }
-  const absl::Time now = clock_.Now();
-  auto record = record::Record::Verify(found->item.bytes, now);
-  if (!record.ok()) return Answer(resolution, record.status());
-  if (record->expires() <= now) {
-    return Answer(resolution, ErrorWithReason(absl::StatusCode::kNotFound, reason::kNameNotFound,
-                                              absl::StrCat("the record of ", resolution->name.text(),
-                                                           " has expired; its owner must register again")));
+  ++waiting_;
+  const auto running = flights_.find(name);
+  if (running == flights_.end()) {
+    Depart(name).waiters.push_back(std::move(waiter));
+    return;
   }
-  const absl::Status allowed = CheckNotRevoked(*record);
-  if (!allowed.ok()) return Answer(resolution, allowed);
-
-  resolution->answer =
-      MakeAnswer(*record, found->from_own_store ? v1::ANSWER_SOURCE_STORE : v1::ANSWER_SOURCE_DHT, now);
-  resolution->answer.set_hops(found->hops);
-  resolution->answer.set_agreeing_nodes(found->agreeing_nodes);
-  resolution->record = *std::move(record);
-  const auto agent = identity::AgentId::FromFirstKey(resolution->record->public_key());
-  dht_.Get(DhtId(identity::RevocationKey(agent)), dht::ValueKind::kRevocation,
-           [this, resolution](const absl::StatusOr<dht::GetResult>& revocation) {
-             OnRevocationChecked(resolution, revocation);
-           });
+  metrics_.joined.Increment();
+  (bypass ? running->second->next : running->second->waiters).push_back(std::move(waiter));
 }
 
-void Handler::OnRevocationChecked(const std::shared_ptr<Resolution>& resolution,
-                                  const absl::StatusOr<dht::GetResult>& found) {
-  // Failing closed: a record whose revocation cannot be looked up is not handed out.
-  if (!found.ok() && !absl::IsNotFound(found.status())) return Answer(resolution, found.status());
-  if (found.ok()) {
-    const absl::Status learnt = revocations_.Learn(found->item.bytes);
-    if (!learnt.ok()) return Answer(resolution, learnt);
-  }
-  // Also what became known by another way while the DHT was asked.
-  const absl::Status allowed = CheckNotRevoked(*resolution->record);
-  if (!allowed.ok()) return Answer(resolution, allowed);
-  Remember(*resolution->record);
-  Answer(resolution, std::move(resolution->answer));
+void Handler::Renew(const record::Name& name) {
+  if (!flights_.contains(name)) Depart(name);
 }
 
-void Handler::Answer(const std::shared_ptr<Resolution>& resolution, absl::StatusOr<v1::ResolveResponse> answer) {
-  resolve_seconds_.Observe(absl::ToDoubleSeconds(clock_.Elapsed() - resolution->started));
-  if (answer.ok()) {
-    (answer->source() == v1::ANSWER_SOURCE_STORE ? from_store_ : from_dht_).Increment();
-  } else {
-    (absl::IsNotFound(answer.status()) ? not_found_ : failed_).Increment();
-  }
-  resolution->done(std::move(answer));
+Handler::Flight& Handler::Depart(const record::Name& name) {
+  auto& flight = flights_[name];
+  flight = std::make_unique<Flight>(Flight{.asked = parts_.clock.Now(), .started = parts_.clock.Elapsed()});
+  // The DHT answers later, never from inside.
+  finder_.Find(name, [this, name](absl::StatusOr<Answer> found) { Land(name, std::move(found)); });
+  return *flight;
 }
 
-void Handler::Remember(const record::Record& record) {
+void Handler::Land(const record::Name& name, absl::StatusOr<Answer> found) {
+  const std::unique_ptr<Flight> flight = std::move(flights_.extract(name).mapped());
+  metrics_.resolve_seconds.Observe(absl::ToDoubleSeconds(parts_.clock.Elapsed() - flight->started));
+  const bool from_own_store = found.ok() && found->from_own_store;
+  const uint32_t hops = found.ok() ? found->hops : 0;
+  const uint32_t messages = found.ok() ? found->messages : 0;
+  const auto answer = Judge(name, std::move(found), flight->asked);
+  if (flight->waiters.empty()) metrics_.CountRenewal(answer.status());
+  if (!flight->next.empty()) Depart(name).waiters = std::move(flight->next);
+  waiting_ -= flight->waiters.size();
+  const absl::Time now = parts_.clock.Now();
+  for (Waiter& waiter : flight->waiters) {
+    metrics_.CountLookup(answer.status(), from_own_store);
+    if (!answer.ok()) {
+      waiter.done(answer.status());
+      continue;
+    }
+    v1::ResolveResponse response;
+    Fill(**answer, waiter.with_receipts, now, response);
+    response.set_source(from_own_store ? v1::ANSWER_SOURCE_STORE : v1::ANSWER_SOURCE_DHT);
+    response.set_hops(hops);
+    response.set_messages(messages);
+    const RecordCache::Hit kept = cache_.Find(name, now);
+    response.set_remaining_ttl_s(kept.state == RecordCache::State::kFresh ? Seconds(kept.fresh_for) : 0);
+    waiter.done(std::move(response));
+  }
+}
+
+absl::StatusOr<std::shared_ptr<const Answer>> Handler::Judge(const record::Name& name, absl::StatusOr<Answer> found,
+                                                             absl::Time asked) {
+  absl::Status status = found.status();
+  if (absl::IsNotFound(status) && revoked_names_.contains(name)) {
+    status = KeyRevoked(name);
+    OnAbsent(name, status, asked);
+    return status;
+  }
+  if (absl::IsNotFound(status)) OnAbsent(name, status, asked);
+  if (ReasonOf(status) == reason::kConflict) {
+    metrics_.conflicts_in_dht.Increment();
+    OnConflict(name, status);
+  }
+  if (!status.ok()) {
+    // Its revocation, when it became known, has evicted the record already, unless that was under another key.
+    if (ReasonOf(status) == reason::kKeyRevoked) cache_.Evict(name);
+    return status;
+  }
+  status = parts_.pins.Check(
+      name, found->owner, [this](const crypto::PublicKey& key) { return parts_.revocations.IsRevoked(key); },
+      parts_.clock.Now());
+  if (!status.ok()) {
+    metrics_.conflicts_with_pin.Increment();
+    OnConflict(name, status);
+    return status;
+  }
+  auto answer = std::make_shared<const Answer>(*std::move(found));
+  Remember(answer);
+  return answer;
+}
+
+void Handler::Remember(std::shared_ptr<const Answer> answer) {
+  const record::Record& record = answer->record;
   revoked_names_.erase(record.name());
-  if (!cache_.Insert(record, clock_.Now())) return;
+  parts_.pins.See(*answer, parts_.clock.Now());
+  if (!cache_.Insert(answer, parts_.clock.Now())) return;
   v1::WatchResponse news;
   news.set_record_json(record.json());
-  Tell(record.name(), news);
+  watchers_.Tell(record.name(), news);
+}
+
+void Handler::OnAbsent(const record::Name& name, const absl::Status& why, absl::Time asked) {
+  if (!cache_.InsertAbsence(name, why, asked, parts_.clock.Now())) return;
+  v1::WatchResponse news;
+  news.set_absent(true);
+  watchers_.Tell(name, news);
+}
+
+void Handler::OnConflict(const record::Name& name, const absl::Status& conflict) {
+  telemetry::Log(telemetry::Level::kWarning, "a name is contested",
+                 {{"name", name.text()}, {"error", std::string(conflict.message())}});
+  cache_.Evict(name);
+  v1::WatchResponse news;
+  news.set_conflict(std::string(conflict.message()));
+  watchers_.Tell(name, news);
+}
+
+void Handler::BatchResolve(const v1::BatchResolveRequest& request, Callback<v1::BatchResolveResponse> done) {
+  if (static_cast<size_t>(request.names_size()) > kMaxBatch) {
+    return done(ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kTooLarge,
+                                absl::StrCat("a batch of ", request.names_size(), " names is over the limit of ",
+                                             kMaxBatch, "; send several")));
+  }
+  auto batch = std::make_shared<Batch>();
+  batch->request = request;
+  batch->done = std::move(done);
+  for (const std::string& name : request.names()) batch->response.add_results()->set_name(name);
+  Pump(batch);
+}
+
+void Handler::Pump(const std::shared_ptr<Batch>& batch) {
+  if (std::exchange(batch->pumping, true)) return;  // an answer from inside Resolve; the loop below goes on
+  while (batch->running < kBatchAtOnce && batch->begun < batch->request.names_size()) {
+    v1::NameResult* result = batch->response.mutable_results(batch->begun++);
+    v1::ResolveRequest one;
+    one.set_name(result->name());
+    one.set_bypass_cache(batch->request.bypass_cache());
+    one.set_with_receipts(batch->request.with_receipts());
+    ++batch->running;
+    Resolve(one, [this, batch, result](absl::StatusOr<v1::ResolveResponse> answer) {
+      --batch->running;
+      if (answer.ok()) {
+        *result->mutable_answer() = *std::move(answer);
+      } else {
+        result->mutable_error()->set_code(answer.status().raw_code());
+        result->mutable_error()->set_reason(ReasonOf(answer.status()));
+        result->mutable_error()->set_message(std::string(answer.status().message()));
+      }
+      Pump(batch);
+    });
+  }
+  batch->pumping = false;
+  const bool ended = batch->running == 0 && batch->begun == batch->request.names_size();
+  if (ended && batch->done) std::exchange(batch->done, nullptr)(std::move(batch->response));
+}
+
+void Handler::Publish(const v1::PublishRequest& request, Callback<v1::PublishResponse> done) {
+  const absl::Time now = parts_.clock.Now();
+  auto record = record::Record::Verify(request.record_json(), now);
+  absl::Status allowed = record.ok() ? finder_.CheckNotRevoked(*record) : record.status();
+  auto owner = record.ok() ? identity::AgentId::FromFirstKey(record->public_key()) : identity::AgentId();
+  if (allowed.ok()) {
+    const auto is_revoked = [this](const crypto::PublicKey& key) { return parts_.revocations.IsRevoked(key); };
+    if (!parts_.pins.Check(record->name(), owner, is_revoked, now).ok()) {
+      allowed = ErrorWithReason(absl::StatusCode::kAlreadyExists, reason::kNameTaken,
+                                absl::StrCat("another key holds ", record->name().text(),
+                                             "; choose another name, or sign with the key that holds it"));
+    }
+  }
+  if (!allowed.ok()) {
+    metrics_.publish_refused.Increment();
+    return done(allowed);
+  }
+  const std::string json = record->json();
+  parts_.dht.Put(
+      dht::ValueKind::kRecord, json,
+      [this, owner, record = *std::move(record), done = std::move(done)](const absl::StatusOr<dht::PutResult>& stored) {
+        (stored.ok() ? metrics_.published : metrics_.publish_refused).Increment();
+        if (!stored.ok()) return done(WithContext(stored.status(), record.name().text()));
+        Remember(std::make_shared<const Answer>(Answer{
+            .record = record, .owner = owner, .agreeing_nodes = static_cast<uint32_t>(stored->stored_by.size())}));
+        v1::PublishResponse response;
+        for (const crypto::PublicKey& node : stored->stored_by) response.add_stored_by(crypto::PeerIdFromKey(node));
+        response.set_asked(stored->asked);
+        done(std::move(response));
+      });
 }
 
 void Handler::PublishRevocation(const v1::PublishRevocationRequest& request,
                                 Callback<v1::PublishRevocationResponse> done) {
-  const absl::Status learnt = revocations_.Learn(request.statement());
+  const absl::Status learnt = parts_.revocations.Learn(request.statement());
   if (!learnt.ok()) return done(learnt);
-  dht_.Put(dht::ValueKind::kRevocation, {request.statement(), ""},
-           [done = std::move(done)](absl::StatusOr<dht::PutResult> stored) {
-             if (!stored.ok()) return done(stored.status());
-             v1::PublishRevocationResponse response;
-             for (const crypto::PublicKey& node : stored->stored_by)
-               response.add_stored_by(crypto::PeerIdFromKey(node));
-             done(std::move(response));
-           });
+  parts_.dht.Put(dht::ValueKind::kRevocation, request.statement(),
+                 [done = std::move(done)](absl::StatusOr<dht::PutResult> stored) {
+                   if (!stored.ok()) return done(stored.status());
+                   v1::PublishRevocationResponse response;
+                   for (const crypto::PublicKey& node : stored->stored_by)
+                     response.add_stored_by(crypto::PeerIdFromKey(node));
+                   done(std::move(response));
+                 });
 }
 
 absl::StatusOr<uint64_t> Handler::Watch(const record::Name& name, std::function<void(const v1::WatchResponse&)> tell) {
-  if (watchers_.size() >= kMaxWatches) {
-    return ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
-                           absl::StrCat("this resolver serves ", kMaxWatches, " watches already; ask another"));
-  }
-  watchers_.emplace(next_watch_, Watcher{name, std::move(tell)});
-  return next_watch_++;
+  return watchers_.Add(name, std::move(tell));
 }
 
-void Handler::Unwatch(uint64_t watch) { watchers_.erase(watch); }
-
-void Handler::Tell(const record::Name& name, const v1::WatchResponse& news) {
-  // A watcher may unwatch while it is told.
-  std::vector<std::function<void(const v1::WatchResponse&)>> tells;
-  for (const auto& [id, watcher] : watchers_) {
-    if (watcher.name == name) tells.push_back(watcher.tell);
-  }
-  for (const auto& tell : tells) tell(news);
-}
+void Handler::Unwatch(uint64_t watch) { watchers_.Remove(watch); }
 
 void Handler::OnRevoked(const identity::Revocation& revocation, const std::string& statement) {
   v1::WatchResponse news;
   news.set_revocation(statement);
   for (const record::Name& name : cache_.EvictKey(revocation.public_key)) {
     if (revoked_names_.size() < kMaxRevokedNames) revoked_names_.insert(name);
-    Tell(name, news);
+    watchers_.Tell(name, news);
   }
 }
 

@@ -48,12 +48,18 @@ class ResolverServer : public host::Service {
 
   [[nodiscard]] absl::Status Start(const Options& options) {
     const crypto::PublicKey& key = host_->key().public_key();
+    ASSIGN_OR_RETURN(pins_, Pins::Load(host_->store(), host_->metrics()));
     host_->loop().Run([&] {
       network_ = std::make_unique<p2p::DhtNetwork>(host_->loop().context(), host_->node());
       dht_ = std::make_unique<dht::Dht>(dht::DhtOptions{.self = {dht::Id::OfNode(key), key, host_->node().addresses()},
                                                         .signer = &host_->key()},
                                         network_.get(), &host_->clock(), &host_->random(), &host_->store());
-      handler_ = std::make_unique<Handler>(*dht_, revocations_, host_->clock(), host_->metrics());
+      handler_ = std::make_unique<Handler>(Handler::Parts{.dht = *dht_,
+                                                          .revocations = revocations_,
+                                                          .pins = *pins_,
+                                                          .clock = host_->clock(),
+                                                          .metrics = host_->metrics(),
+                                                          .post = host_->executor()});
       network_->Serve(*dht_);
     });
     ASSIGN_OR_RETURN(feed_, host::RevocationFeed::Create(
@@ -90,10 +96,12 @@ class ResolverServer : public host::Service {
     return response;
   }
 
-  // The DHT core knows nothing of metrics, so its sizes are read from time to time.
+  // The DHT core and the cache know nothing of metrics, so their sizes are read from time to time.
   void UpdateGauges() {
     known_nodes_.Set(static_cast<double>(dht_->known_nodes()));
     stored_values_.Set(static_cast<double>(dht_->stored_values()));
+    cached_records_.Set(static_cast<double>(handler_->cached_records()));
+    cached_absences_.Set(static_cast<double>(handler_->cached_absences()));
     gauges_timer_.expires_after(kGaugeInterval);
     gauges_timer_.async_wait([this](const asio::error_code& error) {
       if (!error && dht_) UpdateGauges();
@@ -105,6 +113,11 @@ class ResolverServer : public host::Service {
   telemetry::Gauge& known_nodes_ = host_->metrics().AddGauge("dotagent_dht_known_nodes", "Nodes in the routing table.");
   telemetry::Gauge& stored_values_ =
       host_->metrics().AddGauge("dotagent_dht_stored_values", "Values that this node stores.");
+  telemetry::Gauge& cached_records_ = host_->metrics().AddGauge(
+      "dotagent_resolver_cached_names", "Names that the cache has an answer for.", {{"kind", "record"}});
+  telemetry::Gauge& cached_absences_ = host_->metrics().AddGauge(
+      "dotagent_resolver_cached_names", "Names that the cache has an answer for.", {{"kind", "absence"}});
+  std::unique_ptr<Pins> pins_;
   std::unique_ptr<host::RevocationFeed> feed_;
   FeedRevocations revocations_;
   std::unique_ptr<p2p::DhtNetwork> network_;

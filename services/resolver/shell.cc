@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "common/base/status.h"
 #include "common/rpc/server_stream.h"
 
 namespace dotagent::resolver_service {
@@ -38,6 +39,8 @@ class NewsStream : public rpc::ServerStream<v1::WatchResponse> {
         first.set_record_json(answer->record_json());
       } else if (absl::IsNotFound(answer.status())) {
         first.set_absent(true);
+      } else if (ReasonOf(answer.status()) == reason::kConflict) {
+        first.set_conflict(std::string(answer.status().message()));
       } else {
         return End(answer.status());
       }
@@ -71,8 +74,20 @@ grpc::ServerUnaryReactor* Shell::Publish(grpc::CallbackServerContext* context, c
 
 grpc::ServerUnaryReactor* Shell::Resolve(grpc::CallbackServerContext* context, const v1::ResolveRequest* request,
                                          v1::ResolveResponse* response) {
+  if (const auto answered = handler_.AnswerFromCache(*request, *response)) {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(rpc::ToGrpc(*answered));
+    return reactor;
+  }
   return rpc::Unary(context, post_, response,
                     [this, request](auto done) { handler_.Resolve(*request, std::move(done)); });
+}
+
+grpc::ServerUnaryReactor* Shell::BatchResolve(grpc::CallbackServerContext* context,
+                                              const v1::BatchResolveRequest* request,
+                                              v1::BatchResolveResponse* response) {
+  return rpc::Unary(context, post_, response,
+                    [this, request](auto done) { handler_.BatchResolve(*request, std::move(done)); });
 }
 
 grpc::ServerWriteReactor<v1::WatchResponse>* Shell::Watch(grpc::CallbackServerContext*,

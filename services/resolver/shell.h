@@ -1,4 +1,6 @@
-// The resolver's gRPC methods: each hands its request to the handler on the service's loop.
+// The resolver's gRPC methods: each hands its request to the handler on the service's loop. A Resolve that the cache
+// can answer never goes there: gRPC's own thread answers it, since crossing to another thread and back costs more than
+// the answer.
 #ifndef DOTAGENT_SERVICES_RESOLVER_SHELL_H_
 #define DOTAGENT_SERVICES_RESOLVER_SHELL_H_
 
@@ -20,6 +22,9 @@ class Shell : public resolver::v1::ResolverService::CallbackService {
                                     resolver::v1::PublishResponse* response) override;
   grpc::ServerUnaryReactor* Resolve(grpc::CallbackServerContext* context, const resolver::v1::ResolveRequest* request,
                                     resolver::v1::ResolveResponse* response) override;
+  grpc::ServerUnaryReactor* BatchResolve(grpc::CallbackServerContext* context,
+                                         const resolver::v1::BatchResolveRequest* request,
+                                         resolver::v1::BatchResolveResponse* response) override;
   grpc::ServerWriteReactor<resolver::v1::WatchResponse>* Watch(grpc::CallbackServerContext* context,
                                                                const resolver::v1::WatchRequest* request) override;
   grpc::ServerUnaryReactor* PublishRevocation(grpc::CallbackServerContext* context,

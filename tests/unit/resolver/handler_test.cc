@@ -48,11 +48,19 @@ class FakeRevocations : public Revocations {
 // A resolver's logic on one node.
 struct Resolver {
   Resolver(dht::Simulation& simulation, size_t node)
-      : revocations(simulation.clock()), handler(simulation.dht(node), revocations, simulation.clock(), metrics) {
+      : revocations(simulation.clock()),
+        pins(Pins::Load(simulation.store(node), metrics).value()),
+        handler({.dht = simulation.dht(node),
+                 .revocations = revocations,
+                 .pins = *pins,
+                 .clock = simulation.clock(),
+                 .metrics = metrics,
+                 .post = [](const std::function<void()>& work) { work(); }}) {
     revocations.handler = &handler;
   }
   telemetry::Metrics metrics;
   FakeRevocations revocations;
+  std::unique_ptr<Pins> pins;
   Handler handler;
 };
 
@@ -146,18 +154,214 @@ TEST_F(HandlerTest, WhoPublishedAnswersFromItsCacheAndOnRequestFromItsStore) {
   EXPECT_EQ(stored->source(), v1::ANSWER_SOURCE_STORE);
 }
 
-TEST_F(HandlerTest, TheCacheIsLeftWhenItsAnswerIsNoLongerFresh) {
+TEST_F(HandlerTest, AStaleAnswerIsHandedOutAndRenewedBehindIt) {
+  const record::Record older = MakeRecord();
+  ASSERT_TRUE(Publish(*near_, older.json()).ok());
+  ASSERT_TRUE(Resolve(*far_, "bob.agent").ok());
+  simulation_.RunFor(absl::Seconds(1));
+  const record::Record newer = MakeRecord();
+  ASSERT_TRUE(Publish(*near_, newer.json()).ok());
+  EXPECT_EQ(Resolve(*far_, "bob.agent")->record_json(), older.json());
+  simulation_.RunFor(absl::Seconds(5));
+
+  const uint64_t calls = simulation_.calls();
+  for (int i = 0; i < 3; ++i) {
+    const auto stale = Resolve(*far_, "bob.agent");
+    ASSERT_TRUE(stale.ok()) << stale.status();
+    EXPECT_EQ(stale->source(), v1::ANSWER_SOURCE_CACHE);
+    EXPECT_EQ(stale->record_json(), older.json());
+    EXPECT_TRUE(stale->stale());
+    EXPECT_EQ(stale->remaining_ttl_s(), 0U);
+  }
+  ASSERT_TRUE(simulation_.RunUntil([&] { return Resolve(*far_, "bob.agent")->record_json() == newer.json(); },
+                                   absl::Minutes(1)));
+  EXPECT_GT(simulation_.calls(), calls);
+  const auto fresh = Resolve(*far_, "bob.agent");
+  EXPECT_EQ(fresh->source(), v1::ANSWER_SOURCE_CACHE);
+  EXPECT_FALSE(fresh->stale());
+  EXPECT_THAT(far_->metrics.Render(), HasSubstr("dotagent_resolver_renewals_total{result=\"found\"} 1"));
+}
+
+TEST_F(HandlerTest, PastItsStalenessAnAnswerIsNotHandedOut) {
   ASSERT_TRUE(Publish(*near_, MakeRecord().json()).ok());
   ASSERT_TRUE(Resolve(*far_, "bob.agent").ok());
   simulation_.RunFor(absl::Seconds(1));
   const record::Record newer = MakeRecord();
   ASSERT_TRUE(Publish(*near_, newer.json()).ok());
-  EXPECT_NE(Resolve(*far_, "bob.agent")->record_json(), newer.json());
-  simulation_.RunFor(absl::Seconds(5));
+  simulation_.RunFor(absl::Seconds(11));
   const auto answer = Resolve(*far_, "bob.agent");
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->source(), v1::ANSWER_SOURCE_DHT);
   EXPECT_EQ(answer->record_json(), newer.json());
+}
+
+TEST_F(HandlerTest, ManyWhoAskForOneNameCostOneLookup) {
+  ASSERT_TRUE(Publish(*near_, MakeRecord().json()).ok());
+  v1::ResolveRequest request;
+  request.set_name("bob.agent");
+  int found = 0;
+  for (int i = 0; i < 50; ++i) {
+    far_->handler.Resolve(request, [&](const absl::StatusOr<v1::ResolveResponse>& answer) { found += answer.ok(); });
+  }
+  ASSERT_TRUE(simulation_.RunUntil([&] { return found == 50; }, absl::Minutes(1)));
+  const std::string metrics = far_->metrics.Render();
+  EXPECT_THAT(metrics, HasSubstr("dotagent_resolver_resolve_seconds_count 1"));
+  EXPECT_THAT(metrics, HasSubstr("dotagent_resolver_joined_total 49"));
+  EXPECT_THAT(metrics, HasSubstr("{result=\"found\",source=\"dht\"} 50"));
+}
+
+TEST_F(HandlerTest, WhoBypassesTheCacheGetsNoAnswerToAnOlderQuestion) {
+  ASSERT_TRUE(Publish(*near_, MakeRecord().json()).ok());
+  v1::ResolveRequest request;
+  request.set_name("bob.agent");
+  std::vector<std::string> order;
+  const auto note = [&](const std::string& who) {
+    return [&order, who](const absl::StatusOr<v1::ResolveResponse>& answer) {
+      EXPECT_TRUE(answer.ok()) << answer.status();
+      order.push_back(who);
+    };
+  };
+  far_->handler.Resolve(request, note("first"));
+  request.set_bypass_cache(true);
+  for (int i = 0; i < 3; ++i) far_->handler.Resolve(request, note("later"));
+  ASSERT_TRUE(simulation_.RunUntil([&] { return !order.empty(); }, absl::Minutes(1)));
+  EXPECT_THAT(order, ElementsAre("first"));
+  ASSERT_TRUE(simulation_.RunUntil([&] { return order.size() == 4; }, absl::Minutes(1)));
+  EXPECT_THAT(far_->metrics.Render(), HasSubstr("dotagent_resolver_resolve_seconds_count 2"));
+}
+
+TEST_F(HandlerTest, AbsenceIsRememberedBrieflyAndAPublishEndsIt) {
+  EXPECT_TRUE(absl::IsNotFound(Resolve(*far_, "bob.agent").status()));
+  const uint64_t calls = simulation_.calls();
+  const auto again = Resolve(*far_, "bob.agent");
+  EXPECT_EQ(ReasonOf(again.status()), reason::kNameNotFound);
+  EXPECT_EQ(simulation_.calls(), calls);
+  EXPECT_THAT(far_->metrics.Render(), HasSubstr("{result=\"not_found\",source=\"cache\"} 1"));
+  ASSERT_TRUE(Publish(*far_, MakeRecord().json()).ok());
+  EXPECT_TRUE(Resolve(*far_, "bob.agent").ok());
+
+  // Elsewhere it is believed for a few seconds more.
+  EXPECT_TRUE(absl::IsNotFound(Resolve(*near_, "carol.agent").status()));
+  ASSERT_TRUE(Publish(*far_, SignedRecord(KeyFromSeed(3), "carol.agent", simulation_.clock().Now()).json()).ok());
+  EXPECT_TRUE(absl::IsNotFound(Resolve(*near_, "carol.agent").status()));
+  EXPECT_TRUE(Resolve(*near_, "carol.agent", /*bypass_cache=*/true).ok());
+  EXPECT_TRUE(Resolve(*near_, "carol.agent").ok());
+}
+
+TEST_F(HandlerTest, AFailureToAskIsNotRemembered) {
+  ASSERT_TRUE(Publish(*near_, MakeRecord().json()).ok());
+  simulation_.RunFor(absl::Minutes(1));
+  bool silent = true;
+  for (size_t i = 0; i < simulation_.size(); ++i) {
+    simulation_.SetBehaviour(i, [&, i](const dht::Request& request) -> std::optional<dht::Response> {
+      if (silent) return std::nullopt;
+      return simulation_.dht(i).Handle(request.sender.key, request);
+    });
+  }
+  const auto failed = Resolve(*far_, "bob.agent");
+  EXPECT_TRUE(absl::IsUnavailable(failed.status()) || absl::IsDeadlineExceeded(failed.status())) << failed.status();
+  silent = false;
+  v1::ResolveResponse ignored;
+  v1::ResolveRequest request;
+  request.set_name("bob.agent");
+  EXPECT_EQ(far_->handler.AnswerFromCache(request, ignored), std::nullopt);
+}
+
+TEST_F(HandlerTest, AnotherOwnerThanTheOneSeenBeforeIsAConflictUntilAnOperatorAcceptsIt) {
+  ASSERT_TRUE(Publish(*near_, MakeRecord().json()).ok());
+  // To this resolver, the one whom the DHT believes now is a newcomer.
+  const record::Record seen_before = SignedRecord(KeyFromSeed(2), "bob.agent", simulation_.clock().Now());
+  far_->pins->See({.record = seen_before, .owner = identity::AgentId::FromFirstKey(seen_before.public_key())},
+                  simulation_.clock().Now());
+  std::vector<std::string> conflicts;
+  const auto watch = far_->handler.Watch(NameOf("bob.agent"), [&](const v1::WatchResponse& news) {
+    if (!news.conflict().empty()) conflicts.push_back(news.conflict());
+  });
+  ASSERT_TRUE(watch.ok());
+
+  for (const bool bypass_cache : {true, false}) {
+    const auto refused = Resolve(*far_, "bob.agent", bypass_cache);
+    EXPECT_TRUE(absl::IsAborted(refused.status())) << refused.status();
+    EXPECT_EQ(ReasonOf(refused.status()), reason::kConflict);
+  }
+  EXPECT_EQ(conflicts.size(), 2U);
+  EXPECT_THAT(far_->metrics.Render(), HasSubstr("dotagent_resolver_conflicts_total{with=\"pin\"} 2"));
+  const auto taken = Publish(*far_, MakeRecord().json());
+  EXPECT_EQ(ReasonOf(taken.status()), reason::kNameTaken) << taken.status();
+
+  v1::ResolveRequest accept;
+  accept.set_name("bob.agent");
+  accept.set_accept_new_owner(true);
+  const auto accepted = Await<v1::ResolveResponse>([&](auto done) { far_->handler.Resolve(accept, std::move(done)); });
+  ASSERT_TRUE(accepted.ok()) << accepted.status();
+  EXPECT_EQ(accepted->source(), v1::ANSWER_SOURCE_DHT);
+  EXPECT_TRUE(Resolve(*far_, "bob.agent", /*bypass_cache=*/true).ok()) << "it is the one that is pinned now";
+}
+
+TEST_F(HandlerTest, AConflictEndsWhatTheCacheSays) {
+  ASSERT_TRUE(Publish(*near_, MakeRecord().json()).ok());
+  ASSERT_TRUE(Resolve(*far_, "bob.agent").ok());
+  ASSERT_TRUE(far_->pins->Forget(NameOf("bob.agent")));
+  const record::Record seen_before = SignedRecord(KeyFromSeed(2), "bob.agent", simulation_.clock().Now());
+  far_->pins->See({.record = seen_before, .owner = identity::AgentId::FromFirstKey(seen_before.public_key())},
+                  simulation_.clock().Now());
+  EXPECT_TRUE(Resolve(*far_, "bob.agent").ok()) << "remembered from before";
+  EXPECT_EQ(ReasonOf(Resolve(*far_, "bob.agent", /*bypass_cache=*/true).status()), reason::kConflict);
+  EXPECT_EQ(ReasonOf(Resolve(*far_, "bob.agent").status()), reason::kConflict);
+}
+
+TEST_F(HandlerTest, ABatchAnswersEachNameInItsPlace) {
+  ASSERT_TRUE(Publish(*near_, MakeRecord().json()).ok());
+  v1::BatchResolveRequest request;
+  for (int i = 0; i < 40; ++i) request.add_names(absl::StrCat("nobody", i % 20, ".agent"));
+  request.add_names("bob.agent");
+  request.add_names("bob.example");
+  request.add_names("Bob.Agent");
+  const auto batch =
+      Await<v1::BatchResolveResponse>([&](auto done) { far_->handler.BatchResolve(request, std::move(done)); });
+  ASSERT_TRUE(batch.ok()) << batch.status();
+  ASSERT_EQ(batch->results_size(), 43);
+  for (int i = 0; i < 40; ++i) {
+    EXPECT_EQ(batch->results(i).name(), request.names(i));
+    EXPECT_EQ(batch->results(i).error().code(), static_cast<int>(absl::StatusCode::kNotFound));
+    EXPECT_EQ(batch->results(i).error().reason(), reason::kNameNotFound);
+  }
+  EXPECT_EQ(batch->results(40).answer().source(), v1::ANSWER_SOURCE_DHT);
+  EXPECT_EQ(batch->results(41).error().reason(), reason::kBadName);
+  EXPECT_TRUE(batch->results(42).has_answer());
+
+  const uint64_t calls = simulation_.calls();
+  EXPECT_TRUE(
+      Await<v1::BatchResolveResponse>([&](auto done) { far_->handler.BatchResolve(request, std::move(done)); }).ok());
+  EXPECT_EQ(simulation_.calls(), calls) << "all of it is remembered";
+  EXPECT_EQ(Await<v1::BatchResolveResponse>([&](auto done) {
+              far_->handler.BatchResolve({}, std::move(done));
+            })->results_size(),
+            0);
+}
+
+TEST_F(HandlerTest, ABatchIsLimited) {
+  v1::BatchResolveRequest request;
+  for (size_t i = 0; i <= Handler::kMaxBatch; ++i) request.add_names("bob.agent");
+  const auto refused =
+      Await<v1::BatchResolveResponse>([&](auto done) { far_->handler.BatchResolve(request, std::move(done)); });
+  EXPECT_TRUE(absl::IsInvalidArgument(refused.status()));
+  EXPECT_EQ(ReasonOf(refused.status()), reason::kTooLarge);
+}
+
+TEST_F(HandlerTest, WaitingRequestsAreLimited) {
+  v1::ResolveRequest request;
+  request.set_name("bob.agent");
+  size_t answered = 0;
+  for (size_t i = 0; i < Handler::kMaxWaiting; ++i) {
+    far_->handler.Resolve(request, [&](const absl::StatusOr<v1::ResolveResponse>&) { ++answered; });
+  }
+  EXPECT_EQ(answered, 0U);
+  const auto refused = Await<v1::ResolveResponse>([&](auto done) { far_->handler.Resolve(request, std::move(done)); });
+  EXPECT_TRUE(absl::IsResourceExhausted(refused.status())) << refused.status();
+  EXPECT_EQ(ReasonOf(refused.status()), reason::kLimit);
+  ASSERT_TRUE(simulation_.RunUntil([&] { return answered == Handler::kMaxWaiting; }, absl::Minutes(1)));
+  EXPECT_EQ(ReasonOf(Resolve(*far_, "bob.agent").status()), reason::kNameNotFound) << "there is room again";
 }
 
 TEST_F(HandlerTest, WhatIsWrongCostsNoCall) {
@@ -272,29 +476,18 @@ TEST_F(HandlerTest, WatchersAreToldOfEachNewerRecordOnceAndOfRevocation) {
   EXPECT_THAT(revocations, ElementsAre(statement));
 }
 
-TEST_F(HandlerTest, AWatcherMayLeaveWhileItIsTold) {
-  int told = 0;
-  uint64_t watch = 0;
-  const auto leave = [&](const v1::WatchResponse&) {
-    ++told;
-    near_->handler.Unwatch(watch);
-  };
-  watch = near_->handler.Watch(NameOf("bob.agent"), leave).value();
-  ASSERT_TRUE(Publish(*near_, MakeRecord().json()).ok());
-  simulation_.RunFor(absl::Seconds(1));
-  ASSERT_TRUE(Publish(*near_, MakeRecord().json()).ok());
-  EXPECT_EQ(told, 1);
-}
-
-TEST_F(HandlerTest, WatchesAreLimited) {
-  for (size_t i = 0; i < Handler::kMaxWatches; ++i) {
-    ASSERT_TRUE(near_->handler.Watch(NameOf("bob.agent"), [](const v1::WatchResponse&) {}).ok());
+TEST_F(HandlerTest, WatchersAreToldWhenARecordIsGone) {
+  ASSERT_TRUE(Publish(*near_, MakeRecord(/*ttl_seconds=*/60).json()).ok());
+  int absences = 0;
+  ASSERT_TRUE(
+      near_->handler.Watch(NameOf("bob.agent"), [&](const v1::WatchResponse& news) { absences += news.absent(); })
+          .ok());
+  ASSERT_TRUE(Resolve(*near_, "bob.agent").ok());
+  simulation_.RunFor(absl::Seconds(61));
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(absl::IsNotFound(Resolve(*near_, "bob.agent", /*bypass_cache=*/true).status()));
+    EXPECT_EQ(absences, 1);
   }
-  const auto refused = near_->handler.Watch(NameOf("bob.agent"), [](const v1::WatchResponse&) {});
-  EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(ReasonOf(refused.status()), reason::kLimit);
-  near_->handler.Unwatch(1);
-  EXPECT_TRUE(near_->handler.Watch(NameOf("bob.agent"), [](const v1::WatchResponse&) {}).ok());
 }
 
 TEST_F(HandlerTest, ALonelyResolverSaysThatItIsAlone) {

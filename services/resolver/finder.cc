@@ -1,0 +1,80 @@
+#include "services/resolver/finder.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/identity/agent_id.h"
+#include "common/identity/revocation.h"
+
+namespace dotagent::resolver_service {
+namespace {
+
+dht::Id DhtId(const std::string& key) {
+  // A SHA-256 is always the right size.
+  return *dht::Id::FromBytes(key);
+}
+
+absl::Status NotFound(const record::Name& name) {
+  return ErrorWithReason(absl::StatusCode::kNotFound, reason::kNameNotFound,
+                         absl::StrCat(name.text(), " is not registered: no node of the DHT has a record for it"));
+}
+
+}  // namespace
+
+absl::Status KeyRevoked(const record::Name& name) {
+  return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
+                         absl::StrCat("the key of ", name.text(), " has been revoked"));
+}
+
+absl::Status Finder::CheckNotRevoked(const record::Record& record) const {
+  return revocations_.IsRevoked(record.public_key()) ? KeyRevoked(record.name()) : absl::OkStatus();
+}
+
+void Finder::Find(const record::Name& name, Callback<Answer> done) {
+  dht_.Get(
+      DhtId(name.DhtKey()), dht::ValueKind::kRecord,
+      [this, name, done = std::move(done)](const absl::StatusOr<dht::GetResult>& found) {
+        if (!found.ok()) {
+          return done(absl::IsNotFound(found.status()) ? NotFound(name) : WithContext(found.status(), name.text()));
+        }
+        absl::StatusOr<Answer> answer = Check(name, *found);
+        if (!answer.ok()) return done(std::move(answer));
+        const std::string revocation_key = identity::RevocationKey(answer->owner);
+        dht_.Get(DhtId(revocation_key), dht::ValueKind::kRevocation,
+                 [this, answer = *std::move(answer), done](const absl::StatusOr<dht::GetResult>& revocation) {
+                   const absl::Status allowed = CheckRevocation(answer, revocation);
+                   done(allowed.ok() ? absl::StatusOr<Answer>(answer) : allowed);
+                 });
+      });
+}
+
+absl::StatusOr<Answer> Finder::Check(const record::Name& name, const dht::GetResult& found) const {
+  const absl::Time now = clock_.Now();
+  ASSIGN_OR_RETURN(record::Record record, record::Record::Verify(found.value, now));
+  if (record.expires() <= now) {
+    return ErrorWithReason(absl::StatusCode::kNotFound, reason::kNameNotFound,
+                           absl::StrCat("the record of ", name.text(), " has expired; its owner must register again"));
+  }
+  RETURN_IF_ERROR(CheckNotRevoked(record));
+  const auto owner = identity::AgentId::FromFirstKey(record.public_key());
+  return Answer{.record = std::move(record),
+                .owner = owner,
+                .from_own_store = found.from_own_store,
+                .hops = found.hops,
+                .agreeing_nodes = found.agreeing_nodes};
+}
+
+absl::Status Finder::CheckRevocation(const Answer& answer, const absl::StatusOr<dht::GetResult>& found) {
+  if (found.ok()) {
+    RETURN_IF_ERROR(revocations_.Learn(found->value));
+  } else if (!absl::IsNotFound(found.status())) {
+    return WithContext(found.status(),
+                       absl::StrCat(answer.record.name().text(), " was found, but not whether its key is revoked"));
+  }
+  // Also what became known by another way while the DHT was asked.
+  return CheckNotRevoked(answer.record);
+}
+
+}  // namespace dotagent::resolver_service
