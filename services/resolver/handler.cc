@@ -176,9 +176,7 @@ absl::StatusOr<std::shared_ptr<const Answer>> Handler::Judge(const record::Name&
     if (ReasonOf(status) == reason::kKeyRevoked) cache_.Evict(name);
     return status;
   }
-  status = parts_.pins.Check(
-      name, found->owner, [this](const crypto::PublicKey& key) { return parts_.revocations.IsRevoked(key); },
-      parts_.clock.Now());
+  status = parts_.pins.Check(name, found->owner, parts_.clock.Now());
   if (!status.ok()) {
     metrics_.conflicts_with_pin.Increment();
     OnConflict(name, status);
@@ -260,8 +258,7 @@ void Handler::Publish(const v1::PublishRequest& request, Callback<v1::PublishRes
   absl::Status allowed = record.ok() ? finder_.CheckNotRevoked(*record) : record.status();
   auto owner = record.ok() ? identity::AgentId::FromFirstKey(record->public_key()) : identity::AgentId();
   if (allowed.ok()) {
-    const auto is_revoked = [this](const crypto::PublicKey& key) { return parts_.revocations.IsRevoked(key); };
-    if (!parts_.pins.Check(record->name(), owner, is_revoked, now).ok()) {
+    if (!parts_.pins.Check(record->name(), owner, now).ok()) {
       allowed = ErrorWithReason(absl::StatusCode::kAlreadyExists, reason::kNameTaken,
                                 absl::StrCat("another key holds ", record->name().text(),
                                              "; choose another name, or sign with the key that holds it"));

@@ -15,7 +15,7 @@ constexpr absl::string_view kTable = "resolver/pin/";
 constexpr absl::Duration kSaveEvery = absl::Hours(24);
 constexpr size_t kKeySize = 32;
 constexpr size_t kTimeSize = 8;
-constexpr size_t kPinSize = 2 * kKeySize + 2 * kTimeSize;
+constexpr size_t kPinSize = kKeySize + 2 * kTimeSize;
 constexpr char kEndedHelp[] = "Names whose owner is no longer remembered, by cause.";
 
 std::string RowOf(const record::Name& name) { return absl::StrCat(kTable, name.text()); }
@@ -41,7 +41,6 @@ Pins::Pins(storage::Store& store, telemetry::Metrics& metrics, size_t capacity)
       pins_(capacity),
       size_(metrics.AddGauge("dotagent_resolver_pins", "Names whose owner is remembered.")),
       lapsed_(metrics.AddCounter("dotagent_resolver_pins_ended_total", kEndedHelp, {{"cause", "lapsed"}})),
-      revoked_(metrics.AddCounter("dotagent_resolver_pins_ended_total", kEndedHelp, {{"cause", "revoked"}})),
       pushed_out_(metrics.AddCounter("dotagent_resolver_pins_ended_total", kEndedHelp, {{"cause", "full"}})),
       forgotten_(metrics.AddCounter("dotagent_resolver_pins_ended_total", kEndedHelp, {{"cause", "operator"}})) {}
 
@@ -69,31 +68,24 @@ absl::StatusOr<std::unique_ptr<Pins>> Pins::Load(storage::Store& store, telemetr
 }
 
 std::string Pins::Encode(const Pin& pin) {
-  return absl::StrCat(pin.owner.bytes(), pin.key, EncodeTime(pin.newest), EncodeTime(pin.first_seen));
+  return absl::StrCat(pin.owner.bytes(), EncodeTime(pin.newest), EncodeTime(pin.first_seen));
 }
 
 absl::StatusOr<Pins::Pin> Pins::Decode(absl::string_view bytes) {
   if (bytes.size() != kPinSize) return absl::DataLossError("a pin has another size");
   Pin pin;
   ASSIGN_OR_RETURN(pin.owner, identity::AgentId::FromBytes(bytes.substr(0, kKeySize)));
-  pin.key = std::string(bytes.substr(kKeySize, kKeySize));
-  pin.newest = DecodeTime(bytes.substr(2 * kKeySize, kTimeSize));
-  pin.first_seen = DecodeTime(bytes.substr(2 * kKeySize + kTimeSize, kTimeSize));
+  pin.newest = DecodeTime(bytes.substr(kKeySize, kTimeSize));
+  pin.first_seen = DecodeTime(bytes.substr(kKeySize + kTimeSize, kTimeSize));
   pin.saved = pin.newest;
   return pin;
 }
 
-absl::Status Pins::Check(const record::Name& name, const identity::AgentId& owner, const IsRevoked& is_revoked,
-                         absl::Time now) {
+absl::Status Pins::Check(const record::Name& name, const identity::AgentId& owner, absl::Time now) {
   const Pin* pin = pins_.Find(name);
   if (pin == nullptr || pin->owner == owner) return absl::OkStatus();
   if (now - pin->newest > kPinLapses) {
     lapsed_.Increment();
-    return absl::OkStatus();
-  }
-  const auto key = crypto::PublicKey::FromBytes(pin->key);
-  if (key.ok() && is_revoked(*key)) {
-    revoked_.Increment();
     return absl::OkStatus();
   }
   return ErrorWithReason(
@@ -109,12 +101,10 @@ void Pins::See(const Answer& answer, absl::Time now) {
   const record::Record& record = answer.record;
   Pin* held = pins_.Find(record.name());
   const bool known = held != nullptr && held->owner == answer.owner;
-  Pin pin = known ? *held : Pin{.owner = answer.owner, .key = {}, .newest = record.timestamp(), .first_seen = now};
-  pin.key = std::string(record.public_key().bytes());
+  Pin pin = known ? *held : Pin{.owner = answer.owner, .newest = record.timestamp(), .first_seen = now};
   pin.newest = std::max(pin.newest, record.timestamp());
-  const bool rotated = known && held->key != pin.key;
   storage::Batch batch;
-  if (!known || rotated || pin.newest - pin.saved >= kSaveEvery) {
+  if (!known || pin.newest - pin.saved >= kSaveEvery) {
     pin.saved = pin.newest;
     batch.Put(RowOf(record.name()), Encode(pin));
   }

@@ -31,6 +31,10 @@ TEST(ExitStatusTest, TellsTheKindsApart) {
   EXPECT_EQ(For(StatusCode::kResourceExhausted, reason::kLimit), kRefused);
   EXPECT_EQ(For(StatusCode::kAborted, reason::kUnreachable), kRefused);
 
+  EXPECT_EQ(For(StatusCode::kUnavailable, reason::kNotBootstrapped), kUnreachable);
+  EXPECT_EQ(For(StatusCode::kUnavailable, reason::kTooFewCleanPaths), kUnreachable);
+  EXPECT_EQ(For(StatusCode::kAborted, reason::kConflict), kContested);
+
   EXPECT_EQ(For(StatusCode::kInternal), kFailed);
   EXPECT_EQ(For(StatusCode::kUnknown), kFailed);
   EXPECT_EQ(For(StatusCode::kDataLoss, reason::kBadRecord), kFailed);

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <memory>
-#include <set>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -36,13 +35,11 @@ class PinsTest : public testing::Test {
     return Answer{.record = SignedRecord(KeyFromSeed(seed), name, when), .owner = Owner(seed)};
   }
   absl::Status Check(const record::Name& name, uint64_t seed, absl::Time now = kStart) {
-    return pins_->Check(
-        name, Owner(seed), [this](const crypto::PublicKey& key) { return revoked_.contains(key); }, now);
+    return pins_->Check(name, Owner(seed), now);
   }
 
   telemetry::Metrics metrics_;
   std::unique_ptr<storage::Store> store_ = storage::NewMemoryStore();
-  std::set<crypto::PublicKey> revoked_;
   std::unique_ptr<Pins> pins_;
 };
 
@@ -67,11 +64,6 @@ TEST_F(PinsTest, ARotatedKeyIsTheSameOwner) {
   pins_->See(rotated, kStart);
   EXPECT_TRUE(Check(kBob, 1).ok());
   EXPECT_FALSE(Check(kBob, 2).ok());
-  // It is the newest key whose revocation frees the name.
-  revoked_.insert(KeyFromSeed(1).public_key());
-  EXPECT_FALSE(Check(kBob, 3).ok());
-  revoked_.insert(KeyFromSeed(2).public_key());
-  EXPECT_TRUE(Check(kBob, 3).ok());
 }
 
 TEST_F(PinsTest, ItLapsesThirtyDaysAfterTheNewestRecord) {
@@ -108,8 +100,6 @@ TEST_F(PinsTest, ItSurvivesARestart) {
   EXPECT_EQ(ReasonOf(conflict), reason::kConflict) << "the newest date was written too";
   EXPECT_THAT(std::string(conflict.message()),
               HasSubstr(absl::FormatTime(absl::RFC3339_sec, kStart, absl::UTCTimeZone())));
-  revoked_.insert(KeyFromSeed(1).public_key());
-  EXPECT_TRUE(Check(kBob, 2).ok());
 }
 
 TEST_F(PinsTest, TheLeastRecentlySeenMakesRoom) {
