@@ -43,7 +43,7 @@ TEST(FreshForTest, ARareRenewalOfAStableRecordIsNotTakenForChange) {
 TEST(FreshForTest, FrequentChangesAreAskedForOftenHoweverLongTheNameIsKnown) {
   UpdateHistory history(kStart);
   absl::Time now = kStart + absl::Hours(100);
-  EXPECT_EQ(FreshFor(RecordAt(kStart), history, now), kLongestFresh);
+  EXPECT_EQ(FreshFor(RecordAt(kStart, record::kMaxTtlSeconds), history, now), kLongestFresh);
   for (int minute = 0; minute < 60; ++minute) history.See(now += absl::Minutes(2));
   const absl::Duration fresh = FreshFor(RecordAt(now), history, now);
   EXPECT_GE(fresh, absl::Seconds(6));

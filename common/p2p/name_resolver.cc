@@ -1,0 +1,67 @@
+#include "common/p2p/name_resolver.h"
+
+#include <asio/ip/tcp.hpp>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "absl/algorithm/container.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+
+namespace dotagent::p2p {
+namespace {
+
+using asio::ip::tcp;
+
+std::vector<Multiaddr> WithAddresses(const Multiaddr& name, const tcp::resolver::results_type& results) {
+  std::vector<Multiaddr> addresses;
+  for (const auto& result : results) {
+    const asio::ip::address ip = result.endpoint().address();
+    // Of this link only, and without its scope of no use.
+    if (ip.is_v6() && ip.to_v6().is_link_local()) continue;
+    Multiaddr address = name;
+    address.kind = ip.is_v4() ? Multiaddr::HostKind::kIp4 : Multiaddr::HostKind::kIp6;
+    address.host = ip.to_string();
+    if (!absl::c_linear_search(addresses, address)) addresses.push_back(std::move(address));
+  }
+  return addresses;
+}
+
+class SystemNameResolver : public NameResolver {
+ public:
+  explicit SystemNameResolver(asio::io_context& context) : resolver_(context) {}
+
+  void Resolve(const Multiaddr& name, std::function<void(absl::StatusOr<std::vector<Multiaddr>>)> done) override {
+    const auto on_resolved = [alive = std::weak_ptr(alive_), name, done = std::move(done)](
+                                 const std::error_code& error, const tcp::resolver::results_type& results) {
+      if (alive.expired()) return;
+      std::vector<Multiaddr> addresses = WithAddresses(name, results);
+      if (!addresses.empty()) return done(std::move(addresses));
+      done(ErrorWithReason(
+          absl::StatusCode::kUnavailable, reason::kUnreachable,
+          absl::StrCat("cannot resolve ", name.host, ": ", error ? error.message() : "it has no usable address")));
+    };
+    const std::string port = absl::StrCat(name.port);
+    constexpr auto kFlags = tcp::resolver::numeric_service;
+    if (name.kind == Multiaddr::HostKind::kDns4) {
+      resolver_.async_resolve(tcp::v4(), name.host, port, kFlags, on_resolved);
+    } else if (name.kind == Multiaddr::HostKind::kDns6) {
+      resolver_.async_resolve(tcp::v6(), name.host, port, kFlags, on_resolved);
+    } else {
+      resolver_.async_resolve(name.host, port, kFlags, on_resolved);
+    }
+  }
+
+ private:
+  tcp::resolver resolver_;
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace
+
+std::unique_ptr<NameResolver> NewSystemNameResolver(asio::io_context& context) {
+  return std::make_unique<SystemNameResolver>(context);
+}
+
+}  // namespace dotagent::p2p

@@ -1,0 +1,32 @@
+// Every IP address that a DNS name has now: tcp_dial.h is content with the first that answers, but behind the name of a
+// Kubernetes headless service each address is another node.
+#ifndef DOTAGENT_COMMON_P2P_NAME_RESOLVER_H_
+#define DOTAGENT_COMMON_P2P_NAME_RESOLVER_H_
+
+#include <asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/p2p/multiaddr.h"
+
+namespace dotagent::p2p {
+
+// On the loop's thread.
+class NameResolver {
+ public:
+  virtual ~NameResolver() = default;
+
+  // `name` with its host replaced by each of its addresses, of the family that its kind (dns, dns4, dns6) asks for.
+  // `done` is called once, never from inside, and not at all once the resolver is gone; it gets at least one address,
+  // or Unavailable (UNREACHABLE) with the system's words.
+  virtual void Resolve(const Multiaddr& name, std::function<void(absl::StatusOr<std::vector<Multiaddr>>)> done) = 0;
+};
+
+// The system's: asks afresh each time, on a thread of asio's. Its own timeouts apply (resolv.conf).
+[[nodiscard]] std::unique_ptr<NameResolver> NewSystemNameResolver(asio::io_context& context);
+
+}  // namespace dotagent::p2p
+
+#endif  // DOTAGENT_COMMON_P2P_NAME_RESOLVER_H_
