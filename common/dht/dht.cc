@@ -304,6 +304,17 @@ void Dht::AddContact(const Contact& contact) {
   impl_->peers.Offer(verified);
 }
 
+void Dht::AddAddress(const std::string& address) {
+  Impl* impl = impl_.get();
+  impl->peers.Identify(address, [impl](const absl::StatusOr<Contact>& contact) {
+    if (!contact.ok() || contact->id == impl->peers.self().id) return;
+    if (impl->peers.table().Find(contact->id) != nullptr) return;
+    impl->peers.Ping(*contact, impl->lifeline.Guard([impl](bool alive) {
+      if (alive) FindNodes(&impl->peers, impl->peers.self().id, [](const QueryResult&) {});
+    }));
+  });
+}
+
 size_t Dht::known_nodes() const { return impl_->peers.table().size(); }
 
 uint64_t Dht::stored_values() const { return impl_->values.size(); }

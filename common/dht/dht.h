@@ -108,6 +108,10 @@ class Dht {
   // Learned by the way: a peer that proved `contact.key` and can be dialled at its addresses.
   void AddContact(const Contact& contact);
 
+  // An address at which there may be a node, found while running (by multicast DNS, say): asks who is there, and looks
+  // this node's own id up once more if that is somebody new, so that two networks that started apart become one.
+  void AddAddress(const std::string& address);
+
   [[nodiscard]] size_t known_nodes() const;
   [[nodiscard]] uint64_t stored_values() const;
   [[nodiscard]] std::vector<Contact> Nearest(const Id& target, size_t count) const;

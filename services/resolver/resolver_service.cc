@@ -8,7 +8,11 @@
 #include "common/crypto/peer_id.h"
 #include "common/dht/dht.h"
 #include "common/p2p/dht_network.h"
+#include "common/p2p/dns_network.h"
+#include "common/p2p/multiaddr.h"
+#include "common/p2p/name_resolver.h"
 #include "common/telemetry/log.h"
+#include "services/host/mdns.h"
 #include "services/host/revocation_feed.h"
 #include "services/resolver/handler.h"
 #include "services/resolver/shell.h"
@@ -36,11 +40,14 @@ class ResolverServer : public host::Service {
 
   ~ResolverServer() override {
     host_->Drain();
+    mdns_.reset();
     feed_.reset();  // needs a running loop
     host_->loop().Run([this] {
       gauges_timer_.cancel();
       handler_.reset();
       dht_.reset();
+      bootstrap_network_.reset();
+      names_.reset();
       network_.reset();
     });
     host_->loop().Stop();
@@ -51,15 +58,18 @@ class ResolverServer : public host::Service {
     ASSIGN_OR_RETURN(pins_, Pins::Load(host_->store(), host_->metrics()));
     host_->loop().Run([&] {
       network_ = std::make_unique<p2p::DhtNetwork>(host_->loop().context(), host_->node());
+      names_ = p2p::NewSystemNameResolver(host_->loop().context());
+      bootstrap_network_ = std::make_unique<p2p::DnsNetwork>(network_.get(), names_.get(), key);
       dht_ = std::make_unique<dht::Dht>(dht::DhtOptions{.self = {dht::Id::OfNode(key), key, host_->node().addresses()},
                                                         .signer = &host_->key()},
-                                        network_.get(), &host_->clock(), &host_->random(), &host_->store());
+                                        bootstrap_network_.get(), &host_->clock(), &host_->random(), &host_->store());
       handler_ = std::make_unique<Handler>(Handler::Parts{.dht = *dht_,
                                                           .revocations = revocations_,
                                                           .pins = *pins_,
                                                           .clock = host_->clock(),
                                                           .metrics = host_->metrics(),
                                                           .post = host_->executor()});
+      bootstrap_network_->OnFound([this](const dht::Contact& contact) { dht_->AddContact(contact); });
       network_->Serve(*dht_);
     });
     ASSIGN_OR_RETURN(feed_, host::RevocationFeed::Create(
@@ -76,6 +86,7 @@ class ResolverServer : public host::Service {
       });
       UpdateGauges();
     });
+    if (options.mdns) RETURN_IF_ERROR(StartMdns());
     shell_ = std::make_unique<Shell>(
         *handler_, [this] { return Status(); }, host_->executor());
     return host_->Serve({shell_.get()});
@@ -84,6 +95,29 @@ class ResolverServer : public host::Service {
   [[nodiscard]] host::Host& host() override { return *host_; }
 
  private:
+  [[nodiscard]] absl::Status StartMdns() {
+    const std::vector<std::string> addresses = host_->p2p_addresses();
+    const auto own = addresses.empty() ? absl::NotFoundError("none") : p2p::Multiaddr::Parse(addresses.front());
+    if (!own.ok()) {
+      return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadAddress,
+                             "--mdns announces the public port, but --p2p-listen is empty");
+    }
+    auto mdns = host::Mdns::Start({.peer_id = crypto::PeerIdFromKey(host_->key().public_key()),
+                                   .port = own->port,
+                                   .found = [this](const std::string& address) {
+                                     host_->loop().Post([this, address] {
+                                       if (dht_) dht_->AddAddress(address);
+                                     });
+                                   }});
+    if (mdns.ok()) {
+      mdns_ = *std::move(mdns);
+    } else {
+      telemetry::Log(telemetry::Level::kWarning, "going on without multicast DNS",
+                     {{"error", std::string(mdns.status().message())}});
+    }
+    return absl::OkStatus();
+  }
+
   [[nodiscard]] resolver::v1::GetStatusResponse Status() {
     resolver::v1::GetStatusResponse response;
     const std::string peer_id = crypto::PeerIdFromKey(host_->key().public_key());
@@ -121,16 +155,22 @@ class ResolverServer : public host::Service {
   std::unique_ptr<host::RevocationFeed> feed_;
   FeedRevocations revocations_;
   std::unique_ptr<p2p::DhtNetwork> network_;
+  std::unique_ptr<p2p::NameResolver> names_;
+  std::unique_ptr<p2p::DnsNetwork> bootstrap_network_;
   std::unique_ptr<dht::Dht> dht_;
   std::unique_ptr<Handler> handler_;
   std::unique_ptr<Shell> shell_;
+  std::unique_ptr<host::Mdns> mdns_;
   asio::steady_timer gauges_timer_;
 };
 
 }  // namespace
 
 void Options::AddTo(OptionTable& table) {
-  table.Add("bootstrap", &bootstrap, "Multiaddr of a node to join through; repeatable; none starts a new network");
+  table.Add(
+      "bootstrap", &bootstrap,
+      "Multiaddr of a node to join through, or a name that stands for several; repeatable; none starts a new network");
+  table.Add("mdns", &mdns, "Announce this node to others on the link, and find them, through avahi-daemon");
   table.Add("identity", &identity, "host:port of identity, to learn of revocations at once");
   table.AddExample(
       "dotagent-resolver --data-dir /var/lib/dotagent-resolver --p2p-listen /ip4/0.0.0.0/tcp/4001 --bootstrap "

@@ -18,6 +18,7 @@ namespace dotagent::resolver_service {
 struct Options {
   host::HostOptions host;
   std::vector<std::string> bootstrap;  // --bootstrap: multiaddrs; none: the first node of its network
+  bool mdns = false;                   // --mdns: announce itself and find others on the link
   std::string identity;                // --identity: host:port of identity, for revocations; empty: DHT only
 
   void AddTo(OptionTable& table);
