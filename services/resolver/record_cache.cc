@@ -12,7 +12,7 @@ constexpr absl::Duration kAbsenceForgotten = absl::Minutes(5);
 }  // namespace
 
 RecordCache::Hit RecordCache::Find(const record::Name& name, absl::Time now) {
-  absl::MutexLock lock(&mutex_);
+  const Lock lock(mutex_);
   if (Entry* entry = records_.Find(name)) {
     if (now < entry->fresh_until) {
       return {.state = State::kFresh, .answer = entry->answer, .fresh_for = entry->fresh_until - now};
@@ -30,7 +30,7 @@ RecordCache::Hit RecordCache::Find(const record::Name& name, absl::Time now) {
 
 bool RecordCache::Insert(std::shared_ptr<const Answer> answer, absl::Time now) {
   const record::Record& record = answer->record;
-  absl::MutexLock lock(&mutex_);
+  const Lock lock(mutex_);
   UpdateHistory history(record.timestamp());
   bool news = true;
   if (const Entry* held = records_.Find(record.name())) {
@@ -56,7 +56,7 @@ bool RecordCache::Insert(std::shared_ptr<const Answer> answer, absl::Time now) {
 }
 
 bool RecordCache::InsertAbsence(const record::Name& name, absl::Status why, absl::Time asked, absl::Time now) {
-  absl::MutexLock lock(&mutex_);
+  const Lock lock(mutex_);
   const Entry* held = records_.Find(name);
   if (held != nullptr && held->inserted >= asked) return false;
   const bool evicted = records_.Erase(name);
@@ -70,14 +70,14 @@ bool RecordCache::InsertAbsence(const record::Name& name, absl::Status why, absl
 }
 
 bool RecordCache::Evict(const record::Name& name) {
-  absl::MutexLock lock(&mutex_);
+  const Lock lock(mutex_);
   absences_.Erase(name);
   return records_.Erase(name);
 }
 
 std::vector<record::Name> RecordCache::EvictKey(const crypto::PublicKey& key) {
   std::vector<record::Name> evicted;
-  absl::MutexLock lock(&mutex_);
+  const Lock lock(mutex_);
   records_.EraseIf([&](const record::Name& name, const Entry& entry) {
     if (entry.answer->record.public_key() != key) return false;
     evicted.push_back(name);
@@ -87,12 +87,12 @@ std::vector<record::Name> RecordCache::EvictKey(const crypto::PublicKey& key) {
 }
 
 size_t RecordCache::records() const {
-  absl::MutexLock lock(&mutex_);
+  const Lock lock(mutex_);
   return records_.size();
 }
 
 size_t RecordCache::absences() const {
-  absl::MutexLock lock(&mutex_);
+  const Lock lock(mutex_);
   return absences_.size();
 }
 

@@ -18,8 +18,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "common/base/mutex.h"
 #include "common/crypto/keys.h"
 #include "common/record/name.h"
 #include "services/resolver/answer.h"
@@ -78,7 +78,7 @@ class RecordCache {
     uint32_t times = 0;
   };
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   LruMap<record::Name, Entry> records_ ABSL_GUARDED_BY(mutex_);
   LruMap<record::Name, Absence> absences_ ABSL_GUARDED_BY(mutex_);
 };
