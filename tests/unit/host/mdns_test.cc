@@ -26,7 +26,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "common/base/random.h"
 #include "common/crypto/keys.h"
 #include "common/crypto/peer_id.h"
@@ -131,10 +131,15 @@ class MdnsTest : public testing::Test {
         << "[server]\nhost-name=node\nuse-ipv4=yes\nuse-ipv6=no\nallow-interfaces=link0\n"
            "[publish]\npublish-workstation=no\n[wide-area]\nenable-wide-area=no\n";
     setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.c_str(), 1);
-    dbus_.emplace(std::vector<std::string>{kDbus, "--nofork", absl::StrCat("--config-file=", folder_, "/bus.conf")});
-    const absl::Time deadline = absl::Now() + kPatience;
-    while (access((folder_ + "/bus").c_str(), F_OK) != 0 && absl::Now() < deadline)
-      absl::SleepFor(absl::Milliseconds(5));
+    int ready[2];
+    ASSERT_EQ(pipe(ready), 0) << std::strerror(errno);
+    dbus_.emplace(std::vector<std::string>{kDbus, "--nofork", absl::StrCat("--config-file=", folder_, "/bus.conf"),
+                                           absl::StrCat("--print-address=", ready[1])});
+    close(ready[1]);
+    // It says its address when it listens there.
+    char first = 0;
+    ASSERT_EQ(read(ready[0], &first, 1), 1) << "dbus-daemon did not start";
+    close(ready[0]);
     avahi_.emplace(std::vector<std::string>{kAvahi, "--no-drop-root", "--no-chroot", "--no-rlimits",
                                             absl::StrCat("--file=", folder_, "/avahi.conf")});
   }
