@@ -308,7 +308,7 @@ void Dht::AddAddress(const std::string& address) {
   Impl* impl = impl_.get();
   impl->peers.Identify(address, [impl](const absl::StatusOr<Contact>& contact) {
     if (!contact.ok() || contact->id == impl->peers.self().id) return;
-    if (impl->peers.table().Find(contact->id) != nullptr) return;
+    if (impl->peers.table().Find(contact->id).has_value()) return;
     impl->peers.Ping(*contact, impl->lifeline.Guard([impl](bool alive) {
       if (alive) FindNodes(&impl->peers, impl->peers.self().id, [](const QueryResult&) {});
     }));
