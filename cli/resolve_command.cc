@@ -184,7 +184,7 @@ Report Describe(const Found& found, bool with_receipts) {
   if (with_receipts) {
     auto list = nlohmann::ordered_json::array();
     for (const v1::Receipt& receipt : found.receipts) {
-      list.push_back({{"peer_id", receipt.peer_id()},
+      list.push_back({{"node_id", HexEncode(receipt.node_id())},
                       {"first_seen", FormatTimestamp(absl::FromUnixMillis(receipt.first_seen_ms()))},
                       {"signature", Base64Encode(receipt.signature())}});
     }

@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "common/crypto/keys.h"
+#include "common/dht/types.h"
 #include "common/identity/agent_id.h"
 #include "common/record/record.h"
 
@@ -20,7 +20,7 @@ using Callback = std::function<void(absl::StatusOr<T>)>;
 
 // A node's signed word that it has known the name as this owner's since then.
 struct Receipt {
-  crypto::PublicKey node;
+  dht::Id node;
   absl::Time first_seen;
   std::string signature;
 };

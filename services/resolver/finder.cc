@@ -2,6 +2,7 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -52,23 +53,31 @@ void Finder::Find(const record::Name& name, Callback<Answer> done) {
 
 absl::StatusOr<Answer> Finder::Check(const record::Name& name, const dht::GetResult& found) const {
   const absl::Time now = clock_.Now();
-  ASSIGN_OR_RETURN(record::Record record, record::Record::Verify(found.value, now));
+  ASSIGN_OR_RETURN(record::Record record, record::Record::Verify(found.item.bytes, now));
   if (record.expires() <= now) {
     return ErrorWithReason(absl::StatusCode::kNotFound, reason::kNameNotFound,
                            absl::StrCat("the record of ", name.text(), " has expired; its owner must register again"));
   }
   RETURN_IF_ERROR(CheckNotRevoked(record));
-  const auto owner = identity::AgentId::FromFirstKey(record.public_key());
+  // The key may be a later one of the owner's: what proves it was checked by the DHT.
+  ASSIGN_OR_RETURN(const auto owner, identity::AgentId::FromBytes(found.owner.bytes()));
+  std::vector<Receipt> receipts;
+  for (const dht::WitnessReceipt& witness : found.receipts) {
+    receipts.push_back({witness.node, witness.receipt.first_seen, witness.receipt.signature});
+  }
   return Answer{.record = std::move(record),
                 .owner = owner,
                 .from_own_store = found.from_own_store,
                 .hops = found.hops,
-                .agreeing_nodes = found.agreeing_nodes};
+                .messages = found.messages,
+                .agreeing_nodes = found.agreeing_nodes,
+                .paths_agreed = found.agreeing_paths,
+                .receipts = std::move(receipts)};
 }
 
 absl::Status Finder::CheckRevocation(const Answer& answer, const absl::StatusOr<dht::GetResult>& found) {
   if (found.ok()) {
-    RETURN_IF_ERROR(revocations_.Learn(found->value));
+    RETURN_IF_ERROR(revocations_.Learn(found->item.bytes));
   } else if (!absl::IsNotFound(found.status())) {
     return WithContext(found.status(),
                        absl::StrCat(answer.record.name().text(), " was found, but not whether its key is revoked"));

@@ -29,7 +29,7 @@ void Fill(const Answer& answer, bool with_receipts, absl::Time now, v1::ResolveR
   if (!with_receipts) return;
   for (const Receipt& receipt : answer.receipts) {
     v1::Receipt& sent = *response.add_receipts();
-    sent.set_peer_id(crypto::PeerIdFromKey(receipt.node));
+    sent.set_node_id(receipt.node.bytes().data(), receipt.node.bytes().size());
     sent.set_first_seen_ms(absl::ToUnixMillis(receipt.first_seen));
     sent.set_signature(receipt.signature);
   }
@@ -268,9 +268,9 @@ void Handler::Publish(const v1::PublishRequest& request, Callback<v1::PublishRes
     metrics_.publish_refused.Increment();
     return done(allowed);
   }
-  const std::string json = record->json();
+  const dht::Item item{.bytes = record->json(), .proof = {}};
   parts_.dht.Put(
-      dht::ValueKind::kRecord, json,
+      dht::ValueKind::kRecord, item,
       [this, owner, record = *std::move(record), done = std::move(done)](const absl::StatusOr<dht::PutResult>& stored) {
         (stored.ok() ? metrics_.published : metrics_.publish_refused).Increment();
         if (!stored.ok()) return done(WithContext(stored.status(), record.name().text()));
@@ -279,6 +279,7 @@ void Handler::Publish(const v1::PublishRequest& request, Callback<v1::PublishRes
         v1::PublishResponse response;
         for (const crypto::PublicKey& node : stored->stored_by) response.add_stored_by(crypto::PeerIdFromKey(node));
         response.set_asked(stored->asked);
+        response.set_witnesses(static_cast<uint32_t>(stored->witnesses));
         done(std::move(response));
       });
 }
@@ -287,7 +288,7 @@ void Handler::PublishRevocation(const v1::PublishRevocationRequest& request,
                                 Callback<v1::PublishRevocationResponse> done) {
   const absl::Status learnt = parts_.revocations.Learn(request.statement());
   if (!learnt.ok()) return done(learnt);
-  parts_.dht.Put(dht::ValueKind::kRevocation, request.statement(),
+  parts_.dht.Put(dht::ValueKind::kRevocation, {.bytes = request.statement(), .proof = {}},
                  [done = std::move(done)](absl::StatusOr<dht::PutResult> stored) {
                    if (!stored.ok()) return done(stored.status());
                    v1::PublishRevocationResponse response;

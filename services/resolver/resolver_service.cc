@@ -60,9 +60,9 @@ class ResolverServer : public host::Service {
       network_ = std::make_unique<p2p::DhtNetwork>(host_->loop().context(), host_->node());
       names_ = p2p::NewSystemNameResolver(host_->loop().context());
       bootstrap_network_ = std::make_unique<p2p::DnsNetwork>(network_.get(), names_.get(), key);
-      dht_ = std::make_unique<dht::Dht>(dht::DhtOptions{.self = {dht::Id::OfNode(key), key, host_->node().addresses()},
-                                                        .signer = &host_->key()},
-                                        bootstrap_network_.get(), &host_->clock(), &host_->random(), &host_->store());
+      dht_ = std::make_unique<dht::Dht>(
+          dht::DhtOptions{.self = {dht::Id::OfNode(key), key, host_->node().addresses()}, .signer = &host_->key()},
+          bootstrap_network_.get(), &host_->clock(), &host_->random(), &host_->store());
       handler_ = std::make_unique<Handler>(Handler::Parts{.dht = *dht_,
                                                           .revocations = revocations_,
                                                           .pins = *pins_,
