@@ -51,8 +51,14 @@ absl::StatusOr<std::optional<std::string>> TakeLengthPrefixed(std::string* buffe
         absl::StrCat("message of ", length->value, " bytes; at most ", max_size, " are allowed here"));
   }
   if (buffer->size() < length->size + length->value) return std::optional<std::string>();
-  std::string message = buffer->substr(length->size, length->value);
-  buffer->erase(0, length->size + length->value);
+  std::string message;
+  if (buffer->size() == length->size + length->value) {  // the usual case: nothing follows, so nothing need be copied
+    buffer->erase(0, length->size);
+    message.swap(*buffer);
+  } else {
+    message = buffer->substr(length->size, length->value);
+    buffer->erase(0, length->size + length->value);
+  }
   return std::optional<std::string>(std::move(message));
 }
 

@@ -45,7 +45,7 @@ void Calls::Make(const CallOptions& options, absl::string_view request, CallCall
   call.deadline = options.deadline;
   call.timeout = options.timeout;
   deadlines_.emplace(call.deadline, id);
-  Send(id, call, WithLength(request));
+  Send(id, call, request);
 }
 
 void Calls::Accept(session::StreamId id, const Served& served) {
@@ -54,15 +54,25 @@ void Calls::Accept(session::StreamId id, const Served& served) {
   call.max_message = served.max_request;
 }
 
-void Calls::Send(session::StreamId id, Call& call, std::string message) {
-  call.unsent = std::move(message);
-  SendRest(id, call);
+void Calls::Send(session::StreamId id, Call& call, absl::string_view message) {
+  std::string length;
+  AppendVarint(message.size(), &length);
+  SendMore(id, call, length);
+  SendMore(id, call, message);
+  CloseIfSent(id, call);
 }
 
-void Calls::SendRest(session::StreamId id, Call& call) {
-  const auto taken = connection_.session().Write(id, call.unsent);
-  if (!taken.ok()) return;  // the stream is gone, which is told as such
-  call.unsent.erase(0, *taken);
+// What the session does not take waits in `unsent`.
+void Calls::SendMore(session::StreamId id, Call& call, absl::string_view bytes) {
+  if (call.unsent.empty()) {
+    const auto taken = connection_.session().Write(id, bytes);
+    if (!taken.ok()) return;  // the stream is gone, which is told as such
+    bytes.remove_prefix(*taken);
+  }
+  call.unsent.append(bytes.data(), bytes.size());
+}
+
+void Calls::CloseIfSent(session::StreamId id, const Call& call) {
   // It fails only for a stream that is gone.
   if (call.unsent.empty()) connection_.session().CloseWrite(id).IgnoreError();
   connection_.ScheduleFlush();
@@ -73,7 +83,8 @@ bool Calls::OnWritable(session::StreamId id) {
   if (found == calls_.end()) return false;
   Call& call = found->second;
   if (call.unsent.empty()) return true;
-  SendRest(id, call);
+  SendMore(id, call, std::exchange(call.unsent, std::string()));
+  CloseIfSent(id, call);
   // Answered, and all of it is with the session.
   if (call.unsent.empty() && call.done == nullptr) Finish(id, std::string());
   return true;
@@ -127,7 +138,7 @@ void Calls::OnRequest(session::StreamId id, absl::StatusOr<std::string> request)
 void Calls::Respond(session::StreamId id, const std::string& response) {
   const auto found = calls_.find(id);
   if (found == calls_.end()) return;  // the peer has given up
-  Send(id, found->second, WithLength(response));
+  Send(id, found->second, response);
   if (found->second.unsent.empty()) Finish(id, std::string());
 }
 

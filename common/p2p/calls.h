@@ -85,8 +85,9 @@ class Calls {
     absl::Duration timeout;
   };
 
-  void Send(session::StreamId id, Call& call, std::string message);
-  void SendRest(session::StreamId id, Call& call);
+  void Send(session::StreamId id, Call& call, absl::string_view message);
+  void SendMore(session::StreamId id, Call& call, absl::string_view bytes);
+  void CloseIfSent(session::StreamId id, const Call& call);
   void OnRequest(session::StreamId id, absl::StatusOr<std::string> request);
   void Respond(session::StreamId id, const std::string& response);
   void Refuse(session::StreamId id, uint64_t code);

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <string>
+#include <utility>
 
 #include "absl/strings/string_view.h"
 
@@ -18,6 +19,14 @@ class ByteQueue {
   [[nodiscard]] absl::string_view view() const { return absl::string_view(bytes_).substr(taken_); }
 
   void Append(absl::string_view bytes) { bytes_.append(bytes.data(), bytes.size()); }
+
+  // Takes `count` bytes, at most size(); without a copy if that is all there is.
+  [[nodiscard]] std::string Take(size_t count) {
+    if (taken_ == 0 && count == bytes_.size()) return std::exchange(bytes_, std::string());
+    std::string taken(view().substr(0, count));
+    Drop(count);
+    return taken;
+  }
 
   // `count` must not be over size().
   void Drop(size_t count) {

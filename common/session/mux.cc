@@ -102,8 +102,7 @@ absl::StatusOr<ReadResult> Mux::Read(StreamId id, size_t max) {
   ASSIGN_OR_RETURN(StreamState * stream, FindVisible(id));
   ReadResult result;
   const size_t size = std::min(max, stream->unread.size());
-  result.data = std::string(stream->unread.view().substr(0, size));
-  stream->unread.Drop(size);
+  result.data = stream->unread.Take(size);
   stream->readable_told = false;
   Consume(*stream, size);
   result.finished = stream->receive_done && stream->unread.empty();
