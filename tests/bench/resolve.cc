@@ -182,6 +182,23 @@ class Subject {
   std::unique_ptr<Process> process_;
 };
 
+// Why OpenDHT is not measured; empty if it is.
+std::string WhyNoOpenDht(const ResolveOptions& options, bool own_network) {
+  if (!std::filesystem::exists(absl::StrCat(options.programs, "/bench-peer-opendht"))) {
+    return "OpenDHT was not measured: its library (libopendht-dev) was not there when this was built.";
+  }
+  if (own_network) return "";
+  return "OpenDHT was not measured: it needs a network namespace, and this machine does not let us make one.";
+}
+
+absl::StatusOr<std::optional<Subject>> StartOpenDht(const ResolveOptions& options, bool own_network) {
+  if (!WhyNoOpenDht(options, own_network).empty()) return std::optional<Subject>();
+  Say(absl::StrCat("starting ", options.nodes, " nodes of OpenDHT"));
+  ASSIGN_OR_RETURN(Subject subject, Subject::Start({absl::StrCat(options.programs, "/bench-peer-opendht"),
+                                                    absl::StrCat(options.nodes), absl::StrCat(options.value_bytes)}));
+  return std::optional<Subject>(std::move(subject));
+}
+
 // What is asked of a network, in this order; of each repetition's share of the names, a part alone and the rest
 // together.
 struct Figures {
@@ -274,16 +291,7 @@ absl::Status MeasureLookup(const ResolveOptions& options, bool own_network, Repo
   Say(absl::StrCat("starting ", count, " nodes"));
   ASSIGN_OR_RETURN(Subject nodes, Subject::Start({absl::StrCat(options.programs, "/bench-dotagent-nodes"), count, size,
                                                   folder.Path("nodes"), own_network ? "10.*.0.1" : "127.0.0.1"}));
-  std::optional<Subject> opendht;
-  const std::string program = absl::StrCat(options.programs, "/bench-peer-opendht");
-  if (!std::filesystem::exists(program)) {
-    report.Note("OpenDHT was not measured: its library (libopendht-dev) was not there when this was built.");
-  } else if (!own_network) {
-    report.Note("OpenDHT was not measured: it needs a network namespace, and this machine does not let us make one.");
-  } else {
-    Say("starting as many nodes of OpenDHT");
-    ASSIGN_OR_RETURN(opendht, Subject::Start({program, count, size}));
-  }
+  ASSIGN_OR_RETURN(std::optional<Subject> opendht, StartOpenDht(options, own_network));
 
   const size_t share = std::max<size_t>(options.names / options.repetitions, 10);
   std::vector<Figures> ours;
@@ -329,9 +337,12 @@ absl::Status MeasurePublish(const ResolveOptions& options, bool own_network, Rep
 
   Row publishing{.what = absl::StrCat("publishing ", options.names, " names through one resolver of ", options.nodes,
                                       ", gRPC, ", kPublishInFlight, " in flight"),
-                 .unit = "names/s"};
+                 .unit = "names/s",
+                 .peer_name = "OpenDHT, no gRPC"};
   Row found{.what = "of those, found at once at another, past its cache", .unit = "share", .at_least = 1};
-  Row finding{.what = absl::StrCat("finding them there, gRPC, ", kPublishInFlight, " in flight"), .unit = "names/s"};
+  Row finding{.what = absl::StrCat("finding them there, gRPC, ", kPublishInFlight, " in flight"),
+              .unit = "names/s",
+              .peer_name = "OpenDHT, no gRPC"};
   const Records records(options.value_bytes);
   std::vector<std::string> values;
   for (size_t i = 0; i < options.names; ++i) values.push_back(records.Make(i, absl::Now()));
@@ -349,6 +360,14 @@ absl::Status MeasurePublish(const ResolveOptions& options, bool own_network, Rep
   publishing.ours.push_back(RateOf(published));
   found.ours.push_back(static_cast<double>(asked.us.size()) / static_cast<double>(options.names));
   finding.ours.push_back(RateOf(asked));
+  ASSIGN_OR_RETURN(std::optional<Subject> opendht, StartOpenDht(options, own_network));
+  if (opendht.has_value()) {
+    Say("the same with OpenDHT");
+    ASSIGN_OR_RETURN(const Timing put, opendht->Run("publish", 0, options.names, kPublishInFlight));
+    ASSIGN_OR_RETURN(const Timing got, opendht->Run("lookup", 0, options.names, kPublishInFlight));
+    publishing.peers.push_back(RateOf(put));
+    finding.peers.push_back(RateOf(got));
+  }
   report.Add(publishing);
   report.Add(found);
   report.Add(finding);
@@ -366,6 +385,8 @@ absl::Status MeasureResolve(const ResolveOptions& options, bool own_network, Rep
   }
   if (wanted("lookup")) RETURN_IF_ERROR(MeasureLookup(options, own_network, report));
   if (wanted("publish")) RETURN_IF_ERROR(MeasurePublish(options, own_network, report));
+  const std::string why = WhyNoOpenDht(options, own_network);
+  if (!why.empty() && (wanted("lookup") || wanted("publish"))) report.Note(why);
   return absl::OkStatus();
 }
 
