@@ -16,8 +16,8 @@
 #include "absl/strings/str_cat.h"
 #include "cli/command.h"
 #include "cli/exit_status.h"
-#include "cli/progress.h"
 #include "cli/report.h"
+#include "common/base/progress.h"
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
 

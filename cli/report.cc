@@ -1,7 +1,6 @@
 #include "cli/report.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
@@ -90,16 +89,6 @@ std::string Printable(absl::string_view text) {
     text.remove_prefix(std::max<size_t>(size, 1));
   }
   return out;
-}
-
-std::string FormatBytes(double bytes) {
-  constexpr std::array kUnits = {"B", "KiB", "MiB", "GiB", "TiB"};
-  size_t unit = 0;
-  while (bytes >= 1024 && unit + 1 < kUnits.size()) {
-    bytes /= 1024;
-    ++unit;
-  }
-  return unit == 0 ? absl::StrFormat("%.0f B", bytes) : absl::StrFormat("%.1f %s", bytes, kUnits[unit]);
 }
 
 }  // namespace dotagent::cli

@@ -36,9 +36,6 @@ class Report {
 // `text` with control characters, and bytes that are not UTF-8, as \xNN: safe to print on a terminal.
 [[nodiscard]] std::string Printable(absl::string_view text);
 
-// "1.2 MiB".
-[[nodiscard]] std::string FormatBytes(double bytes);
-
 }  // namespace dotagent::cli
 
 #endif  // DOTAGENT_CLI_REPORT_H_

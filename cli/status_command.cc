@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/exit_status.h"
 #include "cli/report.h"
+#include "common/base/format.h"
 #include "common/base/status.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status.h"

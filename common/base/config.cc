@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
@@ -36,6 +37,13 @@ absl::Status ParseInto(const std::string& text, uint64_t* target) {
   // SimpleAtoi takes surrounding white space and a sign.
   if (!std::all_of(text.begin(), text.end(), absl::ascii_isdigit) || !absl::SimpleAtoi(text, target)) {
     return absl::InvalidArgumentError(absl::StrCat("'", text, "' is not a whole number from 0 to 2^64-1"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ParseInto(const std::string& text, double* target) {
+  if (!absl::SimpleAtod(text, target) || !std::isfinite(*target)) {
+    return absl::InvalidArgumentError(absl::StrCat("'", text, "' is not a number; write one such as 0.2"));
   }
   return absl::OkStatus();
 }
@@ -177,6 +185,10 @@ void OptionTable::Add(const std::string& name, std::string* target, const std::s
 }
 
 void OptionTable::Add(const std::string& name, uint64_t* target, const std::string& help) {
+  impl_->AddScalar(name, target, help, "NUMBER", absl::StrCat(*target));
+}
+
+void OptionTable::Add(const std::string& name, double* target, const std::string& help) {
   impl_->AddScalar(name, target, help, "NUMBER", absl::StrCat(*target));
 }
 

@@ -29,6 +29,7 @@ class OptionTable {
   void Add(const std::string& name, std::vector<std::string>* target,
            const std::string& help);  // repeatable; comma-separated in the variable
   void Add(const std::string& name, uint64_t* target, const std::string& help);
+  void Add(const std::string& name, double* target, const std::string& help);  // finite
   void Add(const std::string& name, bool* target, const std::string& help);
   void Add(const std::string& name, absl::Duration* target, const std::string& help);
   // Shown at the end of --help.

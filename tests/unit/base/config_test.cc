@@ -37,6 +37,7 @@ class OptionTableTest : public testing::Test {
     table_.Add("listen", &listen_, "Where to listen");
     table_.Add("bootstrap", &bootstrap_, "Nodes to join through");
     table_.Add("limit", &limit_, "How many");
+    table_.Add("share", &share_, "What part");
     table_.Add("fast", &fast_, "Go fast");
     table_.Add("drain-grace", &grace_, "How long to wait");
     table_.AddExample("dotagent-test --fast");
@@ -57,6 +58,7 @@ class OptionTableTest : public testing::Test {
   std::string listen_ = "127.0.0.1:0";
   std::vector<std::string> bootstrap_;
   uint64_t limit_ = 7;
+  double share_ = 0.5;
   bool fast_ = false;
   absl::Duration grace_ = absl::Seconds(10);
   OptionTable table_;
@@ -70,11 +72,12 @@ TEST_F(OptionTableTest, DefaultsStayWhereNothingIsGiven) {
 }
 
 TEST_F(OptionTableTest, FlagsOfEveryKind) {
-  ASSERT_TRUE(*Parse({"--listen=[::1]:5", "--bootstrap", "/ip4/a", "--bootstrap=/ip4/b", "--limit", "9", "--fast",
-                      "--drain-grace=1m30s"}));
+  ASSERT_TRUE(*Parse({"--listen=[::1]:5", "--bootstrap", "/ip4/a", "--bootstrap=/ip4/b", "--limit", "9", "--share=0.25",
+                      "--fast", "--drain-grace=1m30s"}));
   EXPECT_EQ(listen_, "[::1]:5");
   EXPECT_THAT(bootstrap_, ElementsAre("/ip4/a", "/ip4/b"));
   EXPECT_EQ(limit_, 9U);
+  EXPECT_EQ(share_, 0.25);
   EXPECT_TRUE(fast_);
   EXPECT_EQ(grace_, absl::Seconds(90));
 }

@@ -40,14 +40,6 @@ TEST(FormatTableTest, ColumnsLineUpByTheirWidestCell) {
   EXPECT_EQ(FormatTable({}), "");
 }
 
-TEST(FormatBytesTest, PicksAUnit) {
-  EXPECT_EQ(FormatBytes(0), "0 B");
-  EXPECT_EQ(FormatBytes(1023), "1023 B");
-  EXPECT_EQ(FormatBytes(1024), "1.0 KiB");
-  EXPECT_EQ(FormatBytes(1.25 * 1024 * 1024), "1.2 MiB");
-  EXPECT_EQ(FormatBytes(5.0 * 1024 * 1024 * 1024 * 1024 * 1024), "5120.0 TiB");
-}
-
 TEST(ReportTest, OneObjectOrAlignedLines) {
   Report report;
   report.Add("peer_id", "Peer id", "12D3");

@@ -1,4 +1,4 @@
-#include "cli/progress.h"
+#include "common/base/progress.h"
 
 #include <unistd.h>
 
@@ -9,18 +9,19 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
-#include "cli/report.h"
+#include "common/base/format.h"
 
-namespace dotagent::cli {
+namespace dotagent {
 namespace {
 constexpr absl::Duration kRedraw = absl::Milliseconds(100);
 constexpr size_t kBarWidth = 30;
 }  // namespace
 
-Progress::Progress(std::string what, uint64_t total, bool quiet)
+Progress::Progress(std::string what, uint64_t total, bool quiet, Unit unit)
     : what_(std::move(what)),
       total_(total),
       draws_(!quiet && isatty(STDERR_FILENO) == 1),
+      unit_(unit),
       started_(absl::Now()),
       drawn_(started_) {}
 
@@ -28,8 +29,8 @@ Progress::~Progress() {
   if (draws_) std::fputs("\r\x1b[K", stderr);
 }
 
-void Progress::Add(uint64_t bytes) {
-  done_ += bytes;
+void Progress::Add(uint64_t done) {
+  done_ += done;
   if (!draws_) return;
   const absl::Time now = absl::Now();
   if (now - drawn_ >= kRedraw) Draw(now);
@@ -45,8 +46,12 @@ void Progress::Draw(absl::Time now) {
     absl::StrAppend(&line, "[", std::string(filled, '#'), std::string(kBarWidth - filled, '.'), "] ",
                     absl::StrFormat("%3.0f%%  ", share * 100));
   }
-  absl::StrAppend(&line, FormatBytes(static_cast<double>(done_)), "  ", FormatBytes(rate), "/s");
+  absl::StrAppend(&line, Format(static_cast<double>(done_)), "  ", Format(rate), "/s");
   std::fputs(line.c_str(), stderr);
 }
 
-}  // namespace dotagent::cli
+std::string Progress::Format(double amount) const {
+  return unit_ == Unit::kBytes ? FormatBytes(amount) : absl::StrFormat("%.0f", amount);
+}
+
+}  // namespace dotagent
