@@ -1,121 +1,178 @@
 #include "common/dht/testing/simulation.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/dht/testing/message_size.h"
 #include "common/dht/wire.h"
 
 namespace dotagent::dht {
 namespace {
 
+// Each in another /16, as far as they go: tables limit how many of one network they take.
+constexpr size_t kFirstOctet = 11;
+constexpr size_t kOctets = 89;  // 11–99: neither private nor reserved
+constexpr size_t kNetworks = kOctets * 256;
+constexpr size_t kHosts = 254;
+
 absl::Status TimedOut() {
   return ErrorWithReason(absl::StatusCode::kDeadlineExceeded, reason::kUnreachable, "no answer in time");
 }
 
+// Keeps everything but the routing table.
+class TablelessStore : public storage::Store {
+ public:
+  absl::StatusOr<std::string> Get(absl::string_view key) const override { return store_->Get(key); }
+  absl::Status Write(const storage::Batch& batch, storage::Durability durability) override {
+    if (batch.size() == 1 && batch.changes()[0].first == "dht/table") return absl::OkStatus();
+    return store_->Write(batch, durability);
+  }
+  absl::Status Scan(absl::string_view prefix, absl::string_view from,
+                    const std::function<bool(absl::string_view, absl::string_view)>& visit) const override {
+    return store_->Scan(prefix, from, visit);
+  }
+
+ private:
+  const std::unique_ptr<storage::Store> store_ = storage::NewMemoryStore();
+};
+
+std::unique_ptr<storage::Store> NewStore(bool keeps_tables) {
+  if (keeps_tables) return storage::NewMemoryStore();
+  return std::make_unique<TablelessStore>();
+}
+
+crypto::PublicKey RandomKey(Random& random) {
+  std::array<uint8_t, crypto::kPublicKeySize> bytes{};
+  random.Fill(bytes.data(), bytes.size());
+  return std::bit_cast<crypto::PublicKey>(bytes);
+}
+
+// For a node without a private key. Whoever asks a node takes the session as proof of what it says, so no one in a
+// simulation looks at its signatures: they are zeros, and cost nothing.
+class KeyOnly : public crypto::Signer {
+ public:
+  explicit KeyOnly(const crypto::PublicKey& key) : key_(key) {}
+  [[nodiscard]] const crypto::PublicKey& public_key() const override { return key_; }
+  [[nodiscard]] absl::StatusOr<std::string> Sign(absl::string_view /*message*/) const override {
+    return std::string(crypto::kSignatureSize, '\0');
+  }
+
+ private:
+  const crypto::PublicKey key_;
+};
+
 }  // namespace
+
+template <typename T>
+uint32_t Simulation::Pool<T>::Add(T item) {
+  if (free_.empty()) {
+    items_.push_back(std::move(item));
+    return static_cast<uint32_t>(items_.size() - 1);
+  }
+  const uint32_t index = free_.back();
+  free_.pop_back();
+  items_[index] = std::move(item);
+  return index;
+}
+
+template <typename T>
+T Simulation::Pool<T>::Take(uint32_t index) {
+  free_.push_back(index);
+  return std::exchange(items_[index], T());
+}
 
 // One machine: its disk, its address, and, while it is up, its Dht.
 class Simulation::Node : public Network {
- private:
-  // `callback`, unless the node has been killed by then.
-  template <typename Callback>
-  auto InThisLife(Callback callback) {
-    return [life = std::weak_ptr<int>(life_), callback = std::move(callback)](auto&&... arguments) mutable {
-      if (!life.expired()) callback(std::forward<decltype(arguments)>(arguments)...);
-    };
-  }
-
  public:
-  Node(Simulation* simulation, size_t index, crypto::SigningKey key, DhtOptions options, uint64_t seed)
+  Node(Simulation* simulation, size_t index, std::unique_ptr<const crypto::Signer> signer, DhtOptions options,
+       uint64_t seed)
       : simulation_(simulation),
         index_(index),
-        key_(std::move(key)),
+        signer_(std::move(signer)),
         options_(std::move(options)),
         random_(seed),
-        store_(storage::NewMemoryStore()) {
+        network_random_(~seed),
+        store_(NewStore(simulation->options_.keep_tables)) {
     Boot();
   }
 
-  void Boot() {
-    life_ = std::make_shared<int>(0);
-    DhtOptions options = options_;
-    options.signer = &key_;
-    dht_ = std::make_unique<Dht>(std::move(options), this, &simulation_->clock_, &random_, store_.get());
-  }
+  void Boot() { dht_ = std::make_unique<Dht>(options_, this, &simulation_->clock_, &random_, store_.get()); }
   void Kill() {
     dht_.reset();
-    life_.reset();
+    ++life_;
+  }
+  void Remove() {
+    Kill();
+    store_.reset();
+    behaviour_ = nullptr;
   }
 
   void Call(const Contact& to, const Request& request, std::function<void(absl::StatusOr<Response>)> done) override {
-    ++simulation_->calls_;
-    const std::string address = to.addresses.empty() ? "" : to.addresses.front();
-    absl::StatusOr<Request> arriving = request;
-    if (simulation_->options_.through_wire) arriving = DecodeRequest(EncodeRequest(request));
-    const bool lost = static_cast<double>(simulation_->random_.Below(1'000'000)) < simulation_->options_.loss * 1e6;
-    // The answer or the timeout, whichever comes first; shared by their events.
-    auto settle = std::make_shared<std::function<void(absl::StatusOr<Response>)>>(InThisLife(std::move(done)));
-    const auto settle_once = [settle](absl::StatusOr<Response> response) {
-      if (const auto once = std::exchange(*settle, nullptr); once) once(std::move(response));
-    };
-    simulation_->Schedule(simulation_->options_.call_timeout, [settle_once] { settle_once(TimedOut()); });
-    if (lost) return;
-    simulation_->Schedule(simulation_->Delay(), [simulation = simulation_, address, key = to.key, from = index_,
-                                                 arriving = std::move(arriving), settle_once] {
-      Node* node = simulation->Listening(address);
-      if (node == nullptr || node->self().key != key || !simulation->Connected(from, node->index_)) return;
-      std::optional<Response> response = node->Receive(simulation->contact(from).key, arriving);
-      if (!response) return;
-      absl::StatusOr<Response> answer = *std::move(response);
-      if (simulation->options_.through_wire) answer = DecodeResponse(EncodeResponse(*answer));
-      simulation->Schedule(simulation->Delay(), [answer = std::move(answer), settle_once] { settle_once(answer); });
-    });
+    std::optional<size_t> callee = to.addresses.empty() ? std::nullopt : simulation_->AtAddress(to.addresses.front());
+    if (callee && simulation_->contact(*callee).key != to.key) callee.reset();
+    simulation_->StartCall({.caller = index_,
+                            .life = life_,
+                            .callee = callee,
+                            .sent = simulation_->clock_.nanoseconds(),
+                            .request = request,
+                            .answer = TimedOut(),
+                            .done = std::move(done)});
   }
 
   void Identify(const std::string& address, std::function<void(absl::StatusOr<Contact>)> done) override {
     ++simulation_->calls_;
-    auto settle = InThisLife(std::move(done));
-    const Node* now = simulation_->Listening(address);
-    if (now == nullptr || !simulation_->Connected(index_, now->index_)) {
-      simulation_->Schedule(simulation_->options_.call_timeout, [settle]() mutable { settle(TimedOut()); });
-      return;
-    }
-    simulation_->Schedule(2 * simulation_->Delay(), [simulation = simulation_, address, settle]() mutable {
-      const Node* node = simulation->Listening(address);
-      if (node == nullptr) {
-        settle(TimedOut());
-      } else {
-        settle(node->self());
-      }
-    });
+    const std::optional<size_t> callee = simulation_->AtAddress(address);
+    const bool answers = callee && simulation_->Answers(index_, *callee);
+    RunAfter(answers ? Delay() + Delay() : simulation_->options_.call_timeout,
+             [simulation = simulation_, from = index_, callee, done = std::move(done)] {
+               if (callee && simulation->Answers(from, *callee)) {
+                 done(simulation->contact(*callee));
+               } else {
+                 done(TimedOut());
+               }
+             });
   }
 
   void RunAfter(absl::Duration delay, std::function<void()> run) override {
-    simulation_->Schedule(delay, InThisLife(std::move(run)));
+    simulation_->Schedule(delay, this, std::move(run));
+  }
+
+  // What this node's peer gets for an answer, if anything.
+  std::optional<Response> Receive(const crypto::PublicKey& from, const Request& request) {
+    return behaviour_ ? behaviour_(request) : dht_->Handle(from, request);
+  }
+
+  [[nodiscard]] absl::Duration Delay() {
+    const absl::Duration min = simulation_->options_.min_delay;
+    const auto spread = static_cast<uint64_t>(absl::ToInt64Microseconds(simulation_->options_.max_delay - min));
+    return min + absl::Microseconds(static_cast<int64_t>(network_random_.Below(spread + 1)));
+  }
+  [[nodiscard]] bool Loses() {
+    return static_cast<double>(network_random_.Below(1'000'000)) < simulation_->options_.loss * 1e6;
   }
 
   [[nodiscard]] const Contact& self() const { return options_.self; }
   [[nodiscard]] bool is_up() const { return dht_ != nullptr; }
+  [[nodiscard]] uint32_t life() const { return life_; }
   [[nodiscard]] Dht& dht() { return *dht_; }
   [[nodiscard]] storage::Store& store() { return *store_; }
   void set_behaviour(Behaviour behaviour) { behaviour_ = std::move(behaviour); }
 
  private:
-  std::optional<Response> Receive(const crypto::PublicKey& from, const absl::StatusOr<Request>& request) {
-    if (!request.ok()) return Response{request.status()};
-    return behaviour_ ? behaviour_(*request) : dht_->Handle(from, *request);
-  }
-
   Simulation* const simulation_;
   const size_t index_;
-  const crypto::SigningKey key_;
+  const std::unique_ptr<const crypto::Signer> signer_;
   const DhtOptions options_;
   SeededRandom random_;
+  SeededRandom network_random_;
   std::unique_ptr<storage::Store> store_;
   Behaviour behaviour_;
-  std::shared_ptr<int> life_;
+  uint32_t life_ = 0;
   std::unique_ptr<Dht> dht_;
 };
 
@@ -124,21 +181,32 @@ Simulation::Simulation(SimulationOptions options) : options_(options), random_(o
 Simulation::~Simulation() = default;
 
 std::string Simulation::AddressOf(size_t index) {
-  return absl::StrCat("/ip4/10.", index / 65536 % 256, ".", index / 256 % 256, ".", index % 256, "/tcp/4001");
+  const size_t network = index % kNetworks;
+  const size_t host = index / kNetworks;
+  return absl::StrCat("/ip4/", kFirstOctet + network % kOctets, ".", network / kOctets, ".", host / kHosts, ".",
+                      1 + host % kHosts, "/tcp/4001");
 }
 
 size_t Simulation::AddNode(DhtOptions options, bool client) {
   const size_t index = nodes_.size();
-  crypto::SigningKey key = crypto::SigningKey::Generate(random_);
-  options.self.key = key.public_key();
+  std::unique_ptr<const crypto::Signer> signer;
+  if (options.self.key != crypto::PublicKey()) {
+    signer = std::make_unique<KeyOnly>(options.self.key);
+  } else if (options_.real_keys) {
+    signer = std::make_unique<crypto::SigningKey>(crypto::SigningKey::Generate(random_));
+  } else {
+    signer = std::make_unique<KeyOnly>(RandomKey(random_));
+  }
+  options.signer = signer.get();
+  options.self.key = signer->public_key();
   options.self.id = Id::OfNode(options.self.key);
   options.self.addresses.clear();
   if (!client) {
     options.self.addresses.push_back(AddressOf(index));
     by_address_[AddressOf(index)] = index;
   }
-  nodes_.push_back(
-      std::make_unique<Node>(this, index, std::move(key), std::move(options), random_.Below(UINT64_MAX)));
+  const uint64_t seed = random_.Below(std::numeric_limits<uint64_t>::max());
+  nodes_.push_back(std::make_unique<Node>(this, index, std::move(signer), std::move(options), seed));
   return index;
 }
 
@@ -158,6 +226,8 @@ void Simulation::StartAll() {
 }
 
 void Simulation::Kill(size_t index) { nodes_[index]->Kill(); }
+
+void Simulation::Remove(size_t index) { nodes_[index]->Remove(); }
 
 void Simulation::Restart(size_t index, const std::vector<std::string>& addresses,
                          std::function<void(absl::Status)> done) {
@@ -187,7 +257,7 @@ void Simulation::RunFor(absl::Duration duration) {
   const absl::Time end = clock_.Now() + duration;
   while (RunNext(end)) {
   }
-  clock_.Advance(end - clock_.Now());
+  clock_.MoveTo(absl::ToInt64Nanoseconds(end - options_.start));
 }
 
 bool Simulation::RunUntil(const std::function<bool()>& condition, absl::Duration limit) {
@@ -217,33 +287,125 @@ std::vector<size_t> Simulation::NearestTo(const Id& target, size_t count) const 
   return nearest;
 }
 
-void Simulation::Schedule(absl::Duration delay, std::function<void()> run) {
-  events_.push({clock_.Now() + delay, scheduled_++, std::move(run)});
+void Simulation::RunAfter(absl::Duration delay, std::function<void()> run) { Schedule(delay, nullptr, std::move(run)); }
+
+void Simulation::Schedule(absl::Duration delay, Node* node, std::function<void()> run) {
+  const int64_t at = clock_.nanoseconds() + absl::ToInt64Nanoseconds(delay);
+  events_.Push(at, kTimer, timers_.Add({node, node == nullptr ? 0 : node->life(), std::move(run)}));
+}
+
+void Simulation::Count(const PendingCall& call, bool is_answer, size_t bytes) {
+  ++messages_;
+  bytes_ += bytes;
+  if (observer_) observer_({call.caller, call.request, is_answer, bytes});
+}
+
+void Simulation::StartCall(PendingCall call) {
+  ++calls_;
+  Node& caller = *nodes_[call.caller];
+  size_t size = 0;
+  if (options_.through_wire) {
+    const std::string encoded = EncodeRequest(call.request);
+    size = encoded.size();
+    absl::StatusOr<Request> decoded = DecodeRequest(encoded);
+    if (decoded.ok()) {
+      call.request = *std::move(decoded);
+    } else {
+      call.answer = Response{decoded.status()};
+    }
+  } else {
+    size = EncodedSize(call.request);
+  }
+  Count(call, false, size);
+  const int64_t delay = absl::ToInt64Nanoseconds(caller.Delay());
+  const bool arrives = call.callee && !caller.Loses();
+  const uint32_t index = pending_.Add(std::move(call));
+  if (arrives) {
+    events_.Push(clock_.nanoseconds() + delay, kArrival, index);
+  } else {
+    TimeOutLater(index);
+  }
+}
+
+void Simulation::Call(size_t from, size_t to, Request request) {
+  StartCall({.caller = from,
+             .life = nodes_[from]->life(),
+             .callee = to,
+             .sent = clock_.nanoseconds(),
+             .request = std::move(request),
+             .answer = TimedOut(),
+             .done = [](const absl::StatusOr<Response>&) {}});
+}
+
+void Simulation::Arrive(uint32_t index) {
+  PendingCall& call = pending_[index];
+  Node& node = *nodes_[*call.callee];
+  if (!Answers(call.caller, *call.callee)) return TimeOutLater(index);
+  // What the decoder refused has its answer already.
+  if (!call.answer.ok()) {
+    std::optional<Response> response = node.Receive(contact(call.caller).key, call.request);
+    if (!response) return TimeOutLater(index);
+    call.answer = *std::move(response);
+  }
+  size_t size = 0;
+  if (options_.through_wire) {
+    const std::string encoded = EncodeResponse(*call.answer);
+    size = encoded.size();
+    call.answer = DecodeResponse(encoded);
+  } else {
+    size = EncodedSize(*call.answer);
+  }
+  Count(call, true, size);
+  const int64_t at = clock_.nanoseconds() + absl::ToInt64Nanoseconds(node.Delay());
+  if (at > call.sent + absl::ToInt64Nanoseconds(options_.call_timeout)) {
+    call.answer = TimedOut();
+    return TimeOutLater(index);
+  }
+  events_.Push(at, kAnswer, index);
+}
+
+void Simulation::TimeOutLater(uint32_t index) {
+  events_.Push(pending_[index].sent + absl::ToInt64Nanoseconds(options_.call_timeout), kTimeout, index);
+}
+
+void Simulation::Finish(uint32_t index) {
+  PendingCall call = pending_.Take(index);
+  if (nodes_[call.caller]->life() != call.life) return;
+  call.done(std::move(call.answer));
 }
 
 bool Simulation::RunNext(absl::Time limit) {
-  if (events_.empty() || events_.top().at > limit) return false;
-  // The queue hands out const references only; the event is gone right after.
-  Event event = std::move(const_cast<Event&>(events_.top()));
-  events_.pop();
-  clock_.Advance(event.at - clock_.Now());
-  event.run();
+  const int64_t until = limit == absl::InfiniteFuture() ? std::numeric_limits<int64_t>::max()
+                                                        : absl::ToInt64Nanoseconds(limit - options_.start);
+  const std::optional<EventQueue::Event> event = events_.Pop(until);
+  if (!event) return false;
+  ++events_run_;
+  clock_.MoveTo(event->at);
+  switch (static_cast<EventKind>(event->kind)) {
+    case kTimer: {
+      const Timer timer = timers_.Take(event->index);
+      if (timer.node == nullptr || timer.node->life() == timer.life) timer.run();
+      break;
+    }
+    case kArrival:
+      Arrive(event->index);
+      break;
+    case kAnswer:
+    case kTimeout:
+      Finish(event->index);
+      break;
+  }
   return true;
 }
 
-absl::Duration Simulation::Delay() {
-  const auto spread = static_cast<uint64_t>(absl::ToInt64Microseconds(options_.max_delay - options_.min_delay));
-  return options_.min_delay + absl::Microseconds(static_cast<int64_t>(random_.Below(spread + 1)));
-}
-
-bool Simulation::Connected(size_t from, size_t to) const {
-  return reachable_ == nullptr || (reachable_(from, to) && reachable_(to, from));
-}
-
-Simulation::Node* Simulation::Listening(const std::string& address) {
+std::optional<size_t> Simulation::AtAddress(const std::string& address) const {
   const auto found = by_address_.find(address);
-  if (found == by_address_.end() || !nodes_[found->second]->is_up()) return nullptr;
-  return nodes_[found->second].get();
+  if (found == by_address_.end()) return std::nullopt;
+  return found->second;
+}
+
+bool Simulation::Answers(size_t from, size_t to) const {
+  return is_up(to) && (reachable_ == nullptr || (reachable_(from, to) && reachable_(to, from)));
 }
 
 }  // namespace dotagent::dht
