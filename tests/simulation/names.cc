@@ -1,0 +1,73 @@
+#include "tests/simulation/names.h"
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/random.h"
+#include "common/base/status.h"
+#include "common/crypto/hash.h"
+#include "common/record/name.h"
+#include "common/record/record.h"
+
+namespace dotagent::simulation {
+namespace {
+
+constexpr uint64_t kThief = ~uint64_t{0};
+
+dht::Id KeyOf(absl::string_view text) { return dht::Id::FromBytes(crypto::Sha256(text)).value(); }
+
+absl::StatusOr<std::string> SignRecord(const std::string& name, const crypto::Signer& key, absl::Time now,
+                                       absl::Duration ttl) {
+  const record::RecordFields fields{.name = name,
+                                    .addresses = {"/ip4/198.51.100.7/tcp/4001"},
+                                    .protocols = {"/dotagent/1.0.0"},
+                                    .timestamp = now,
+                                    .ttl_seconds = absl::ToInt64Seconds(ttl)};
+  ASSIGN_OR_RETURN(const record::Record record, record::Record::Sign(fields, key));
+  return record.json();
+}
+
+}  // namespace
+
+Names::Names(uint64_t seed, size_t count) : seed_(seed) {
+  for (size_t name = 0; name < count; ++name) {
+    keys_.push_back(KeyOf(Text(name)));
+    owners_.push_back(KeyNumber(name).public_key());
+    by_key_[keys_.back()] = name;
+  }
+}
+
+std::string Names::Text(size_t name) const { return absl::StrCat("agent-", name, ".run-", seed_, ".agent"); }
+
+crypto::SigningKey Names::KeyNumber(uint64_t number) const {
+  SeededRandom random(seed_);
+  const uint64_t base = random.Below(kThief);
+  SeededRandom own(base ^ number);
+  return crypto::SigningKey::Generate(own);
+}
+
+std::optional<size_t> Names::Find(const dht::Id& key) const {
+  const auto found = by_key_.find(key);
+  if (found == by_key_.end()) return std::nullopt;
+  return found->second;
+}
+
+dht::Id Names::AbsentKey(size_t number) const {
+  return KeyOf(absl::StrCat("absent-", number, ".run-", seed_, ".agent"));
+}
+
+absl::StatusOr<std::string> Names::Sign(size_t name, absl::Time now, absl::Duration ttl) const {
+  return SignRecord(Text(name), KeyNumber(name), now, ttl);
+}
+
+absl::StatusOr<std::string> Names::SignAsThief(size_t name, absl::Time now, absl::Duration ttl) const {
+  return SignRecord(Text(name), KeyNumber(kThief), now, ttl);
+}
+
+bool Names::IsOwners(size_t name, absl::string_view record) const {
+  // A DHT returns only records that have been verified, so the field can be looked for as text.
+  const std::string field = absl::StrCat("\"publicKey\":\"", absl::Base64Escape(owners_[name].bytes()), "\"");
+  return absl::StrContains(record, field);
+}
+
+}  // namespace dotagent::simulation

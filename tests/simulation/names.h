@@ -1,0 +1,51 @@
+// The names of a run, their owners, and what was published of them. All of it follows from the seed: private keys are
+// made again when they are needed, since there may be more of them than memory that can be locked.
+#ifndef DOTAGENT_TESTS_SIMULATION_NAMES_H_
+#define DOTAGENT_TESTS_SIMULATION_NAMES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "common/crypto/keys.h"
+#include "common/dht/types.h"
+
+namespace dotagent::simulation {
+
+class Names {
+ public:
+  Names(uint64_t seed, size_t count);
+
+  [[nodiscard]] size_t size() const { return keys_.size(); }
+  [[nodiscard]] const dht::Id& key(size_t name) const { return keys_[name]; }
+  [[nodiscard]] std::optional<size_t> Find(const dht::Id& key) const;
+  // The key of a name that nobody publishes.
+  [[nodiscard]] dht::Id AbsentKey(size_t number) const;
+
+  // A record of the name by its owner.
+  [[nodiscard]] absl::StatusOr<std::string> Sign(size_t name, absl::Time now, absl::Duration ttl) const;
+  // A record of the name by a thief, the same one for all names. It is valid; it just is not the owner's.
+  [[nodiscard]] absl::StatusOr<std::string> SignAsThief(size_t name, absl::Time now, absl::Duration ttl) const;
+
+  // Whether a valid record was signed by the name's owner.
+  [[nodiscard]] bool IsOwners(size_t name, absl::string_view record) const;
+
+ private:
+  [[nodiscard]] std::string Text(size_t name) const;
+  [[nodiscard]] crypto::SigningKey KeyNumber(uint64_t number) const;
+
+  const uint64_t seed_;
+  std::vector<dht::Id> keys_;
+  std::vector<crypto::PublicKey> owners_;
+  absl::flat_hash_map<dht::Id, size_t> by_key_;
+};
+
+}  // namespace dotagent::simulation
+
+#endif  // DOTAGENT_TESTS_SIMULATION_NAMES_H_

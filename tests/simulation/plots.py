@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Draws docs/images/success.svg and docs/images/rounds.svg from the outputs of dotagent-sim in docs/simulation/.
+
+    make plots                                   draws again
+    tests/simulation/plots.py --run --bin build/release/bin/dotagent-sim    simulates again first: an hour"""
+
+import argparse
+import sys
+
+import runs
+
+PATHS = (1, 4, 8)
+HOSTILE = (0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+SUCCESS_NODES = 2_000
+SIZES = (1_000, 10_000, 100_000)
+
+
+def run(binary: str) -> None:
+    success = [
+        runs.simulate(binary, {"nodes": SUCCESS_NODES, "hostile": hostile, "paths": paths, "lookups": 2_000})
+        for paths in PATHS
+        for hostile in HOSTILE
+    ]
+    runs.keep("success", success)
+    runs.keep("rounds", [runs.simulate(binary, {"nodes": nodes, "lookups": 10_000}) for nodes in SIZES])
+
+
+def draw() -> None:
+    import matplotlib  # installed by `make plots`; not needed to simulate
+
+    matplotlib.use("svg")
+    # So that the same figures give the same file.
+    matplotlib.rcParams["svg.hashsalt"] = "dotagent"
+    from matplotlib import pyplot
+
+    def save(figure, name: str) -> None:
+        figure.tight_layout()
+        figure.savefig(runs.ROOT / "docs" / "images" / f"{name}.svg", metadata={"Date": None})
+
+    results = runs.kept("success")
+    figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    for paths in sorted({result["paths"] for result in results}):
+        line = sorted((100 * r["hostile"], 100 * r["success"]) for r in results if r["paths"] == paths)
+        axes.plot(*zip(*line), marker="o", label=f"d = {paths}")
+    axes.set_xlabel("hostile nodes (half drop, half lie), %")
+    axes.set_ylabel("lookups that found the owner's record, %")
+    axes.set_title(f"{results[0]['nodes']:,} nodes, static, seed {results[0]['seed']}")
+    axes.set_ylim(0, 102)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    save(figure, "success")
+
+    results = sorted(runs.kept("rounds"), key=lambda result: result["nodes"])
+    figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    sizes = [result["nodes"] for result in results]
+    for key, label in (("rounds_mean", "mean"), ("rounds_p50", "p50"), ("rounds_p99", "p99")):
+        axes.plot(sizes, [result[key] for result in results], marker="o", label=label)
+    axes.set_xscale("log")
+    axes.set_xlabel("nodes (logarithmic)")
+    axes.set_ylabel("rounds of a lookup")
+    axes.set_title(f"Static, no hostile node, d = {results[0]['paths']}, seed {results[0]['seed']}")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    save(figure, "rounds")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--run", action="store_true", help="simulate again first")
+    parser.add_argument("--bin", default=str(runs.ROOT / "build/release/bin/dotagent-sim"), help="dotagent-sim")
+    options = parser.parse_args()
+    if options.run:
+        run(options.bin)
+    draw()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+// The members of a simulated network: who is honest, who is hostile and how, who comes and goes.
+#ifndef DOTAGENT_TESTS_SIMULATION_POPULATION_H_
+#define DOTAGENT_TESTS_SIMULATION_POPULATION_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/base/random.h"
+#include "common/dht/testing/simulation.h"
+#include "tests/simulation/id_index.h"
+#include "tests/simulation/names.h"
+#include "tests/simulation/parameters.h"
+
+namespace dotagent::simulation {
+
+class Population {
+ public:
+  // All must outlive it.
+  Population(const Parameters& parameters, dht::Simulation* network, const Names* names);
+
+  // Adds the nodes and lets them join, each through a few random ones that have joined before. `joined` is told of
+  // each.
+  void Join(const std::function<void()>& joined);
+
+  // `leaving` is told of every node that leaves, once it is gone.
+  void OnLeave(std::function<void(size_t node)> leaving) { on_leave_ = std::move(leaving); }
+
+  // From now on, nodes leave and are replaced at the rate of the parameters, for as long as the simulation runs. A node
+  // is as likely to leave at one moment as at any other: so its session's length is exponentially distributed, with a
+  // mean of 1/churn hours.
+  void StartChurn();
+
+  // Thieves know of a name, and claim it, from now on: before its owner made it known there was nothing to steal.
+  void Reveal(size_t name) { is_known_[name] = true; }
+  [[nodiscard]] bool has_thieves() const;
+
+  // A node that has joined, at random. There is always an honest one.
+  [[nodiscard]] size_t RandomHonest();
+  [[nodiscard]] std::optional<size_t> RandomHostile();
+
+  // Honest nodes alive, by their ids.
+  [[nodiscard]] IdIndex HonestIndex() const;
+  [[nodiscard]] const std::vector<size_t>& honest() const { return honest_.nodes; }
+  [[nodiscard]] uint64_t replaced() const { return replaced_; }
+
+ private:
+  // Nodes from which one can be drawn at random, or taken out.
+  struct Group {
+    std::vector<size_t> nodes;
+    void Remove(size_t position);
+  };
+
+  [[nodiscard]] size_t Add(bool hostile);
+  [[nodiscard]] dht::DhtOptions Options(bool hostile);
+  // Starts the node; it counts as a member once it has joined.
+  void StartNode(size_t node, std::function<void()> joined);
+  [[nodiscard]] std::vector<std::string> BootstrapAddresses();
+  void ReplaceOne();
+
+  // Hostile nodes.
+  [[nodiscard]] dht::Behaviour Act(size_t node, Behaviour behaviour);
+  [[nodiscard]] std::optional<dht::Response> Withhold(size_t node, const dht::Request& request);
+  [[nodiscard]] std::optional<dht::Response> Lie(const dht::Request& request, bool claims);
+  [[nodiscard]] std::vector<dht::Contact> Accomplices(const dht::Id& target) const;
+  [[nodiscard]] const std::string& StolenRecord(size_t name);
+  // Every polluter calls `node`, as if it looked for something.
+  void CallFromPolluters(size_t node);
+  [[nodiscard]] crypto::PublicKey KeyNearVictim();
+
+  const Parameters& parameters_;
+  dht::Simulation* const network_;
+  const Names* const names_;
+  SeededRandom random_;
+  std::vector<bool> is_hostile_;         // by node
+  std::vector<Behaviour> behaviour_of_;  // by node
+  Group honest_;                         // alive and joined
+  Group hostile_;
+  IdIndex hostile_index_;  // of those alive
+  std::vector<size_t> polluters_;
+  std::vector<std::string> stolen_;  // by name
+  std::vector<bool> is_known_;       // by name
+  std::function<void(size_t node)> on_leave_;
+  uint64_t hostile_made_ = 0;
+  uint64_t eclipsers_ = 0;
+  uint64_t replaced_ = 0;
+};
+
+}  // namespace dotagent::simulation
+
+#endif  // DOTAGENT_TESTS_SIMULATION_POPULATION_H_

@@ -1,0 +1,94 @@
+// The simulator in short: networks that finish in seconds, with bounds that a worse DHT does not reach.
+#include "tests/simulation/run.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace dotagent::simulation {
+namespace {
+
+Outcome RunWith(Parameters parameters) {
+  EXPECT_TRUE(parameters.Complete().ok());
+  return Run(
+      parameters, [](const std::string&, uint64_t) {}, [] {});
+}
+
+std::string JsonOf(Parameters parameters) {
+  EXPECT_TRUE(parameters.Complete().ok());
+  return ToJson(parameters, Run(
+                                parameters, [](const std::string&, uint64_t) {}, [] {}));
+}
+
+TEST(RunTest, AnHonestNetworkFindsEveryNameAndKnowsWhichDoNotExist) {
+  const Outcome outcome = RunWith({.nodes = 150, .lookups = 200, .absent = 0.25, .seed = 5});
+  EXPECT_EQ(outcome.names_published, 200U);
+  EXPECT_GT(outcome.present.lookups, 100U);
+  EXPECT_EQ(outcome.present.as_wished, outcome.present.lookups);
+  EXPECT_GT(outcome.absent.lookups, 20U);
+  EXPECT_EQ(outcome.absent.as_wished, outcome.absent.lookups);
+  EXPECT_EQ(outcome.records_lost, 0U);
+  EXPECT_EQ(outcome.names_stolen, 0U);
+  // A routing table with a hundred nodes in it cannot be smaller than their ids.
+  EXPECT_GT(outcome.ram_bytes_per_node, 100U * 32);
+  // One request and one answer at the least, and not half the network.
+  EXPECT_GE(outcome.present.messages, 2 * outcome.present.lookups);
+  EXPECT_LE(outcome.present.messages, 150 * outcome.present.lookups);
+}
+
+TEST(RunTest, NothingIsFoundWhereEverybodyElseIsHostile) {
+  const Outcome outcome = RunWith({.nodes = 60, .hostile = 0.9, .behaviour = "lie", .lookups = 60});
+  EXPECT_LT(outcome.present.as_wished, 30U);
+}
+
+TEST(RunTest, NodesComeAndGo) {
+  const Outcome outcome = RunWith({.nodes = 150, .churn = 0.5, .hours = 2, .lookups = 200});
+  // 150 are expected; five standard deviations are 61.
+  EXPECT_GT(outcome.nodes_replaced, 89U);
+  EXPECT_LT(outcome.nodes_replaced, 211U);
+  EXPECT_GE(outcome.virtual_hours, 2);
+  EXPECT_GE(outcome.present.as_wished, 198U);
+  EXPECT_EQ(outcome.records_lost, 0U);
+}
+
+TEST(RunTest, TheSameSeedGivesTheSameFiguresAndAnotherSeedOthers) {
+  const Parameters parameters{.nodes = 100, .hostile = 0.2, .churn = 1, .hours = 0.5, .lookups = 100, .absent = 0.1};
+  const std::string first = JsonOf(parameters);
+  EXPECT_EQ(JsonOf(parameters), first);
+  Parameters other = parameters;
+  other.seed = 2;
+  const auto a = nlohmann::json::parse(first);
+  const auto b = nlohmann::json::parse(JsonOf(other));
+  EXPECT_NE(a["events"], b["events"]);
+}
+
+TEST(ParametersTest, RefusesWhatItCannotSimulate) {
+  const auto refused = [](const Parameters& parameters) {
+    Parameters copy = parameters;
+    return !copy.Complete().ok();
+  };
+  EXPECT_FALSE(refused({}));
+  EXPECT_TRUE(refused({.nodes = 1}));
+  EXPECT_TRUE(refused({.hostile = 1}));
+  EXPECT_TRUE(refused({.hostile = -0.1}));
+  EXPECT_TRUE(refused({.behaviour = "lie,sing"}));
+  EXPECT_TRUE(refused({.churn = -1}));
+  EXPECT_TRUE(refused({.hours = 1e9}));
+  EXPECT_TRUE(refused({.lookups = 0}));
+  EXPECT_TRUE(refused({.absent = 1.5}));
+  EXPECT_TRUE(refused({.latency_ms = "50"}));
+  EXPECT_TRUE(refused({.latency_ms = "50:5"}));
+  EXPECT_TRUE(refused({.ttl = absl::Seconds(1)}));
+}
+
+TEST(PercentileTest, IsTheSmallestValueThatTheShareDoesNotExceed) {
+  EXPECT_EQ(Percentile({}, 0.5), 0);
+  EXPECT_EQ(Percentile({3, 1, 2}, 0.5), 2);
+  EXPECT_EQ(Percentile({4, 3, 1, 2}, 0.5), 2);
+  EXPECT_EQ(Percentile({4, 3, 1, 2}, 0.99), 4);
+  EXPECT_EQ(Percentile({7}, 0.01), 7);
+}
+
+}  // namespace
+}  // namespace dotagent::simulation
