@@ -33,7 +33,17 @@ up: ## Run a whole local network in the foreground and say what to type next
 
 build: ## Build the programs into build/release/bin
 	@scripts/install-dependencies --demo
-	@scripts/build release binaries
+	@scripts/build release binaries dotagent-sim
+
+simulate: ## Simulate what the DHT must reach, and print it as a table (QUICK=1: a tenth of the size)
+	@scripts/install-dependencies --demo
+	@scripts/build release dotagent-sim
+	@$(PYTHON) tests/simulation/simulate.py --bin $(BIN)/dotagent-sim $(if $(QUICK),--quick)
+
+plots: ## Draw docs/images/*.svg from docs/simulation/*.json (RUN=1: simulate again first)
+	@scripts/install-dependencies --plots
+	@$(if $(RUN),scripts/build release dotagent-sim)
+	@$(PYTHON) tests/simulation/plots.py --bin $(BIN)/dotagent-sim $(if $(RUN),--run)
 
 check: ## Style checks: clang-format, clang-tidy, floors, shellcheck, buf, helm (scripts/check NAME runs one)
 	@scripts/install-dependencies --test
