@@ -1,11 +1,10 @@
 #include "tests/simulation/names.h"
 
-#include "absl/strings/escaping.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/crypto/hash.h"
+#include "common/identity/agent_id.h"
 #include "common/record/name.h"
 #include "common/record/record.h"
 
@@ -16,23 +15,28 @@ constexpr uint64_t kThief = ~uint64_t{0};
 
 dht::Id KeyOf(absl::string_view text) { return dht::Id::FromBytes(crypto::Sha256(text)).value(); }
 
-absl::StatusOr<std::string> SignRecord(const std::string& name, const crypto::Signer& key, absl::Time now,
-                                       absl::Duration ttl) {
+dht::Id AgentIdOf(const crypto::SigningKey& key) {
+  return dht::Id::FromBytes(identity::AgentId::FromFirstKey(key.public_key()).bytes()).value();
+}
+
+absl::StatusOr<dht::Item> SignRecord(const std::string& name, const crypto::Signer& key, absl::Time now,
+                                     absl::Duration ttl) {
   const record::RecordFields fields{.name = name,
                                     .addresses = {"/ip4/198.51.100.7/tcp/4001"},
                                     .protocols = {"/dotagent/1.0.0"},
                                     .timestamp = now,
                                     .ttl_seconds = absl::ToInt64Seconds(ttl)};
   ASSIGN_OR_RETURN(const record::Record record, record::Record::Sign(fields, key));
-  return record.json();
+  return dht::Item{record.json(), ""};
 }
 
 }  // namespace
 
 Names::Names(uint64_t seed, size_t count) : seed_(seed) {
+  thief_ = AgentIdOf(KeyNumber(kThief));
   for (size_t name = 0; name < count; ++name) {
     keys_.push_back(KeyOf(Text(name)));
-    owners_.push_back(KeyNumber(name).public_key());
+    owners_.push_back(AgentIdOf(KeyNumber(name)));
     by_key_[keys_.back()] = name;
   }
 }
@@ -56,18 +60,12 @@ dht::Id Names::AbsentKey(size_t number) const {
   return KeyOf(absl::StrCat("absent-", number, ".run-", seed_, ".agent"));
 }
 
-absl::StatusOr<std::string> Names::Sign(size_t name, absl::Time now, absl::Duration ttl) const {
+absl::StatusOr<dht::Item> Names::Sign(size_t name, absl::Time now, absl::Duration ttl) const {
   return SignRecord(Text(name), KeyNumber(name), now, ttl);
 }
 
-absl::StatusOr<std::string> Names::SignAsThief(size_t name, absl::Time now, absl::Duration ttl) const {
+absl::StatusOr<dht::Item> Names::SignAsThief(size_t name, absl::Time now, absl::Duration ttl) const {
   return SignRecord(Text(name), KeyNumber(kThief), now, ttl);
-}
-
-bool Names::IsOwners(size_t name, absl::string_view record) const {
-  // A DHT returns only records that have been verified, so the field can be looked for as text.
-  const std::string field = absl::StrCat("\"publicKey\":\"", absl::Base64Escape(owners_[name].bytes()), "\"");
-  return absl::StrContains(record, field);
 }
 
 }  // namespace dotagent::simulation

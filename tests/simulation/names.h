@@ -11,7 +11,6 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/crypto/keys.h"
 #include "common/dht/types.h"
@@ -29,12 +28,13 @@ class Names {
   [[nodiscard]] dht::Id AbsentKey(size_t number) const;
 
   // A record of the name by its owner.
-  [[nodiscard]] absl::StatusOr<std::string> Sign(size_t name, absl::Time now, absl::Duration ttl) const;
+  [[nodiscard]] absl::StatusOr<dht::Item> Sign(size_t name, absl::Time now, absl::Duration ttl) const;
   // A record of the name by a thief, the same one for all names. It is valid; it just is not the owner's.
-  [[nodiscard]] absl::StatusOr<std::string> SignAsThief(size_t name, absl::Time now, absl::Duration ttl) const;
+  [[nodiscard]] absl::StatusOr<dht::Item> SignAsThief(size_t name, absl::Time now, absl::Duration ttl) const;
 
-  // Whether a valid record was signed by the name's owner.
-  [[nodiscard]] bool IsOwners(size_t name, absl::string_view record) const;
+  // The AgentIds of a name's owner, and of the thief.
+  [[nodiscard]] const dht::Id& owner(size_t name) const { return owners_[name]; }
+  [[nodiscard]] const dht::Id& thief() const { return thief_; }
 
  private:
   [[nodiscard]] std::string Text(size_t name) const;
@@ -42,7 +42,8 @@ class Names {
 
   const uint64_t seed_;
   std::vector<dht::Id> keys_;
-  std::vector<crypto::PublicKey> owners_;
+  std::vector<dht::Id> owners_;
+  dht::Id thief_;
   absl::flat_hash_map<dht::Id, size_t> by_key_;
 };
 

@@ -13,8 +13,7 @@
 namespace dotagent::simulation {
 namespace {
 
-constexpr char kSignatures[] =
-    "records: Ed25519, checked by every node; sessions: none, a caller's key is taken as proved";
+constexpr char kSignatures[] = "records: Ed25519, checked by every node; nodes: none, who speaks is taken as proved";
 
 double Ratio(uint64_t part, uint64_t whole) {
   return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
@@ -84,6 +83,8 @@ std::string ToJson(const Parameters& parameters, const Outcome& outcome) {
       {"lookups", parameters.lookups},
       {"names", parameters.names},
       {"absent", parameters.absent},
+      {"paths", parameters.paths},
+      {"puzzle_bits", parameters.puzzle_bits},
       {"latency_ms", parameters.latency_ms},
       {"loss", parameters.loss},
       {"bootstrap", parameters.bootstrap},
@@ -135,6 +136,7 @@ std::string ToTable(const Parameters& parameters, const Outcome& outcome) {
                          ? "none"
                          : absl::StrFormat("%.1f %% of the nodes an hour, for %.1f h: %d replaced",
                                            100 * parameters.churn, parameters.hours, outcome.nodes_replaced));
+  table.Row("disjoint paths", absl::StrCat(parameters.paths));
   table.Row("latency, one way", absl::StrCat(parameters.latency_ms, " ms"));
   table.Row("calls lost", absl::StrFormat("%.1f %%", 100 * parameters.loss));
   table.Row("names",

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/status.h"
+#include "common/dht/lookup.h"
 #include "common/record/record.h"
 
 namespace dotagent::simulation {
@@ -24,6 +25,7 @@ constexpr std::array<std::pair<absl::string_view, Behaviour>, 6> kBehaviours = {
 constexpr uint64_t kMaxNodes = 1'000'000;
 constexpr uint64_t kMaxLookups = 10'000'000;
 constexpr uint64_t kMostNames = 10'000;
+constexpr uint64_t kMaxPuzzleBits = 20;  // a million hashes a node
 constexpr double kMaxHours = 24 * 30;
 
 absl::Status CheckShare(absl::string_view option, double value, double max) {
@@ -78,6 +80,8 @@ void Parameters::AddTo(OptionTable* table) {
   table->Add("lookups", &lookups, "Lookups, each by a random honest node for a random name");
   table->Add("names", &names, "Names published before; 0: as many as lookups, at most 10000");
   table->Add("absent", &absent, "Share of the lookups that is for names which nobody published");
+  table->Add("paths", &paths, "Disjoint paths of a lookup, d");
+  table->Add("puzzle-bits", &puzzle_bits, "Difficulty of both crypto puzzles that a node solves, in bits");
   table->Add("latency-ms", &latency_ms, "MIN:MAX of a message's one way, in milliseconds, evenly spread");
   table->Add("loss", &loss, "Share of calls that get lost");
   table->Add("bootstrap", &bootstrap, "Random living nodes, hostile ones too, that a newcomer is told of");
@@ -98,6 +102,8 @@ absl::Status Parameters::Complete() {
   RETURN_IF_ERROR(CheckCount("lookups", lookups, 1, kMaxLookups));
   RETURN_IF_ERROR(CheckCount("names", names, 0, kMaxLookups));
   RETURN_IF_ERROR(CheckShare("absent", absent, 1));
+  RETURN_IF_ERROR(CheckCount("paths", paths, 1, dht::kMaxPaths));
+  RETURN_IF_ERROR(CheckCount("puzzle-bits", puzzle_bits, 0, kMaxPuzzleBits));
   RETURN_IF_ERROR(CheckShare("loss", loss, 0.9));
   RETURN_IF_ERROR(CheckCount("bootstrap", bootstrap, 1, 20));
   if (!(hours >= 0) || hours > kMaxHours) {

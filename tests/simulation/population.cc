@@ -9,6 +9,9 @@
 #include <utility>
 #include <variant>
 
+#include "common/dht/puzzle.h"
+#include "common/dht/value_type.h"
+
 namespace dotagent::simulation {
 namespace {
 
@@ -20,6 +23,12 @@ constexpr int kNearer = 4;
 constexpr uint64_t kMaxEclipsers = 64;
 constexpr absl::Duration kPollutionTime = absl::Minutes(1);
 constexpr absl::Duration kStolenTtl = absl::Hours(24 * 7);
+
+// A thief says that he has had the name for so long.
+constexpr absl::Duration kClaimedSince = absl::Hours(24 * 20);
+
+// What nodes sign, nobody in a simulation checks.
+std::string NoSignature() { return std::string(crypto::kSignatureSize, '\0'); }
 
 // Uniform in (0, 1].
 double UnitInterval(Random& random) {
@@ -42,22 +51,27 @@ Population::Population(const Parameters& parameters, dht::Simulation* network, c
       stolen_(names->size()),
       is_known_(names->size(), false) {}
 
-crypto::PublicKey Population::KeyNearVictim() {
-  const int bits = static_cast<int>(std::bit_width(parameters_.nodes)) + kNearer;
+crypto::PublicKey Population::MakeKey(bool near_victim) {
+  const int shared = near_victim ? static_cast<int>(std::bit_width(parameters_.nodes)) + kNearer : 0;
   std::array<uint8_t, crypto::kPublicKeySize> bytes{};
   for (;;) {
     random_.Fill(bytes.data(), bytes.size());
     const auto key = std::bit_cast<crypto::PublicKey>(bytes);
-    if (dht::Id::OfNode(key).CommonPrefix(names_->key(0)) >= bits) return key;
+    const dht::Id id = dht::Id::OfNode(key);
+    if (id.CommonPrefix(names_->key(0)) < shared) continue;
+    if (dht::SolvesStatic(id, static_cast<int>(parameters_.puzzle_bits))) return key;
   }
 }
 
 dht::DhtOptions Population::Options(bool hostile) {
+  const bool near_victim = hostile && behaviour_of_.back() == Behaviour::kEclipse && eclipsers_ < kMaxEclipsers;
+  eclipsers_ += near_victim ? 1 : 0;
+  const auto bits = static_cast<int>(parameters_.puzzle_bits);
   dht::DhtOptions options;
-  if (hostile && behaviour_of_.back() == Behaviour::kEclipse && eclipsers_ < kMaxEclipsers) {
-    ++eclipsers_;
-    options.self.key = KeyNearVictim();
-  }
+  options.paths = parameters_.paths;
+  options.puzzle = {.static_bits = bits, .dynamic_bits = bits};
+  options.self.key = MakeKey(near_victim);
+  options.self.puzzle_solution = dht::SolveDynamic(dht::Id::OfNode(options.self.key), bits, random_).value();
   return options;
 }
 
@@ -193,7 +207,8 @@ dht::Behaviour Population::Act(size_t node, Behaviour behaviour) {
 std::optional<dht::Response> Population::Withhold(size_t node, const dht::Request& request) {
   dht::Response response = network_->dht(node).Handle(request.sender.key, request);
   if (auto* value = std::get_if<dht::ValueAnswer>(&response.answer)) {
-    return dht::Response{dht::NodesAnswer{std::move(value->nodes)}};
+    value->item.reset();
+    value->receipt.reset();
   }
   return response;
 }
@@ -210,20 +225,53 @@ std::optional<dht::Response> Population::Lie(const dht::Request& request, bool c
     return dht::Response{dht::NodesAnswer{Accomplices(find->target)}};
   }
   if (const auto* find = std::get_if<dht::FindValueCall>(&request.call)) {
-    const std::optional<size_t> name = names_->Find(find->key);
-    if (claims && name && is_known_[*name] && find->kind == dht::ValueKind::kRecord) {
-      return dht::Response{dht::ValueAnswer{StolenRecord(*name), Accomplices(find->key)}};
-    }
-    return dht::Response{dht::NodesAnswer{Accomplices(find->key)}};
+    return dht::Response{LieAboutValue(*find, claims)};
   }
-  if (std::holds_alternative<dht::StoreCall>(request.call)) return dht::Response{dht::StoreAnswer{}};
+  if (const auto* find = std::get_if<dht::FindClaimsCall>(&request.call)) {
+    return dht::Response{LieAboutClaims(*find, claims)};
+  }
+  if (const auto* store = std::get_if<dht::StoreCall>(&request.call)) return dht::Response{ConfirmStore(*store)};
   return dht::Response{dht::PingAnswer{}};
 }
 
-const std::string& Population::StolenRecord(size_t name) {
-  std::string& record = stolen_[name];
-  if (record.empty()) record = names_->SignAsThief(name, network_->clock().Now(), kStolenTtl).value();
+dht::ValueAnswer Population::LieAboutValue(const dht::FindValueCall& find, bool claims) {
+  dht::ValueAnswer answer{.nodes = Accomplices(find.key)};
+  if (claims && find.kind == dht::ValueKind::kRecord && IsClaimed(find.key)) {
+    answer.item = StolenRecord(*names_->Find(find.key));
+    answer.receipt = ThiefsReceipt(find.key);
+  }
+  return answer;
+}
+
+dht::ClaimsAnswer Population::LieAboutClaims(const dht::FindClaimsCall& find, bool claims) {
+  dht::ClaimsAnswer answer;
+  for (const dht::Id& key : find.keys) {
+    answer.receipts.emplace_back();
+    if (claims && find.kind == dht::ValueKind::kRecord && IsClaimed(key)) answer.receipts.back() = ThiefsReceipt(key);
+  }
+  return answer;
+}
+
+dht::StoreAnswer Population::ConfirmStore(const dht::StoreCall& store) const {
+  const std::optional<size_t> name = names_->Find(store.key);
+  if (!name) return {};
+  return {dht::Receipt{names_->owner(*name), dht::DigestOf(store.item), network_->clock().Now(), NoSignature()}};
+}
+
+bool Population::IsClaimed(const dht::Id& key) const {
+  const std::optional<size_t> name = names_->Find(key);
+  return name && is_known_[*name];
+}
+
+const dht::Item& Population::StolenRecord(size_t name) {
+  dht::Item& record = stolen_[name];
+  if (record.bytes.empty()) record = names_->SignAsThief(name, network_->clock().Now(), kStolenTtl).value();
   return record;
+}
+
+dht::Receipt Population::ThiefsReceipt(const dht::Id& key) {
+  const dht::Item& record = StolenRecord(*names_->Find(key));
+  return {names_->thief(), dht::DigestOf(record), network_->clock().Now() - kClaimedSince, NoSignature()};
 }
 
 void Population::CallFromPolluters(size_t node) {

@@ -67,10 +67,17 @@ class Population {
   [[nodiscard]] std::optional<dht::Response> Withhold(size_t node, const dht::Request& request);
   [[nodiscard]] std::optional<dht::Response> Lie(const dht::Request& request, bool claims);
   [[nodiscard]] std::vector<dht::Contact> Accomplices(const dht::Id& target) const;
-  [[nodiscard]] const std::string& StolenRecord(size_t name);
+  [[nodiscard]] const dht::Item& StolenRecord(size_t name);
+  // Whether the thief claims what is under this key.
+  [[nodiscard]] bool IsClaimed(const dht::Id& key) const;
+  [[nodiscard]] dht::Receipt ThiefsReceipt(const dht::Id& key);
+  [[nodiscard]] dht::ValueAnswer LieAboutValue(const dht::FindValueCall& find, bool claims);
+  [[nodiscard]] dht::ClaimsAnswer LieAboutClaims(const dht::FindClaimsCall& find, bool claims);
+  [[nodiscard]] dht::StoreAnswer ConfirmStore(const dht::StoreCall& store) const;
   // Every polluter calls `node`, as if it looked for something.
   void CallFromPolluters(size_t node);
-  [[nodiscard]] crypto::PublicKey KeyNearVictim();
+  // A key that solves the static puzzle; near_victim: and whose id is nearer to the first name than chance has it.
+  [[nodiscard]] crypto::PublicKey MakeKey(bool near_victim);
 
   const Parameters& parameters_;
   dht::Simulation* const network_;
@@ -82,8 +89,8 @@ class Population {
   Group hostile_;
   IdIndex hostile_index_;  // of those alive
   std::vector<size_t> polluters_;
-  std::vector<std::string> stolen_;  // by name
-  std::vector<bool> is_known_;       // by name
+  std::vector<dht::Item> stolen_;  // by name
+  std::vector<bool> is_known_;     // by name
   std::function<void(size_t node)> on_leave_;
   uint64_t hostile_made_ = 0;
   uint64_t eclipsers_ = 0;

@@ -11,6 +11,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "common/base/status.h"
 #include "common/dht/testing/simulation.h"
+#include "common/dht/value_type.h"
 #include "tests/simulation/names.h"
 #include "tests/simulation/population.h"
 
@@ -150,7 +151,7 @@ class Experiment {
   }
 
   void PublishOne(size_t name, int tries, std::function<void(bool)> done) {
-    const absl::StatusOr<std::string> record = names_.Sign(name, network_.clock().Now(), parameters_.ttl);
+    const absl::StatusOr<dht::Item> record = names_.Sign(name, network_.clock().Now(), parameters_.ttl);
     const size_t publisher = population_.RandomHonest();
     const Tasks::Id task = tasks_.Begin(publisher, [this, name, tries, done] { PublishOne(name, tries, done); });
     network_.dht(publisher).Put(
@@ -167,7 +168,7 @@ class Experiment {
   void Steal() {
     stage_("thefts tried", published_.size());
     InParallel(published_.size(), [this](size_t i, std::function<void()> done) {
-      const absl::StatusOr<std::string> record =
+      const absl::StatusOr<dht::Item> record =
           names_.SignAsThief(published_[i], network_.clock().Now(), parameters_.ttl);
       ++outcome_.thefts_tried;
       network_.dht(*population_.RandomHostile())
@@ -233,7 +234,7 @@ class Experiment {
   void Judge(const Lookup& lookup, const absl::StatusOr<dht::GetResult>& got) {
     LookupFigures& figures = lookup.present ? outcome_.present : outcome_.absent;
     const std::string reason = got.ok() ? "OK" : ReasonOf(got.status());
-    const bool owners = got.ok() && lookup.present && names_.IsOwners(lookup.name, got->value);
+    const bool owners = got.ok() && lookup.present && got->owner == names_.owner(lookup.name);
     if (owners || (!lookup.present && reason == reason::kNameNotFound)) {
       ++figures.as_wished;
       figures.rounds.push_back(got.ok() ? got->hops : 0);
@@ -243,7 +244,7 @@ class Experiment {
     ++figures.failures[got.ok() ? "STOLEN" : reason];
     if (!lookup.present) return;
     if (got.ok()) stolen_.insert(lookup.name);
-    if (reason == "CONFLICT") contested_.insert(lookup.name);
+    if (reason == reason::kConflict) contested_.insert(lookup.name);
   }
 
   // A lookup's messages are its node's calls for its key, and their answers; also those that come too late for it.
@@ -257,8 +258,11 @@ class Experiment {
   }
 
   [[nodiscard]] bool Holds(size_t node, size_t name) {
-    const absl::StatusOr<std::string> held = network_.dht(node).GetLocal(names_.key(name), dht::ValueKind::kRecord);
-    return held.ok() && names_.IsOwners(name, *held);
+    const absl::StatusOr<dht::Item> held = network_.dht(node).GetLocal(names_.key(name), dht::ValueKind::kRecord);
+    if (!held.ok()) return false;
+    const absl::StatusOr<dht::Value> value =
+        dht::TypeOf(dht::ValueKind::kRecord).Validate(*held, network_.clock().Now());
+    return value.ok() && value->owner == names_.owner(name);
   }
 
   void CountLost() {
