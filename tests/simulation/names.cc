@@ -4,14 +4,17 @@
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/crypto/hash.h"
+#include "common/identity/agent_certificate.h"
 #include "common/identity/agent_id.h"
 #include "common/record/name.h"
 #include "common/record/record.h"
+#include "dotagent/dht/v1/dht.pb.h"
 
 namespace dotagent::simulation {
 namespace {
 
 constexpr uint64_t kThief = ~uint64_t{0};
+constexpr uint64_t kRegistrar = kThief - 1;
 
 dht::Id KeyOf(absl::string_view text) { return dht::Id::FromBytes(crypto::Sha256(text)).value(); }
 
@@ -19,20 +22,9 @@ dht::Id AgentIdOf(const crypto::SigningKey& key) {
   return dht::Id::FromBytes(identity::AgentId::FromFirstKey(key.public_key()).bytes()).value();
 }
 
-absl::StatusOr<dht::Item> SignRecord(const std::string& name, const crypto::Signer& key, absl::Time now,
-                                     absl::Duration ttl) {
-  const record::RecordFields fields{.name = name,
-                                    .addresses = {"/ip4/198.51.100.7/tcp/4001"},
-                                    .protocols = {"/dotagent/1.0.0"},
-                                    .timestamp = now,
-                                    .ttl_seconds = absl::ToInt64Seconds(ttl)};
-  ASSIGN_OR_RETURN(const record::Record record, record::Record::Sign(fields, key));
-  return dht::Item{record.json(), ""};
-}
-
 }  // namespace
 
-Names::Names(uint64_t seed, size_t count) : seed_(seed) {
+Names::Names(uint64_t seed, size_t count, bool certified) : seed_(seed), certified_(certified) {
   thief_ = AgentIdOf(KeyNumber(kThief));
   for (size_t name = 0; name < count; ++name) {
     keys_.push_back(KeyOf(Text(name)));
@@ -60,12 +52,39 @@ dht::Id Names::AbsentKey(size_t number) const {
   return KeyOf(absl::StrCat("absent-", number, ".run-", seed_, ".agent"));
 }
 
+dht::NamePolicy Names::policy() const {
+  if (!certified_) return {};
+  return {.registrars = {KeyNumber(kRegistrar).public_key()}};
+}
+
 absl::StatusOr<dht::Item> Names::Sign(size_t name, absl::Time now, absl::Duration ttl) const {
-  return SignRecord(Text(name), KeyNumber(name), now, ttl);
+  return SignWith(KeyNumber(name), KeyNumber(kRegistrar), name, now, ttl);
 }
 
 absl::StatusOr<dht::Item> Names::SignAsThief(size_t name, absl::Time now, absl::Duration ttl) const {
-  return SignRecord(Text(name), KeyNumber(kThief), now, ttl);
+  const crypto::SigningKey thief = KeyNumber(kThief);
+  return SignWith(thief, thief, name, now, ttl);
+}
+
+absl::StatusOr<dht::Item> Names::SignWith(const crypto::Signer& key, const crypto::Signer& registrar, size_t name,
+                                          absl::Time now, absl::Duration ttl) const {
+  const record::RecordFields fields{.name = Text(name),
+                                    .addresses = {"/ip4/198.51.100.7/tcp/4001"},
+                                    .protocols = {"/dotagent/1.0.0"},
+                                    .timestamp = now,
+                                    .ttl_seconds = absl::ToInt64Seconds(ttl)};
+  ASSIGN_OR_RETURN(const record::Record record, record::Record::Sign(fields, key));
+  if (!certified_) return dht::Item{record.json(), ""};
+  const identity::CertificateSubject subject{key.public_key(), identity::AgentId::FromFirstKey(key.public_key()),
+                                             Text(name)};
+  const identity::CertificateTerms terms{.trust_domain = "simulation",
+                                         .not_before = now - absl::Hours(1),
+                                         .lifetime = absl::Hours(24 * 365),
+                                         .serial = std::to_string(name + 1)};
+  dht::v1::Proof proof;
+  ASSIGN_OR_RETURN(*proof.mutable_name_certificate(),
+                   identity::IssueAgentCertificate(identity::CertificateProfile::kName, registrar, subject, terms));
+  return dht::Item{record.json(), proof.SerializeAsString()};
 }
 
 }  // namespace dotagent::simulation

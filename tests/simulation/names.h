@@ -14,12 +14,17 @@
 #include "absl/time/time.h"
 #include "common/crypto/keys.h"
 #include "common/dht/types.h"
+#include "common/dht/value_type.h"
 
 namespace dotagent::simulation {
 
 class Names {
  public:
-  Names(uint64_t seed, size_t count);
+  // certified: a registrar certifies each owner.
+  Names(uint64_t seed, size_t count, bool certified);
+
+  // What nodes go by.
+  [[nodiscard]] dht::NamePolicy policy() const;
 
   [[nodiscard]] size_t size() const { return keys_.size(); }
   [[nodiscard]] const dht::Id& key(size_t name) const { return keys_[name]; }
@@ -29,7 +34,8 @@ class Names {
 
   // A record of the name by its owner.
   [[nodiscard]] absl::StatusOr<dht::Item> Sign(size_t name, absl::Time now, absl::Duration ttl) const;
-  // A record of the name by a thief, the same one for all names. It is valid; it just is not the owner's.
+  // A record of the name by a thief, the same one for all names. It is valid, but not the owner's; a certificate the
+  // thief has made himself.
   [[nodiscard]] absl::StatusOr<dht::Item> SignAsThief(size_t name, absl::Time now, absl::Duration ttl) const;
 
   // The AgentIds of a name's owner, and of the thief.
@@ -39,8 +45,11 @@ class Names {
  private:
   [[nodiscard]] std::string Text(size_t name) const;
   [[nodiscard]] crypto::SigningKey KeyNumber(uint64_t number) const;
+  [[nodiscard]] absl::StatusOr<dht::Item> SignWith(const crypto::Signer& key, const crypto::Signer& registrar,
+                                                   size_t name, absl::Time now, absl::Duration ttl) const;
 
   const uint64_t seed_;
+  const bool certified_;
   std::vector<dht::Id> keys_;
   std::vector<dht::Id> owners_;
   dht::Id thief_;

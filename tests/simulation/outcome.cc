@@ -83,6 +83,7 @@ std::string ToJson(const Parameters& parameters, const Outcome& outcome) {
       {"lookups", parameters.lookups},
       {"names", parameters.names},
       {"absent", parameters.absent},
+      {"policy", parameters.policy},
       {"paths", parameters.paths},
       {"puzzle_bits", parameters.puzzle_bits},
       {"latency_ms", parameters.latency_ms},
@@ -136,6 +137,7 @@ std::string ToTable(const Parameters& parameters, const Outcome& outcome) {
                          ? "none"
                          : absl::StrFormat("%.1f %% of the nodes an hour, for %.1f h: %d replaced",
                                            100 * parameters.churn, parameters.hours, outcome.nodes_replaced));
+  table.Row("policy", parameters.policy);
   table.Row("disjoint paths", absl::StrCat(parameters.paths));
   table.Row("latency, one way", absl::StrCat(parameters.latency_ms, " ms"));
   table.Row("calls lost", absl::StrFormat("%.1f %%", 100 * parameters.loss));

@@ -80,6 +80,7 @@ void Parameters::AddTo(OptionTable* table) {
   table->Add("lookups", &lookups, "Lookups, each by a random honest node for a random name");
   table->Add("names", &names, "Names published before; 0: as many as lookups, at most 10000");
   table->Add("absent", &absent, "Share of the lookups that is for names which nobody published");
+  table->Add("policy", &policy, "Whose a name is: first-claim, or registrar (who has a certificate for it)");
   table->Add("paths", &paths, "Disjoint paths of a lookup, d");
   table->Add("puzzle-bits", &puzzle_bits, "Difficulty of both crypto puzzles that a node solves, in bits");
   table->Add("latency-ms", &latency_ms, "MIN:MAX of a message's one way, in milliseconds, evenly spread");
@@ -114,6 +115,9 @@ absl::Status Parameters::Complete() {
   if (ttl < least || ttl > most) {
     return absl::InvalidArgumentError(absl::StrCat("--ttl is ", absl::FormatDuration(ttl), "; ",
                                                    absl::FormatDuration(least), " to ", absl::FormatDuration(most)));
+  }
+  if (policy != "first-claim" && policy != "registrar") {
+    return absl::InvalidArgumentError(absl::StrCat("--policy: '", policy, "' is neither first-claim nor registrar"));
   }
   ASSIGN_OR_RETURN(behaviours, ParseBehaviours(behaviour));
   ASSIGN_OR_RETURN(std::tie(min_latency, max_latency), ParseLatency(latency_ms));

@@ -32,6 +32,7 @@ struct Parameters {
   uint64_t lookups = 1000;
   uint64_t names = 0;  // 0: as many as lookups, but at most 10,000
   double absent = 0;   // share of lookups for names that nobody published
+  std::string policy = "first-claim";
   uint64_t paths = 8;
   uint64_t puzzle_bits = 0;
   std::string latency_ms = "5:50";

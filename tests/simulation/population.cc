@@ -69,6 +69,7 @@ dht::DhtOptions Population::Options(bool hostile) {
   const auto bits = static_cast<int>(parameters_.puzzle_bits);
   dht::DhtOptions options;
   options.paths = parameters_.paths;
+  options.values.policy = names_->policy();
   options.puzzle = {.static_bits = bits, .dynamic_bits = bits};
   options.self.key = MakeKey(near_victim);
   options.self.puzzle_solution = dht::SolveDynamic(dht::Id::OfNode(options.self.key), bits, random_).value();

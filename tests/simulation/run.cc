@@ -77,7 +77,8 @@ class Experiment {
       : parameters_(parameters),
         stage_(stage),
         step_(step),
-        names_(parameters.seed, parameters.names),
+        names_(parameters.seed, parameters.names, parameters.policy == "registrar"),
+        types_(names_.policy()),
         network_(NetworkOptions(parameters)),
         population_(parameters, &network_, &names_),
         random_(parameters.seed ^ 0x65787072) {}
@@ -260,8 +261,7 @@ class Experiment {
   [[nodiscard]] bool Holds(size_t node, size_t name) {
     const absl::StatusOr<dht::Item> held = network_.dht(node).GetLocal(names_.key(name), dht::ValueKind::kRecord);
     if (!held.ok()) return false;
-    const absl::StatusOr<dht::Value> value =
-        dht::TypeOf(dht::ValueKind::kRecord).Validate(*held, network_.clock().Now());
+    const absl::StatusOr<dht::Value> value = types_.Of(dht::ValueKind::kRecord).Validate(*held, network_.clock().Now());
     return value.ok() && value->owner == names_.owner(name);
   }
 
@@ -279,6 +279,7 @@ class Experiment {
   const StageBegun& stage_;
   const StepDone& step_;
   const Names names_;
+  const dht::ValueTypes types_;
   dht::Simulation network_;
   Population population_;
   SeededRandom random_;
