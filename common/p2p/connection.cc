@@ -15,23 +15,6 @@ namespace {
 constexpr size_t kWriteSize = 64 * 1024;
 constexpr size_t kMaxDiscarded = 256 * 1024;  // bytes that a peer may send on a stream that nobody reads
 
-std::string ResetMeaning(uint64_t code) {
-  switch (code) {
-    case reset_code::kDropped:
-      return "its holder let go of it";
-    case reset_code::kUnknownProtocol:
-      return "it does not serve the protocol";
-    case reset_code::kBadMessage:
-      return "it got a malformed message";
-    case reset_code::kTimeout:
-      return "it waited too long";
-    case reset_code::kRefused:
-      return "it refused";
-    default:
-      return absl::StrCat("code ", code);
-  }
-}
-
 }  // namespace
 
 Connection::Connection(asio::ip::tcp::socket socket, session::Options options, bool relayed, std::shared_ptr<void> slot,
@@ -236,7 +219,7 @@ void Connection::OnPeerStream(session::StreamId id, const std::string& protocol)
 }
 
 void Connection::OnPeerReset(session::StreamId id, uint64_t code) {
-  const absl::Status why = absl::AbortedError(absl::StrCat("the peer reset the stream: ", ResetMeaning(code)));
+  const absl::Status why = StatusOfReset(code);
   last_used_ = Now();
   if (calls_.OnReset(id, why)) return;
   if (const auto stream = Find(id); stream != nullptr) stream->Fail(why);

@@ -52,7 +52,7 @@ class CircuitRequest : public Operation, public std::enable_shared_from_this<Cir
 
   void Cancel() override {
     done_ = nullptr;
-    if (const auto stream = std::exchange(stream_, nullptr); stream != nullptr) stream->Reset(reset_code::kDropped);
+    if (const auto stream = std::exchange(stream_, nullptr); stream != nullptr) stream->Reset(reset_code::kCancelled);
   }
 
  private:
@@ -111,7 +111,7 @@ void Reservation::Stop() {
   if (std::exchange(stopped_, true)) return;
   timer_.cancel();
   for (const Reader& reader : {std::exchange(held_by_, nullptr), std::exchange(asked_by_, nullptr)}) {
-    if (reader != nullptr) reader->stream()->Reset(reset_code::kDropped);
+    if (reader != nullptr) reader->stream()->Reset(reset_code::kCancelled);
   }
   for (const auto& incoming : std::exchange(incoming_, {})) {
     incoming->timer.cancel();
@@ -165,14 +165,14 @@ void Reservation::OnReserved(const Reader& reader, absl::Time expires) {
   asking_ = false;
   asked_by_ = nullptr;
   const Reader before = std::exchange(held_by_, reader);
-  if (before != nullptr) before->stream()->Reset(reset_code::kDropped);  // the new reservation has taken its place
+  if (before != nullptr) before->stream()->Reset(reset_code::kCancelled);  // the new reservation has taken its place
   pause_ = options_.first_pause;
   After(std::max(kShortestRenewal, (expires - options_.clock->Now()) * 2 / 3));
   SetHeld(true);
 }
 
 void Reservation::OnLost(const Reader& reader) {
-  reader->stream()->Reset(reset_code::kDropped);
+  reader->stream()->Reset(reset_code::kBadMessage);  // unless it is over already
   if (reader == held_by_) {
     held_by_ = nullptr;
     // A relay may end the old reservation just before it confirms the new one: that answer decides.

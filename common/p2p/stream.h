@@ -3,8 +3,8 @@
 // At most one Read and one Write wait at a time (FailedPrecondition for a second). Callbacks run on the loop's thread,
 // never from inside the call, each exactly once as long as the loop runs. The last reference resets a
 // stream, unless CloseWrite was called: then what was written is still delivered, and what the peer still sends is
-// thrown away. Errors: Cancelled (reset here), Aborted (reset by the peer), Unavailable (the session died; what had
-// arrived can be read first). Memory: what the session's windows allow.
+// thrown away. Errors: Cancelled (reset here), StatusOfReset (reset by the peer, and why), Unavailable (the session
+// died; what had arrived can be read first). Memory: what the session's windows allow.
 //
 //   auto reader = std::make_shared<MessageReader>(stream, kMaxMessage);
 //   reader->Next([](absl::StatusOr<std::string> message) { … });
@@ -21,17 +21,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/crypto/keys.h"
+#include "common/session/reset_code.h"
 
 namespace dotagent::p2p {
 
-// Why a stream was reset; travels to the peer (docs/protocol.md).
-namespace reset_code {
-inline constexpr uint64_t kDropped = 0;          // its holder let go of it before it ended
-inline constexpr uint64_t kUnknownProtocol = 1;  // nobody serves the protocol
-inline constexpr uint64_t kBadMessage = 2;       // what came breaks the protocol
-inline constexpr uint64_t kTimeout = 3;          // the holder waited long enough
-inline constexpr uint64_t kRefused = 4;          // the peer may not
-}  // namespace reset_code
+namespace reset_code = session::reset_code;
+using session::ResetCodeFor;
+using session::StatusOfReset;
 
 class Stream {
  public:
@@ -48,6 +44,7 @@ class Stream {
   virtual void Write(std::string data, std::function<void(absl::Status)> done) = 0;
   // Half close, after what has been written.
   virtual void CloseWrite() = 0;
+  // Ends both directions at once; `code` (a reset_code) tells the peer why. No effect on a stream that is over.
   virtual void Reset(uint64_t code) = 0;
 };
 

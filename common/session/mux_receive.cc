@@ -9,6 +9,7 @@
 #include "common/base/status.h"
 #include "common/base/varint.h"
 #include "common/session/mux.h"
+#include "common/session/reset_code.h"
 
 namespace dotagent::session {
 
@@ -136,7 +137,7 @@ absl::StatusOr<StreamState*> Mux::Accept(StreamId id) {
   stream.announced = true;
   stream.awaits_header = true;
   if (going_away_) {
-    Detach(stream, kResetRefused);
+    Detach(stream, reset_code::kGoingAway);
     Owe(stream, &StreamState::owes_stop);
   }
   return &stream;

@@ -36,7 +36,7 @@ struct Event {
     kStreamOpened,  // by the peer; `protocol` is its first line
     kReadable,      // Read will return bytes, or the end; not said again until Read is called and more arrives
     kWritable,      // Write will take bytes again after having refused some
-    kStreamReset,   // by the peer; `code`; both directions are gone
+    kStreamReset,   // by the peer; `code` (reset_code.h); both directions are gone
     kGoAway,        // the peer opens and accepts no more streams
   };
   Kind kind;
@@ -49,9 +49,6 @@ struct ReadResult {
   std::string data;
   bool finished = false;  // the peer has closed its direction and all of it has been read
 };
-
-// Reset codes that a session itself sends; the protocols above choose theirs from 0x100 on.
-inline constexpr uint64_t kResetRefused = 0x1;  // the stream was opened after a GOAWAY
 
 }  // namespace dotagent::session
 

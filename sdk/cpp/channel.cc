@@ -14,6 +14,7 @@
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/rpc/status.h"
+#include "common/session/reset_code.h"
 #include "common/session/session.h"
 
 namespace dotagent::sdk {
@@ -158,12 +159,12 @@ struct Channel::Impl {
           if (!is_caller && !stream && event.protocol == kProtocol) {
             stream = event.stream;
           } else {
-            core.Reset(event.stream, 0);
+            core.Reset(event.stream, session::reset_code::kRefused);
           }
           break;
         case session::Event::Kind::kStreamReset:
           if (stream == event.stream) {
-            End(ErrorWithReason(absl::StatusCode::kAborted, reason::kUnreachable, "the other agent ended the channel"));
+            End(WithContext(session::StatusOfReset(event.code), "the other agent ended the channel"));
           }
           break;
         default:  // the conditions that threads wait for ask the session itself

@@ -63,7 +63,7 @@ class TrunkPipe : public Pipe {
     stream_->Write(std::move(bytes), std::move(done));
   }
   void CloseWrite() override { stream_->CloseWrite(); }
-  void Abort(const absl::Status&) override { stream_->Reset(1); }
+  void Abort(const absl::Status& why) override { stream_->Reset(p2p::ResetCodeFor(why)); }
 
  private:
   const std::shared_ptr<p2p::Stream> stream_;
@@ -71,6 +71,13 @@ class TrunkPipe : public Pipe {
 };
 
 }  // namespace
+
+absl::Status ForAgents(const absl::Status& broken, absl::string_view what) {
+  const std::string cause = ReasonOf(broken);
+  if (!cause.empty() && cause != reason::kUnreachable) return WithContext(broken, what);
+  return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
+                         absl::StrCat(what, "; open it again: ", broken.message()));
+}
 
 std::shared_ptr<Pipe> NewAgentPipe(std::shared_ptr<ChannelStream> stream) {
   return std::make_shared<AgentPipe>(std::move(stream));

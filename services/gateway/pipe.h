@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "common/p2p/stream.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
 #include "services/gateway/bidi_stream.h"
@@ -31,13 +32,19 @@ class Pipe {
   virtual void Abort(const absl::Status& why) = 0;
 };
 
+// What agents hear of a pipe that broke: `what`, and the cause. A cause with a reason (their key was revoked, a limit,
+// a broken rule) stays as it is; all others are about streams, which agents know nothing of, and become Unavailable
+// (UNREACHABLE).
+[[nodiscard]] absl::Status ForAgents(const absl::Status& broken, absl::string_view what);
+
 using ChannelStream = BidiStream<gateway::v1::OpenChannelRequest, gateway::v1::OpenChannelResponse>;
 
 // An agent's end. gRPC has no half close from server to client: CloseWrite finishes the call with OK, and so ends the
 // other direction too.
 [[nodiscard]] std::shared_ptr<Pipe> NewAgentPipe(std::shared_ptr<ChannelStream> stream);
 
-// Another gateway's end. `early`: bytes of the channel that were read before.
+// Another gateway's end. `early`: bytes of the channel that were read before. Abort resets the stream with the code for
+// its cause; a reset by the other gateway comes out of Read and Write as p2p::StatusOfReset says.
 [[nodiscard]] std::shared_ptr<Pipe> NewTrunkPipe(std::shared_ptr<p2p::Stream> stream, std::string early);
 
 }  // namespace dotagent::gateway_service

@@ -4,19 +4,11 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/str_cat.h"
-#include "common/base/status.h"
 
 namespace dotagent::gateway_service {
 namespace {
 
-// What the agents hear when a pipe breaks: the codes of streams are about streams, so that only what is the agent's
-// own doing is passed on as it is.
-absl::Status Explain(const absl::Status& broken) {
-  if (absl::IsInvalidArgument(broken)) return broken;
-  return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
-                         absl::StrCat("the channel broke; open it again: ", broken.message()));
-}
+absl::Status Broken(const absl::Status& why) { return ForAgents(why, "the channel broke"); }
 
 }  // namespace
 
@@ -39,7 +31,7 @@ void Splice::Copy(bool from_a) {
   const auto& from = from_a ? a_ : b_;
   from->Read([self = shared_from_this(), from_a](absl::StatusOr<std::string> bytes) {
     if (!self->done_) return;
-    if (!bytes.ok()) return self->Abort(Explain(bytes.status()));
+    if (!bytes.ok()) return self->Abort(Broken(bytes.status()));
     const auto& to = from_a ? self->b_ : self->a_;
     if (bytes->empty()) {
       to->CloseWrite();
@@ -49,7 +41,7 @@ void Splice::Copy(bool from_a) {
     self->on_bytes_(from_a, *bytes);
     to->Write(*std::move(bytes), [self, from_a](const absl::Status& written) {
       if (!self->done_) return;
-      if (!written.ok()) return self->Abort(Explain(written));
+      if (!written.ok()) return self->Abort(Broken(written));
       self->Copy(from_a);
     });
   });

@@ -51,7 +51,7 @@ class StreamDeadline {
       : timer_(std::make_shared<asio::steady_timer>(context, timeout)) {
     timer_->async_wait([timer = timer_, weak = std::weak_ptr<p2p::Stream>(stream)](std::error_code error) {
       if (error) return;
-      if (const auto late = weak.lock()) late->Reset(1);
+      if (const auto late = weak.lock()) late->Reset(p2p::reset_code::kTimeout);
     });
   }
   void Met() { timer_->cancel(); }
@@ -117,9 +117,7 @@ class NodeTrunk : public Trunk {
                                                                 std::string rest) mutable {
                        deadline.Met();
                        if (!answer.ok()) {
-                         return done(ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
-                                                     absl::StrCat("the recipient's gateway did not open the channel: ",
-                                                                  answer.status().message())));
+                         return done(ForAgents(answer.status(), "the recipient's gateway did not open the channel"));
                        }
                        trunk::v1::ChannelResponse response;
                        if (!response.ParseFromString(*answer)) return done(Malformed());
@@ -157,7 +155,9 @@ void ServeChannel(asio::io_context& context, const std::shared_ptr<p2p::Stream>&
                    [stream, deadline, handler](const absl::StatusOr<std::string>& bytes, std::string rest) mutable {
                      deadline.Met();
                      IncomingTrunk incoming;
-                     if (!bytes.ok() || !incoming.request.ParseFromString(*bytes)) return stream->Reset(1);
+                     if (!bytes.ok() || !incoming.request.ParseFromString(*bytes)) {
+                       return stream->Reset(p2p::reset_code::kBadMessage);
+                     }
                      incoming.relayed = stream->relayed();
                      incoming.accept = [stream, rest](auto done) { AcceptTrunk(stream, rest, std::move(done)); };
                      incoming.refuse = [stream](const absl::Status& status) { RefuseTrunk(stream, status); };

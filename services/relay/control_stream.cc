@@ -38,13 +38,15 @@ class ControlStream : public std::enable_shared_from_this<ControlStream> {
   void Start() {
     timer_.expires_after(kRequestTimeout);
     timer_.async_wait([self = shared_from_this()](std::error_code error) {
-      if (!error) self->stream_->Reset(1);
+      if (!error) self->stream_->Reset(p2p::reset_code::kTimeout);
     });
     p2p::ReadMessage(stream_, p2p::kMaxControlMessage,
                      [self = shared_from_this()](const absl::StatusOr<std::string>& bytes, const std::string&) {
                        self->timer_.cancel();
                        ControlRequest request;
-                       if (!bytes.ok() || !request.ParseFromString(*bytes)) return self->stream_->Reset(1);
+                       if (!bytes.ok() || !request.ParseFromString(*bytes)) {
+                         return self->stream_->Reset(p2p::reset_code::kBadMessage);
+                       }
                        self->OnRequest(request);
                      });
   }
@@ -90,7 +92,7 @@ class ControlStream : public std::enable_shared_from_this<ControlStream> {
     // Nothing more is expected; the end tells that the holder has gone.
     stream_->Read(1, [self = shared_from_this(), id = reserved->id](const absl::StatusOr<std::string>& bytes) {
       self->relay_.Release(id);
-      if (!bytes.ok() || !bytes->empty()) return self->stream_->Reset(1);
+      if (!bytes.ok() || !bytes->empty()) return self->stream_->Reset(p2p::reset_code::kBadMessage);
       self->stream_->CloseWrite();
     });
   }
@@ -115,7 +117,7 @@ class ControlStream : public std::enable_shared_from_this<ControlStream> {
 
   void WriteNext() {
     p2p::WriteMessage(stream_, queue_.front(), [self = shared_from_this()](const absl::Status& written) {
-      if (!written.ok()) return self->stream_->Reset(1);
+      if (!written.ok()) return self->stream_->Reset(p2p::ResetCodeFor(written));
       self->queue_.pop_front();
       if (!self->queue_.empty()) return self->WriteNext();
       if (self->last_) self->stream_->CloseWrite();

@@ -227,6 +227,27 @@ TEST_F(ChannelsTest, RevocationOfTheCallerEndsTheCalleesChannel) {
   EXPECT_EQ(ReasonOf(*bobs_->finished), reason::kKeyRevoked);
 }
 
+TEST_F(ChannelsTest, ARevocationThatTheOtherGatewayLearnsFirstIsToldAsOne) {
+  Connect();
+  alices_->Send(Data("in flight"));
+  two_.logic->OnRevoked(bob_.key.public_key());
+  world_.tasks.Run();
+  ASSERT_TRUE(alices_->finished && bobs_->finished);
+  EXPECT_TRUE(absl::IsPermissionDenied(*alices_->finished)) << *alices_->finished;
+  EXPECT_EQ(ReasonOf(*alices_->finished), reason::kKeyRevoked);
+  EXPECT_EQ(ReasonOf(*bobs_->finished), reason::kKeyRevoked);
+}
+
+TEST_F(ChannelsTest, TheOtherAgentsFaultIsNotCalledMine) {
+  Connect();
+  bobs_->Send(Data(std::string(kMaxChunk + 1, 'x')));
+  world_.tasks.Run();
+  EXPECT_EQ(ReasonOf(*bobs_->finished), reason::kTooLarge);
+  ASSERT_TRUE(alices_->finished);
+  EXPECT_TRUE(absl::IsAborted(*alices_->finished)) << *alices_->finished;
+  EXPECT_EQ(ReasonOf(*alices_->finished), reason::kProtocol);
+}
+
 TEST_F(ChannelsTest, RevocationWhileTheCallWaitsEndsIt) {
   const auto call = alice_.Call("bob.agent");
   world_.revoked.insert(bob_.key.public_key());

@@ -108,12 +108,16 @@ class FakePipe : public Pipe {
   }
 
   void Read(std::function<void(absl::StatusOr<std::string>)> done) override {
+    if (broken_) return tasks_.Post([done, why = *broken_] { done(why); });
     read_ = std::move(done);
     Deliver();
   }
   void Write(std::string bytes, std::function<void(absl::Status)> done) override {
     const auto peer = peer_.lock();
-    if (!peer || broken_) return tasks_.Post([done] { done(absl::UnavailableError("the pipe is broken")); });
+    if (!peer || broken_) {
+      return tasks_.Post(
+          [done, why = broken_.value_or(absl::UnavailableError("the other end is gone"))] { done(why); });
+    }
     peer->incoming_.push_back(std::move(bytes));
     peer->on_taken_ = std::move(done);
     peer->Deliver();
@@ -124,15 +128,14 @@ class FakePipe : public Pipe {
       peer->Deliver();
     }
   }
-  void Abort(const absl::Status&) override { Break(); }
+  // The cause crosses the wire as a reset's code, as a stream's does.
+  void Abort(const absl::Status& why) override { Break(p2p::StatusOfReset(p2p::ResetCodeFor(why))); }
 
-  // As when the session under it dies.
-  void Break() {
-    if (std::exchange(broken_, true)) return;
-    if (auto read = std::exchange(read_, nullptr)) {
-      tasks_.Post([read] { read(absl::UnavailableError("the pipe is broken")); });
-    }
-    if (const auto peer = peer_.lock()) peer->Break();
+  // By default as when the session under it dies.
+  void Break(const absl::Status& why = absl::UnavailableError("the pipe is broken")) {
+    if (std::exchange(broken_, why)) return;
+    if (auto read = std::exchange(read_, nullptr)) tasks_.Post([read, why] { read(why); });
+    if (const auto peer = peer_.lock()) peer->Break(why);
   }
 
  private:
@@ -151,7 +154,7 @@ class FakePipe : public Pipe {
   std::deque<std::string> incoming_;
   std::function<void(absl::StatusOr<std::string>)> read_;
   std::function<void(absl::Status)> on_taken_;
-  bool broken_ = false;
+  std::optional<absl::Status> broken_;
 };
 
 // Carries calls between the gateways that have joined it.

@@ -72,7 +72,7 @@ TEST(NodeTest, AnUnknownProtocolIsReset) {
   TestNode a(loop);
   TestNode b(loop);
   const auto answer = a.Call(b.peer(), "hello", "/test/nobody/1");
-  EXPECT_EQ(answer.status().code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(answer.status().code(), absl::StatusCode::kUnimplemented);
   EXPECT_THAT(Message(answer.status()), HasSubstr("does not serve the protocol"));
   EXPECT_EQ(a.sessions(), 1U) << "the session outlives the stream";
 }

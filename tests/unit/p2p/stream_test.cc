@@ -102,17 +102,17 @@ TEST_F(StreamTest, TakesOneReadAndOneWriteAtATime) {
   EXPECT_EQ(a_.Write(near_, "x").code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(b_.Write(far_, "here"), absl::OkStatus());
   EXPECT_EQ(*first.Wait(), "here");
-  loop_.Run([&] { near_->Reset(7); });
+  loop_.Run([&] { near_->Reset(reset_code::kCancelled); });
   EXPECT_EQ(large.Wait().code(), absl::StatusCode::kCancelled);
 }
 
 TEST_F(StreamTest, ResetReachesThePeer) {
   Outcome<absl::StatusOr<std::string>> waiting;
   loop_.Run([&] { far_->Read(10, waiting.Callback()); });
-  loop_.Run([&] { near_->Reset(reset_code::kRefused); });
+  loop_.Run([&] { near_->Reset(reset_code::kKeyRevoked); });
   const absl::Status status = waiting.Wait().status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("it refused"));
+  EXPECT_EQ(status, StatusOfReset(reset_code::kKeyRevoked));
+  EXPECT_EQ(ReasonOf(status), reason::kKeyRevoked);
   EXPECT_EQ(a_.Read(near_).status().code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(a_.sessions(), 1U);
 }

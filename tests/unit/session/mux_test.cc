@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/base/varint.h"
+#include "common/session/reset_code.h"
 
 namespace dotagent::session {
 namespace {
@@ -340,7 +341,7 @@ TEST_F(MuxTest, GoAwayStopsNewStreamsOnly) {
   const std::string refusal = Take();
   EXPECT_EQ(Parse(refusal)[0].type, FrameType::kResetStream);
   EXPECT_EQ(Parse(refusal)[0].stream, 4U);
-  EXPECT_EQ(Parse(refusal)[0].value, kResetRefused);
+  EXPECT_EQ(Parse(refusal)[0].value, reset_code::kGoingAway);
 
   ASSERT_TRUE(Give({{.type = FrameType::kGoAway}}).ok());
   EXPECT_EQ(Events(), std::vector<Kind>({Kind::kGoAway}));

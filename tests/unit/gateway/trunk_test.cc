@@ -1,0 +1,166 @@
+// Trunks and pipes between two nodes on loopback sockets: what one gateway says is what the other hears.
+#include "services/gateway/trunk.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/base/status.h"
+#include "common/base/varint.h"
+#include "services/gateway/pipe.h"
+#include "tests/unit/p2p/fixtures.h"
+
+namespace dotagent::gateway_service {
+namespace {
+
+using p2p::Eventually;
+using p2p::Outcome;
+using ::testing::HasSubstr;
+
+absl::Status Revoked() {
+  return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked, "bob's key has been revoked");
+}
+
+// Gateway `near_` opens channels to gateway `far_`.
+class TrunkTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    loop_.Run([&] {
+      trunk_ = NewNodeTrunk(loop_.context(), near_.node());
+      ServeTrunk(loop_.context(), far_.node(),
+                 {.deliver = [](const trunk::v1::DeliverRequest&, const auto& done) { done(true); },
+                  .channel = [this](IncomingTrunk incoming) { incoming_ = std::move(incoming); }});
+    });
+  }
+  void TearDown() override {
+    loop_.Run([&] {
+      here_ = nullptr;
+      there_ = nullptr;
+      incoming_.reset();
+      trunk_ = nullptr;
+    });
+  }
+
+  void Ask() {
+    loop_.Run([&] { trunk_->OpenChannel({far_.peer_}, trunk::v1::ChannelRequest(), opened_.Callback()); });
+  }
+  // Opens a channel; its pipes are here_ and there_.
+  void Connect() {
+    Ask();
+    ASSERT_TRUE(Eventually(loop_, [&] { return incoming_.has_value(); }));
+    Outcome<absl::StatusOr<std::shared_ptr<Pipe>>> accepted;
+    loop_.Run([&] { incoming_->accept(accepted.Callback()); });
+    auto there = accepted.Wait();
+    ASSERT_TRUE(there.ok()) << there.status();
+    there_ = *std::move(there);
+    auto here = opened_.Wait();
+    ASSERT_TRUE(here.ok()) << here.status();
+    here_ = here->pipe;
+    EXPECT_FALSE(here->relayed);
+  }
+  [[nodiscard]] absl::StatusOr<std::string> Read(const std::shared_ptr<Pipe>& pipe) {
+    Outcome<absl::StatusOr<std::string>> read;
+    loop_.Run([&] { pipe->Read(read.Callback()); });
+    return read.Wait();
+  }
+  [[nodiscard]] absl::Status Write(const std::shared_ptr<Pipe>& pipe, const std::string& bytes) {
+    Outcome<absl::Status> written;
+    loop_.Run([&] { pipe->Write(bytes, written.Callback()); });
+    return written.Wait();
+  }
+
+  p2p::Loop loop_;
+  p2p::TestNode near_{loop_};
+  struct Far : p2p::TestNode {
+    explicit Far(p2p::Loop& loop) : TestNode(loop), peer_(peer()) {}
+    const p2p::PeerAddress peer_;
+  } far_{loop_};
+  std::unique_ptr<Trunk> trunk_;
+  std::optional<IncomingTrunk> incoming_;
+  Outcome<absl::StatusOr<OpenTrunk>> opened_;
+  std::shared_ptr<Pipe> here_;
+  std::shared_ptr<Pipe> there_;
+};
+
+TEST_F(TrunkTest, AbortTellsTheOtherGatewayWhy) {
+  Connect();
+  EXPECT_EQ(Write(here_, "hello"), absl::OkStatus());
+  EXPECT_EQ(*Read(there_), "hello");
+  Outcome<absl::StatusOr<std::string>> waiting;
+  loop_.Run([&] { here_->Read(waiting.Callback()); });
+  loop_.Run([&] { there_->Abort(Revoked()); });
+  const absl::Status heard = waiting.Wait().status();
+  EXPECT_EQ(heard.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(ReasonOf(heard), reason::kKeyRevoked);
+  EXPECT_EQ(ReasonOf(Write(here_, "more")), reason::kKeyRevoked);
+  EXPECT_EQ(ReasonOf(Read(here_).status()), reason::kKeyRevoked);
+}
+
+TEST_F(TrunkTest, AbortAfterTheEndOfOneDirectionStillTellsWhy) {
+  Connect();
+  loop_.Run([&] { there_->CloseWrite(); });
+  EXPECT_EQ(*Read(here_), "");
+  loop_.Run([&] { there_->Abort(Revoked()); });
+  absl::Status heard;
+  // Until the reset has arrived, the session's buffer takes it.
+  while (heard.ok()) heard = Write(here_, "more");
+  EXPECT_EQ(ReasonOf(heard), reason::kKeyRevoked);
+}
+
+TEST_F(TrunkTest, ARefusalIsTheAnswer) {
+  Ask();
+  ASSERT_TRUE(Eventually(loop_, [&] { return incoming_.has_value(); }));
+  loop_.Run([&] { incoming_->refuse(Revoked()); });
+  const absl::Status refused = opened_.Wait().status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(ReasonOf(refused), reason::kKeyRevoked);
+  EXPECT_EQ(refused.message(), "bob's key has been revoked");
+}
+
+TEST_F(TrunkTest, AResetBeforeTheAnswerSaysWhy) {
+  loop_.Run([&] {
+    far_.node().Serve(kChannelProtocol,
+                      [](const std::shared_ptr<p2p::Stream>& stream) { stream->Reset(p2p::reset_code::kLimit); });
+  });
+  Ask();
+  const absl::Status refused = opened_.Wait().status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ReasonOf(refused), reason::kLimit);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("did not open the channel"));
+}
+
+TEST_F(TrunkTest, ARequestThatIsNoneIsResetAsMalformed) {
+  const auto stream = near_.Open(far_.peer_, kChannelProtocol);
+  ASSERT_TRUE(stream.ok()) << stream.status();
+  EXPECT_EQ(near_.Write(*stream, WithLength("\xff\xff")), absl::OkStatus());
+  EXPECT_EQ(near_.Read(*stream).status(), p2p::StatusOfReset(p2p::reset_code::kBadMessage));
+  EXPECT_FALSE(loop_.Run([&] { return incoming_.has_value(); }));
+}
+
+TEST(ForAgentsTest, KeepsACauseThatAnAgentCanActOn) {
+  const absl::Status revoked = ForAgents(p2p::StatusOfReset(p2p::reset_code::kKeyRevoked), "the channel broke");
+  EXPECT_EQ(revoked.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(ReasonOf(revoked), reason::kKeyRevoked);
+  EXPECT_THAT(std::string(revoked.message()), HasSubstr("revoked"));
+  const absl::Status large = ForAgents(
+      ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kTooLarge, "at most 64 KiB"), "the channel broke");
+  EXPECT_EQ(large.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ReasonOf(large), reason::kTooLarge);
+}
+
+TEST(ForAgentsTest, WhatIsAboutStreamsIsUnreachable) {
+  for (const absl::Status& broken :
+       {absl::CancelledError("reset here"), absl::UnavailableError("the session has ended"),
+        p2p::StatusOfReset(p2p::reset_code::kDropped), p2p::StatusOfReset(p2p::reset_code::kTimeout),
+        p2p::StatusOfReset(p2p::reset_code::kInternal), p2p::StatusOfReset(99)}) {
+    const absl::Status told = ForAgents(broken, "the channel broke");
+    EXPECT_EQ(told.code(), absl::StatusCode::kUnavailable) << broken;
+    EXPECT_EQ(ReasonOf(told), reason::kUnreachable) << broken;
+  }
+}
+
+}  // namespace
+}  // namespace dotagent::gateway_service
