@@ -117,7 +117,7 @@ void Channels::Call(const LegPtr& leg, const std::shared_ptr<Agent>& agent, cons
               [this, leg, caller = *caller, recipient = *recipient](const absl::Status& holds) {
                 if (leg->over) return;
                 if (!holds.ok()) return EndLeg(leg, WithContext(holds, "caller"));
-                parts_.directory.Resolve(recipient, false, [this, leg, caller](absl::StatusOr<Resolution> found) {
+                parts_.directory.Resolve(recipient, false, [this, leg, caller](absl::StatusOr<host::Resolution> found) {
                   if (leg->over) return;
                   const auto record = CheckRecipient(std::move(found));
                   if (!record.ok()) return EndLeg(leg, record.status());
@@ -127,7 +127,7 @@ void Channels::Call(const LegPtr& leg, const std::shared_ptr<Agent>& agent, cons
               });
 }
 
-absl::StatusOr<record::Record> Channels::CheckRecipient(absl::StatusOr<Resolution> found) const {
+absl::StatusOr<record::Record> Channels::CheckRecipient(absl::StatusOr<host::Resolution> found) const {
   if (absl::IsNotFound(found.status())) return WithContext(found.status(), "unknown recipient");
   if (!found.ok()) return WithContext(found.status(), "recipient");
   if (parts_.is_revoked(found->record.public_key())) {
@@ -189,7 +189,7 @@ void Channels::Receive(IncomingTrunk incoming) {
   };
   parts_.directory.Resolve(
       *recipient, false,
-      [this, leg, incoming = std::move(incoming), caller = *caller](absl::StatusOr<Resolution> found) {
+      [this, leg, incoming = std::move(incoming), caller = *caller](absl::StatusOr<host::Resolution> found) {
         if (leg->over) return;
         const auto record = CheckRecipient(std::move(found));
         if (!record.ok()) return EndLeg(leg, record.status());
@@ -242,7 +242,7 @@ void Channels::Accept(const LegPtr& leg, const gateway::v1::ChannelAccept& accep
   // Another agent's offer is as good as none: whether it exists is not its business.
   if (found == offers_.end() || found->second.callee.key != leg->agent) {
     return EndLeg(leg, ErrorWithReason(absl::StatusCode::kNotFound, reason::kStale,
-                                       "there is no such offer (any more): it was taken, it lapsed after 30 seconds, "
+                                       "there is no such offer (any more): it was taken, it lapsed after 20 seconds, "
                                        "or the caller hung up"));
   }
   const Offer offer = std::move(found->second);
@@ -306,7 +306,7 @@ void Channels::Expire(absl::Time now) {
   }
   for (const LegPtr& caller : lapsed) {
     EndLeg(caller, ErrorWithReason(absl::StatusCode::kUnavailable, reason::kRecipientOffline,
-                                   "the recipient listens, but did not take the call within 30 seconds"));
+                                   "the recipient listens, but did not take the call within 20 seconds"));
   }
   EndWhere([&](const Leg& leg) { return leg.deadline <= now; },
            ErrorWithReason(absl::StatusCode::kDeadlineExceeded, reason::kUnreachable,

@@ -1,13 +1,13 @@
 // Channels: pipes of bytes between two agents, over this gateway alone or over this one and another.
 //
 // A channel begins as a call. The callee's listener is offered it (listeners.h), takes it with an OpenChannel call of
-// its own within 30 seconds, and from then on bytes are copied and not looked at (splice.h).
+// its own within 20 seconds, and from then on bytes are copied and not looked at (splice.h).
 //
 // Each OpenChannel call and each stream from another gateway is a *leg*. A leg knows the keys at both ends of its
 // channel, so that a revocation ends it whichever side is struck, at any stage.
 //
 // Defends against an agent that opens channels without end (a cap an agent, counted from the call on), strangers who
-// leave offers lying about (a cap in all, 30 seconds), and calls that never say what they want (a deadline a leg).
+// leave offers lying about (a cap in all, 20 seconds), and calls that never say what they want (a deadline a leg).
 #ifndef DOTAGENT_SERVICES_GATEWAY_CHANNELS_H_
 #define DOTAGENT_SERVICES_GATEWAY_CHANNELS_H_
 
@@ -26,7 +26,6 @@
 #include "common/crypto/keys.h"
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
-#include "services/gateway/directory.h"
 #include "services/gateway/listeners.h"
 #include "services/gateway/pipe.h"
 #include "services/gateway/post_office.h"
@@ -34,10 +33,12 @@
 #include "services/gateway/tap.h"
 #include "services/gateway/token_table.h"
 #include "services/gateway/trunk.h"
+#include "services/host/directory.h"
 
 namespace dotagent::gateway_service {
 
-inline constexpr absl::Duration kOfferLifetime = absl::Seconds(30);
+// Clearly less than what clients wait (sdk::GatewayOptions::timeout, 30 s), so that the caller hears why.
+inline constexpr absl::Duration kOfferLifetime = absl::Seconds(20);
 inline constexpr absl::Duration kSetupTime = absl::Minutes(1);  // from a leg's beginning until it carries bytes
 inline constexpr size_t kMaxPendingOffers = 4096;
 
@@ -47,7 +48,7 @@ class Channels {
   struct Parts {
     crypto::PublicKey self;
     Listeners& listeners;
-    Directory& directory;
+    host::Directory& directory;
     Trunk& trunk;
     Tap& tap;
     RevocationCheck is_revoked;
@@ -90,7 +91,7 @@ class Channels {
   void CallThere(const LegPtr& leg, const record::Name& caller, const record::Record& recipient);
   void AcceptTrunk(const LegPtr& leg, const IncomingTrunk& incoming, const LegPtr& callee, const std::string& path);
   void Accept(const LegPtr& leg, const gateway::v1::ChannelAccept& accept);
-  [[nodiscard]] absl::StatusOr<record::Record> CheckRecipient(absl::StatusOr<Resolution> found) const;
+  [[nodiscard]] absl::StatusOr<record::Record> CheckRecipient(absl::StatusOr<host::Resolution> found) const;
   void MakeOffer(const LegPtr& caller, const InboxId& callee, const std::string& caller_name, const std::string& path,
                  Answer answer);
   void TellOpened(const LegPtr& leg, const LegPtr& peer, const std::string& path, std::function<void()> then);

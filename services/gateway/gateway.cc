@@ -125,8 +125,8 @@ void Gateway::Register(absl::string_view token, const gateway::v1::RegisterReque
   if (!agent.ok()) return done(agent.status());
   const auto record = CheckRegistration(request.record_json(), **agent);
   if (!record.ok()) return done(record.status());
-  parts_.directory.Publish(record->json(), [this, agent = *agent, name = record->name(),
-                                            done = std::move(done)](const absl::StatusOr<Publication>& published) {
+  parts_.directory.Publish(record->json(), [this, agent = *agent, name = record->name(), done = std::move(done)](
+                                               const absl::StatusOr<host::Publication>& published) {
     if (!published.ok()) return done(published.status());
     NoteHolder(*agent, name, parts_.clock.Now());
     telemetry::Log(telemetry::Level::kInfo, "name registered",
@@ -143,20 +143,21 @@ void Gateway::Resolve(absl::string_view token, const gateway::v1::ResolveRequest
   if (const auto agent = Caller(token); !agent.ok()) return done(agent.status());
   const auto name = record::Name::Parse(request.name());
   if (!name.ok()) return done(name.status());
-  parts_.directory.Resolve(*name, request.bypass_cache(), [done = std::move(done)](absl::StatusOr<Resolution> found) {
-    if (!found.ok()) return done(found.status());
-    gateway::v1::ResolveResponse response;
-    response.set_record_json(found->record.json());
-    response.set_source(found->source);
-    response.set_hops(found->hops);
-    response.set_agreeing_nodes(found->agreeing_nodes);
-    response.set_stale(found->stale);
-    response.set_paths_agreed(found->paths_agreed);
-    response.set_receipt_count(found->receipts);
-    response.set_messages(found->messages);
-    response.set_remaining_ttl_s(found->remaining_ttl_s);
-    done(std::move(response));
-  });
+  parts_.directory.Resolve(*name, request.bypass_cache(),
+                           [done = std::move(done)](absl::StatusOr<host::Resolution> found) {
+                             if (!found.ok()) return done(found.status());
+                             gateway::v1::ResolveResponse response;
+                             response.set_record_json(found->record.json());
+                             response.set_source(found->source);
+                             response.set_hops(found->hops);
+                             response.set_agreeing_nodes(found->agreeing_nodes);
+                             response.set_stale(found->stale);
+                             response.set_paths_agreed(found->paths_agreed);
+                             response.set_receipt_count(found->receipts);
+                             response.set_messages(found->messages);
+                             response.set_remaining_ttl_s(found->remaining_ttl_s);
+                             done(std::move(response));
+                           });
 }
 
 void Gateway::Send(absl::string_view token, const gateway::v1::SendRequest& request,

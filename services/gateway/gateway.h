@@ -18,13 +18,13 @@
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
 #include "services/gateway/channels.h"
-#include "services/gateway/directory.h"
 #include "services/gateway/inbox_store.h"
 #include "services/gateway/listeners.h"
 #include "services/gateway/post_office.h"
 #include "services/gateway/tap.h"
 #include "services/gateway/token_table.h"
 #include "services/gateway/trunk.h"
+#include "services/host/directory.h"
 
 namespace dotagent::gateway_service {
 
@@ -39,7 +39,7 @@ class Gateway {
     std::string channel_binding;  // SHA-256 of the TLS certificate
     std::function<std::vector<std::string>()> addresses;
     InboxStore& inboxes;
-    Directory& directory;
+    host::Directory& directory;
     Trunk& trunk;
     Tap& tap;
     RevocationCheck is_revoked;

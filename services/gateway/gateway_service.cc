@@ -60,7 +60,7 @@ class GatewayServer : public host::Service {
     ASSIGN_OR_RETURN(relays_, ParseRelays(options.relays));
     ASSIGN_OR_RETURN(tap_, Tap::Open(options.tap));
     ASSIGN_OR_RETURN(resolver_, host_->Dial(options.resolver));
-    directory_ = NewResolverDirectory(resolver_->grpc(), host_->executor(), host_->clock());
+    directory_ = host::NewResolverDirectory(resolver_->grpc(), host_->executor(), host_->clock());
     ASSIGN_OR_RETURN(inboxes_, InboxStore::Open(host_->store(), {.max_messages = options.max_inbox_messages,
                                                                  .lifetime = options.message_lifetime}));
     // Before the doors open, so that what is known to be revoked is refused from the first call on.
@@ -137,7 +137,7 @@ class GatewayServer : public host::Service {
   std::vector<p2p::Multiaddr> relays_;
   std::unique_ptr<Tap> tap_;
   std::unique_ptr<rpc::Channel> resolver_;
-  std::unique_ptr<Directory> directory_;
+  std::unique_ptr<host::Directory> directory_;
   std::unique_ptr<InboxStore> inboxes_;
   std::unique_ptr<host::RevocationFeed> feed_;
   std::unique_ptr<Trunk> trunk_;

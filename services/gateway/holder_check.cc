@@ -17,12 +17,12 @@ void NoteHolder(Agent& agent, const record::Name& name, absl::Time now) {
   agent.names.insert_or_assign(name.text(), now + kBelieved);
 }
 
-void CheckHolder(Directory& directory, const Clock& clock, const std::shared_ptr<Agent>& agent,
+void CheckHolder(host::Directory& directory, const Clock& clock, const std::shared_ptr<Agent>& agent,
                  const record::Name& name, std::function<void(absl::Status)> done) {
   const auto known = agent->names.find(name.text());
   if (known != agent->names.end() && clock.Now() < known->second) return done(absl::OkStatus());
   directory.Resolve(
-      name, false, [agent, name, &clock, done = std::move(done)](const absl::StatusOr<Resolution>& found) {
+      name, false, [agent, name, &clock, done = std::move(done)](const absl::StatusOr<host::Resolution>& found) {
         if (absl::IsNotFound(found.status())) {
           return done(ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kNameNotFound,
                                       absl::StrCat(name.text(), " is not registered; register it first")));

@@ -166,7 +166,7 @@ void Listeners::Listener::Pump() {
   });
 }
 
-Listeners::Listeners(InboxStore& store, Directory& directory, const Clock& clock, telemetry::Metrics& metrics)
+Listeners::Listeners(InboxStore& store, host::Directory& directory, const Clock& clock, telemetry::Metrics& metrics)
     : store_(store),
       directory_(directory),
       clock_(clock),

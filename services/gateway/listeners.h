@@ -20,9 +20,9 @@
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
 #include "services/gateway/bidi_stream.h"
-#include "services/gateway/directory.h"
 #include "services/gateway/inbox_store.h"
 #include "services/gateway/token_table.h"
+#include "services/host/directory.h"
 
 namespace dotagent::gateway_service {
 
@@ -36,7 +36,7 @@ inline constexpr size_t kMaxOffers = 64;
 class Listeners {
  public:
   // All must outlive it.
-  Listeners(InboxStore& store, Directory& directory, const Clock& clock, telemetry::Metrics& metrics);
+  Listeners(InboxStore& store, host::Directory& directory, const Clock& clock, telemetry::Metrics& metrics);
   ~Listeners();
 
   // Serves an Inbox call until its end.
@@ -60,7 +60,7 @@ class Listeners {
   void Unregister(const Listener& listener);
 
   InboxStore& store_;
-  Directory& directory_;
+  host::Directory& directory_;
   const Clock& clock_;
   telemetry::Gauge& open_;
   telemetry::Counter& delivered_;

@@ -115,23 +115,24 @@ void PostOffice::Receive(const trunk::v1::DeliverRequest& request, Done done) {
 
 void PostOffice::CheckSender(const std::shared_ptr<const Letter>& letter, std::function<void(absl::Status)> done) {
   const record::Name& name = letter->message.sender();
-  parts_.directory.Resolve(name, false, [letter, done = std::move(done)](const absl::StatusOr<Resolution>& found) {
-    if (!found.ok()) {
-      return done(
-          WithContext(found.status(), absl::StrCat("cannot check the sender ", letter->message.sender().text())));
-    }
-    if (found->record.public_key() == letter->sender_key) return done(absl::OkStatus());
-    done(ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyMismatch,
-                         absl::StrCat(letter->message.sender().text(),
-                                      " is held by another key than the one that "
-                                      "signed the message")));
-  });
+  parts_.directory.Resolve(
+      name, false, [letter, done = std::move(done)](const absl::StatusOr<host::Resolution>& found) {
+        if (!found.ok()) {
+          return done(
+              WithContext(found.status(), absl::StrCat("cannot check the sender ", letter->message.sender().text())));
+        }
+        if (found->record.public_key() == letter->sender_key) return done(absl::OkStatus());
+        done(ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyMismatch,
+                             absl::StrCat(letter->message.sender().text(),
+                                          " is held by another key than the one that "
+                                          "signed the message")));
+      });
 }
 
 void PostOffice::FindRecipient(const std::shared_ptr<const Letter>& letter,
                                std::function<void(absl::StatusOr<record::Record>)> done) {
   const record::Name& name = letter->message.recipient();
-  parts_.directory.Resolve(name, false, [this, done = std::move(done)](absl::StatusOr<Resolution> found) {
+  parts_.directory.Resolve(name, false, [this, done = std::move(done)](absl::StatusOr<host::Resolution> found) {
     if (absl::IsNotFound(found.status())) return done(WithContext(found.status(), "unknown recipient"));
     if (!found.ok()) return done(WithContext(found.status(), "recipient"));
     if (parts_.is_revoked(found->record.public_key())) return done(Revoked(found->record.name()));

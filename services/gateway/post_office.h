@@ -17,12 +17,12 @@
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
 #include "dotagent/trunk/v1/trunk.pb.h"
-#include "services/gateway/directory.h"
 #include "services/gateway/inbox_store.h"
 #include "services/gateway/listeners.h"
 #include "services/gateway/tap.h"
 #include "services/gateway/token_table.h"
 #include "services/gateway/trunk.h"
+#include "services/host/directory.h"
 
 namespace dotagent::gateway_service {
 
@@ -38,7 +38,7 @@ class PostOffice {
     crypto::PublicKey self;
     InboxStore& inboxes;
     Listeners& listeners;
-    Directory& directory;
+    host::Directory& directory;
     Trunk& trunk;
     Tap& tap;
     RevocationCheck is_revoked;

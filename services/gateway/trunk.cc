@@ -14,8 +14,8 @@ namespace {
 
 constexpr absl::Duration kDeliverTimeout = absl::Seconds(15);
 constexpr std::chrono::seconds kRequestTimeout{10};
-// The agent has 30 seconds to take the offer.
-constexpr std::chrono::seconds kAnswerTimeout{40};
+// The agent has 20 seconds to take the offer; the caller's agent waits for its gateway for 30.
+constexpr std::chrono::seconds kAnswerTimeout{25};
 constexpr size_t kMaxDeliverRequest = record::kMaxMessageSize + record::kMaxAttachmentSize + 1024;
 constexpr size_t kMaxChannelRequest = 1024;
 constexpr size_t kMaxResponse = 4096;

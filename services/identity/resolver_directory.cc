@@ -6,15 +6,12 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/record/record.h"
+#include "common/record/name.h"
 #include "common/telemetry/log.h"
 
 namespace dotagent::identity_service {
 namespace {
 
-namespace v1 = ::dotagent::resolver::v1;
-
-constexpr absl::Duration kCallTimeout = absl::Seconds(10);
 constexpr absl::Duration kFirstPause = absl::Milliseconds(200);
 constexpr absl::Duration kLongestPause = absl::Seconds(30);
 constexpr char kCursorKey[] = "published-through";
@@ -22,37 +19,25 @@ constexpr char kCursorKey[] = "published-through";
 }  // namespace
 
 ResolverDirectory::ResolverDirectory(std::unique_ptr<rpc::Channel> channel, const Clock& clock, rpc::Executor post)
-    : channel_(std::move(channel)), clock_(clock), post_(std::move(post)) {
-  if (channel_) stub_ = v1::ResolverService::NewStub(channel_->grpc());
+    : channel_(std::move(channel)) {
+  if (channel_) directory_ = host::NewResolverDirectory(channel_->grpc(), std::move(post), clock);
 }
 
 void ResolverDirectory::KeyOf(const std::string& name, Callback<crypto::PublicKey> done) {
-  if (!stub_) {
-    done(absl::FailedPreconditionError("this identity service has no resolver to ask; start it with --resolver"));
-    return;
+  if (!available()) {
+    return done(
+        absl::FailedPreconditionError("this identity service has no resolver to ask; start it with --resolver"));
   }
-  v1::ResolveRequest request;
-  request.set_name(name);
-  using Async = v1::ResolverService::StubInterface::async_interface;
-  rpc::CallUnary<Async, v1::ResolveRequest, v1::ResolveResponse>(
-      stub_->async(), &Async::Resolve, std::move(request), kCallTimeout, post_,
-      [this, done = std::move(done)](absl::StatusOr<v1::ResolveResponse> response) {
-        if (!response.ok()) return done(response.status());
-        const auto record = record::Record::Verify(response->record_json(), clock_.Now());
-        if (!record.ok()) return done(record.status());
-        done(record->public_key());
-      });
+  const auto parsed = record::Name::Parse(name);
+  if (!parsed.ok()) return done(parsed.status());
+  directory_->Resolve(*parsed, false, [done = std::move(done)](const absl::StatusOr<host::Resolution>& found) {
+    if (!found.ok()) return done(found.status());
+    done(found->record.public_key());
+  });
 }
 
 void ResolverDirectory::PublishRevocation(const std::string& statement, std::function<void(absl::Status)> done) {
-  v1::PublishRevocationRequest request;
-  request.set_statement(statement);
-  using Async = v1::ResolverService::StubInterface::async_interface;
-  rpc::CallUnary<Async, v1::PublishRevocationRequest, v1::PublishRevocationResponse>(
-      stub_->async(), &Async::PublishRevocation, std::move(request), kCallTimeout, post_,
-      [done = std::move(done)](const absl::StatusOr<v1::PublishRevocationResponse>& response) {
-        done(response.status());
-      });
+  directory_->PublishRevocation(statement, std::move(done));
 }
 
 RevocationPublisher::RevocationPublisher(host::Host& host, Handler& handler, ResolverDirectory& directory)

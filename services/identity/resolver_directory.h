@@ -9,10 +9,10 @@
 #include <string>
 
 #include "common/base/clock.h"
+#include "common/rpc/call.h"
 #include "common/rpc/channel.h"
-#include "common/rpc/client_call.h"
 #include "common/storage/store.h"
-#include "dotagent/resolver/v1/resolver.grpc.pb.h"
+#include "services/host/directory.h"
 #include "services/host/host.h"
 #include "services/identity/handler.h"
 
@@ -21,18 +21,16 @@ namespace dotagent::identity_service {
 // Not thread-safe: on the host's loop.
 class ResolverDirectory : public NameDirectory {
  public:
-  // Without a channel every question is refused with FailedPrecondition.
+  // Without a channel every question is refused with FailedPrecondition. `clock` must outlive it.
   ResolverDirectory(std::unique_ptr<rpc::Channel> channel, const Clock& clock, rpc::Executor post);
 
   void KeyOf(const std::string& name, Callback<crypto::PublicKey> done) override;
   void PublishRevocation(const std::string& statement, std::function<void(absl::Status)> done);
-  [[nodiscard]] bool available() const { return stub_ != nullptr; }
+  [[nodiscard]] bool available() const { return directory_ != nullptr; }
 
  private:
   const std::unique_ptr<rpc::Channel> channel_;
-  const Clock& clock_;
-  const rpc::Executor post_;
-  std::unique_ptr<resolver::v1::ResolverService::Stub> stub_;
+  std::unique_ptr<host::Directory> directory_;
 };
 
 // Carries each revocation of the log into the DHT, in order, trying again with growing pauses; its place in the log is

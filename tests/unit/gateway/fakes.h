@@ -58,25 +58,28 @@ class Tasks {
   std::map<const void*, std::function<void()>> open_;
 };
 
-class FakeDirectory : public Directory {
+class FakeDirectory : public host::Directory {
  public:
   FakeDirectory(Tasks& tasks, const Clock& clock) : tasks_(tasks), clock_(clock) {}
 
-  void Resolve(const record::Name& name, bool, std::function<void(absl::StatusOr<Resolution>)> done) override {
+  void Resolve(const record::Name& name, bool, std::function<void(absl::StatusOr<host::Resolution>)> done) override {
     ++resolves;
     tasks_.Post([this, name, done = std::move(done)] {
       const auto found = records_.find(name.text());
-      if (found != records_.end()) return done(Resolution{found->second, "dht", 2, 4});
+      if (found != records_.end()) return done(host::Resolution{found->second, "dht", 2, 4});
       done(ErrorWithReason(absl::StatusCode::kNotFound, reason::kNameNotFound, name.text()));
     });
   }
-  void Publish(const std::string& json, std::function<void(absl::StatusOr<Publication>)> done) override {
+  void Publish(const std::string& json, std::function<void(absl::StatusOr<host::Publication>)> done) override {
     tasks_.Post([this, json, done = std::move(done)] {
       auto record = record::Record::Verify(json, clock_.Now());
       if (!record.ok()) return done(record.status());
       records_.insert_or_assign(record->name().text(), *record);
-      done(Publication{{"a", "b", "c"}, 5});
+      done(host::Publication{{"a", "b", "c"}, 5});
     });
+  }
+  void PublishRevocation(const std::string&, std::function<void(absl::Status)> done) override {
+    tasks_.Post([done = std::move(done)] { done(absl::UnimplementedError("gateways publish no revocations")); });
   }
   void Shutdown() override {}
 

@@ -1,9 +1,9 @@
-// The gateway's view of the names: an asynchronous client of its resolver.
+// The names as the other services see them: an asynchronous client of a resolver.
 //
 // The resolver belongs to the deployment, but its answers come from strangers' nodes, so every record is verified here
 // again and must bear the name that was asked for.
-#ifndef DOTAGENT_SERVICES_GATEWAY_DIRECTORY_H_
-#define DOTAGENT_SERVICES_GATEWAY_DIRECTORY_H_
+#ifndef DOTAGENT_SERVICES_HOST_DIRECTORY_H_
+#define DOTAGENT_SERVICES_HOST_DIRECTORY_H_
 
 #include <grpcpp/channel.h>
 
@@ -19,7 +19,7 @@
 #include "common/record/record.h"
 #include "common/rpc/call.h"
 
-namespace dotagent::gateway_service {
+namespace dotagent::host {
 
 struct Resolution {
   record::Record record;
@@ -49,14 +49,17 @@ class Directory {
                        std::function<void(absl::StatusOr<Resolution>)> done) = 0;
   virtual void Publish(const std::string& record_json, std::function<void(absl::StatusOr<Publication>)> done) = 0;
 
+  // `statement`: a signed revocation, for the DHT.
+  virtual void PublishRevocation(const std::string& statement, std::function<void(absl::Status)> done) = 0;
+
   // Cancels what waits and returns when none does; later callbacks are dropped. From outside the loop.
   virtual void Shutdown() = 0;
 };
 
-// `post` runs work on the loop; `clock` must outlive the directory.
+// `post` runs work on the loop; `clock` must outlive the directory. Its destructor shuts it down.
 [[nodiscard]] std::unique_ptr<Directory> NewResolverDirectory(std::shared_ptr<grpc::Channel> resolver,
                                                               rpc::Executor post, const Clock& clock);
 
-}  // namespace dotagent::gateway_service
+}  // namespace dotagent::host
 
-#endif  // DOTAGENT_SERVICES_GATEWAY_DIRECTORY_H_
+#endif  // DOTAGENT_SERVICES_HOST_DIRECTORY_H_

@@ -1,0 +1,105 @@
+#include "services/host/directory.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "common/base/status.h"
+#include "common/rpc/client_call.h"
+#include "dotagent/resolver/v1/resolver.grpc.pb.h"
+
+namespace dotagent::host {
+namespace {
+
+namespace pb = ::dotagent::resolver::v1;
+
+constexpr absl::Duration kResolveTimeout = absl::Seconds(10);
+constexpr absl::Duration kPublishTimeout = absl::Seconds(20);
+constexpr absl::Duration kPublishRevocationTimeout = absl::Seconds(10);
+
+const char* SourceName(pb::AnswerSource source) {
+  switch (source) {
+    case pb::ANSWER_SOURCE_CACHE:
+      return "cache";
+    case pb::ANSWER_SOURCE_STORE:
+      return "store";
+    default:
+      return "dht";
+  }
+}
+
+// gRPC's own "cannot connect" carries no reason; the resolver's refusals do.
+absl::Status FromResolver(const absl::Status& status) {
+  if (!ReasonOf(status).empty()) return status;
+  if (absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status)) {
+    return ErrorWithReason(status.code(), reason::kUnreachable,
+                           absl::StrCat("the resolver does not answer; try again: ", status.message()));
+  }
+  return WithContext(status, "resolver");
+}
+
+absl::StatusOr<Resolution> CheckAnswer(const record::Name& name, const pb::ResolveResponse& response, absl::Time now) {
+  auto record = record::Record::Verify(response.record_json(), now);
+  if (!record.ok()) return WithContext(record.status(), absl::StrCat("the record found for ", name.text()));
+  if (record->name() != name) {
+    return ErrorWithReason(absl::StatusCode::kDataLoss, reason::kBadRecord,
+                           absl::StrCat("asked for ", name.text(), ", got the record of ", record->name().text()));
+  }
+  return Resolution{*std::move(record), SourceName(response.source()), response.hops(), response.agreeing_nodes()};
+}
+
+class ResolverDirectory : public Directory {
+ public:
+  ResolverDirectory(std::shared_ptr<grpc::Channel> channel, rpc::Executor post, const Clock& clock)
+      : stub_(pb::ResolverService::NewStub(std::move(channel))), clock_(clock), calls_(std::move(post)) {}
+
+  void Resolve(const record::Name& name, bool bypass_cache,
+               std::function<void(absl::StatusOr<Resolution>)> done) override {
+    pb::ResolveRequest request;
+    request.set_name(name.text());
+    request.set_bypass_cache(bypass_cache);
+    calls_.Unary<Async, pb::ResolveRequest, pb::ResolveResponse>(
+        stub_->async(), &Async::Resolve, std::move(request), kResolveTimeout,
+        [name, done = std::move(done), &clock = clock_](const absl::StatusOr<pb::ResolveResponse>& response) {
+          done(response.ok() ? CheckAnswer(name, *response, clock.Now()) : FromResolver(response.status()));
+        });
+  }
+
+  void Publish(const std::string& record_json, std::function<void(absl::StatusOr<Publication>)> done) override {
+    pb::PublishRequest request;
+    request.set_record_json(record_json);
+    calls_.Unary<Async, pb::PublishRequest, pb::PublishResponse>(
+        stub_->async(), &Async::Publish, std::move(request), kPublishTimeout,
+        [done = std::move(done)](const absl::StatusOr<pb::PublishResponse>& response) {
+          if (!response.ok()) return done(FromResolver(response.status()));
+          done(Publication{{response->stored_by().begin(), response->stored_by().end()}, response->asked()});
+        });
+  }
+
+  void PublishRevocation(const std::string& statement, std::function<void(absl::Status)> done) override {
+    pb::PublishRevocationRequest request;
+    request.set_statement(statement);
+    calls_.Unary<Async, pb::PublishRevocationRequest, pb::PublishRevocationResponse>(
+        stub_->async(), &Async::PublishRevocation, std::move(request), kPublishRevocationTimeout,
+        [done = std::move(done)](const absl::StatusOr<pb::PublishRevocationResponse>& response) {
+          done(response.ok() ? absl::OkStatus() : FromResolver(response.status()));
+        });
+  }
+
+  void Shutdown() override { calls_.Shutdown(); }
+
+ private:
+  using Async = pb::ResolverService::StubInterface::async_interface;
+  const std::unique_ptr<pb::ResolverService::Stub> stub_;
+  const Clock& clock_;
+  rpc::ClientCalls calls_;  // goes before the stub
+};
+
+}  // namespace
+
+std::unique_ptr<Directory> NewResolverDirectory(std::shared_ptr<grpc::Channel> resolver, rpc::Executor post,
+                                                const Clock& clock) {
+  return std::make_unique<ResolverDirectory>(std::move(resolver), std::move(post), clock);
+}
+
+}  // namespace dotagent::host
