@@ -3,6 +3,7 @@
 #include <google/protobuf/stubs/logging.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -182,10 +183,13 @@ std::string Host::http_address() const {
   return absl::StrCat(impl_->http_host, ":", impl_->http ? impl_->http->port() : 0);
 }
 
-void Host::Drain() {
+void Host::Drain(const std::function<void(absl::Duration)>& finish) {
   if (std::exchange(impl_->drained, true)) return;
   impl_->serving = false;
+  const absl::Duration began = impl_->clock.Elapsed();
   if (impl_->server) impl_->server->Drain(impl_->options.drain_grace);
+  const absl::Duration left = impl_->options.drain_grace - (impl_->clock.Elapsed() - began);
+  if (finish) finish(std::max(left, absl::ZeroDuration()));
   impl_->http.reset();
   // Closed, not destroyed: the handlers that hold it are still there.
   impl_->loop->Run([this] {

@@ -6,8 +6,8 @@
 //
 //   ASSIGN_OR_RETURN(auto host, Host::Create("resolver", options));   // key, certificate, data, loop, public port,
 //   metrics … make the handler on host->loop(), the shell … RETURN_IF_ERROR(host->Serve({&shell})); // gRPC and HTTP
-//   ports; ready … host->Drain(); …                                                // NOT_SERVING → finish → cancel the
-//   rest → close
+//   ports; ready … host->Drain();   // NOT_SERVING → finish → cancel the rest → close; needs the running loop
+//   host->loop().Stop();            // from here on no callback can find a part of the service gone
 #ifndef DOTAGENT_SERVICES_HOST_HOST_H_
 #define DOTAGENT_SERVICES_HOST_HOST_H_
 
@@ -87,8 +87,12 @@ class Host {
   [[nodiscard]] std::string http_address() const;
 
   // Stops taking work, lets what runs finish within the grace, cancels the rest, closes the public port. Idempotent.
-  // Handlers are still alive and are destroyed after.
-  void Drain();
+  // Handlers are still alive and are destroyed after. Not from the loop, which must still run: calls end there. So a
+  // service drains first and stops its loop after.
+  //
+  // `finish` waits for work of the service's own that is no gRPC call: it is called once, when those have ended, with
+  // the time that is left.
+  void Drain(const std::function<void(absl::Duration left)>& finish = nullptr);
 
  private:
   Host();

@@ -25,6 +25,11 @@ absl::Status Revoked() {
   return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked, "the key has been revoked");
 }
 
+absl::Status ShuttingDown() {
+  return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
+                         "this relay is shutting down; use another one");
+}
+
 }  // namespace
 
 Relay::Relay(const Parts& parts)
@@ -58,6 +63,7 @@ void Relay::Drop(const char* cause) {
 void Relay::UpdateGauges() {
   reservation_gauge_.Set(static_cast<double>(reservations_.size()));
   circuit_gauge_.Set(static_cast<double>(circuits_.size()));
+  if (idle_ && circuits_.size() == 0) std::exchange(idle_, nullptr)();
 }
 
 absl::StatusOr<Relay::Reserved> Relay::Reserve(const crypto::PublicKey& caller, Holder holder) {
@@ -65,6 +71,7 @@ absl::StatusOr<Relay::Reserved> Relay::Reserve(const crypto::PublicKey& caller, 
     Drop(kRevoked);
     return Revoked();
   }
+  if (draining_) return ShuttingDown();
   const auto made = reservations_.Make(caller, std::move(holder), parts_.clock.Now());
   if (!made.ok()) {
     Drop(kReservationLimit);
@@ -162,9 +169,10 @@ void Relay::OnRevoked(const crypto::PublicKey& key) {
   UpdateGauges();
 }
 
-void Relay::Drain() {
-  reservations_.EndAll(ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
-                                       "this relay is shutting down; use another one"));
+void Relay::Drain(std::function<void()> idle) {
+  draining_ = true;
+  idle_ = std::move(idle);
+  reservations_.EndAll(ShuttingDown());
   UpdateGauges();
 }
 

@@ -50,7 +50,7 @@ class Relay {
     uint64_t id = 0;
     relay::v1::Reserved event;
   };
-  // PermissionDenied (KEY_REVOKED), or as Reservations::Make.
+  // PermissionDenied (KEY_REVOKED), Unavailable (UNREACHABLE) while draining, or as Reservations::Make.
   [[nodiscard]] absl::StatusOr<Reserved> Reserve(const crypto::PublicKey& caller, Holder holder);
   // The holder's stream has ended.
   void Release(uint64_t reservation);
@@ -65,8 +65,9 @@ class Relay {
 
   // Takes everything from a key: reservations and circuits.
   void OnRevoked(const crypto::PublicKey& key);
-  // Ends reservations, so that their holders go elsewhere; circuits run on.
-  void Drain();
+  // Ends reservations and makes no more, so that their holders go elsewhere. Circuits run on: `idle` is called, once,
+  // when there is none (any more).
+  void Drain(std::function<void()> idle);
   // Housekeeping; call about once a second.
   void Tick();
 
@@ -86,6 +87,8 @@ class Relay {
   absl::flat_hash_map<uint64_t, p2p::CircuitSocket> waiting_;               // one end has come
   absl::flat_hash_map<uint64_t, std::shared_ptr<p2p::Operation>> running_;  // both have
   uint64_t relayed_bytes_ = 0;
+  bool draining_ = false;
+  std::function<void()> idle_;  // who waits for the last circuit
   telemetry::Gauge& reservation_gauge_;
   telemetry::Gauge& circuit_gauge_;
   telemetry::Counter& bytes_;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
 #include "services/host/revocation_feed.h"
@@ -31,10 +32,12 @@ class RelayServer : public host::Service {
   explicit RelayServer(std::unique_ptr<host::Host> host) : host_(std::move(host)), tick_(host_->loop().context()) {}
 
   ~RelayServer() override {
-    host_->loop().Run([this] {
-      if (relay_) relay_->Drain();
+    const auto idle = std::make_shared<absl::Notification>();
+    host_->loop().Run([this, idle] {
+      if (!relay_) return idle->Notify();
+      relay_->Drain([idle] { idle->Notify(); });
     });
-    host_->Drain();
+    host_->Drain([&idle](absl::Duration left) { idle->WaitForNotificationWithTimeout(left); });
     host_->loop().Run([this] {
       tick_.cancel();
       stopping_ = true;

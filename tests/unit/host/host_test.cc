@@ -96,9 +96,17 @@ TEST_F(HostTest, ServesAndSaysWhere) {
   ASSERT_TRUE(channel->WaitUntilReady(absl::Seconds(20)).ok());
   EXPECT_EQ(channel->server()->node_key, host->key().public_key());
 
-  host->Drain();
+  int finished = 0;
+  const auto finish = [&](absl::Duration left) {
+    ++finished;
+    EXPECT_GT(left, absl::ZeroDuration());
+    EXPECT_LE(left, options_.drain_grace);
+    EXPECT_EQ(Get(ready.at("http"), "/readyz"), "HTTP/1.1 503 Service Unavailable");
+  };
+  host->Drain(finish);
   EXPECT_EQ(Get(ready.at("http"), "/livez"), "");
-  host->Drain();
+  host->Drain(finish);
+  EXPECT_EQ(finished, 1);
 }
 
 TEST_F(HostTest, PortsInUseAreNamed) {

@@ -210,9 +210,32 @@ TEST_F(RelayTest, ARevokedKeyLosesReservationAndCircuits) {
 
 TEST_F(RelayTest, DrainEndsReservations) {
   ASSERT_TRUE(Reserve().ok());
-  relay_->Drain();
+  bool idle = false;
+  relay_->Drain([&] { idle = true; });
   ASSERT_TRUE(ended_);
   EXPECT_TRUE(absl::IsUnavailable(*ended_));
+  EXPECT_TRUE(idle) << "no circuit is open";
+  EXPECT_EQ(ReasonOf(Reserve().status()), reason::kUnreachable);
+  EXPECT_EQ(ReasonOf(relay_->Connect(alice_, bob_.bytes()).status()), reason::kNoReservation);
+}
+
+TEST_F(RelayTest, DrainLetsCircuitsFinish) {
+  ASSERT_TRUE(Reserve().ok());
+  const auto ready = relay_->Connect(alice_, bob_.bytes());
+  ASSERT_TRUE(ready.ok());
+  tcp::socket alice = Claim(ready->voucher());
+  int idle = 0;
+  relay_->Drain([&] { ++idle; });
+  tcp::socket bob = Claim(incoming_[0].voucher());
+  EXPECT_EQ(Read(alice, 1), std::string(1, p2p::kCircuitJoined));
+  EXPECT_EQ(Read(bob, 1), std::string(1, p2p::kCircuitJoined));
+  asio::write(alice, asio::buffer(std::string("last words")));
+  EXPECT_EQ(Read(bob, 10), "last words");
+  EXPECT_EQ(idle, 0);
+  alice.close();
+  bob.close();
+  RunUntil([&] { return idle == 1; });
+  EXPECT_EQ(relay_->circuits(), 0u);
 }
 
 }  // namespace
