@@ -132,8 +132,13 @@ absl::StatusOr<std::string> ReadInput(const std::string& path, size_t max) {
   std::FILE* file = opened ? opened.get() : stdin;
   std::string text(max + 1, '\0');
   text.resize(std::fread(text.data(), 1, text.size(), file));
-  if (std::ferror(file) != 0)
+  if (std::ferror(file) != 0) {
+    if (errno == EISDIR) {
+      return ErrorWithReason(absl::StatusCode::kInvalidArgument, kBadArgument,
+                             absl::StrCat(path, " is a folder; name a file in it"));
+    }
     return absl::UnavailableError(absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
+  }
   if (text.size() > max) {
     return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kTooLarge,
                            absl::StrCat(path, " is larger than the ", max, " bytes that are allowed here"));

@@ -37,7 +37,7 @@ absl::StatusOr<absl::Time> ParseNow(const std::string& text) {
   absl::Time now;
   std::string error;
   if (!absl::ParseTime(absl::RFC3339_full, text, &now, &error)) {
-    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadName,
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument, kBadArgument,
                            absl::StrCat("--now ", text, " is not RFC 3339, such as 2026-01-31T12:00:00Z"));
   }
   return now;

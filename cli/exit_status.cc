@@ -8,7 +8,9 @@ ExitStatus ExitStatusFor(const absl::Status& status) {
   if (status.ok()) return kOk;
   const std::string why = ReasonOf(status);
   if (why == reason::kConflict) return kContested;
-  if (why == reason::kBadKey || why == reason::kBadName || why == reason::kBadAddress) return kUsage;
+  if (why == reason::kBadKey || why == reason::kBadName || why == reason::kBadAddress || why == kBadArgument) {
+    return kUsage;
+  }
   switch (status.code()) {
     case absl::StatusCode::kNotFound:
       return why == reason::kNameNotFound ? kNotFound : kUsage;

@@ -3,6 +3,7 @@
 #define DOTAGENT_CLI_EXIT_STATUS_H_
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 
 namespace dotagent::cli {
 
@@ -15,6 +16,9 @@ enum ExitStatus : int {
   kUnreachable = 5,  // nobody answered
   kContested = 6,    // it is in dispute who holds the name, so there is no answer
 };
+
+// The command's own reason, next to those of common/base/status.h: what was typed is not what the argument takes.
+inline constexpr absl::string_view kBadArgument = "BAD_ARGUMENT";
 
 [[nodiscard]] ExitStatus ExitStatusFor(const absl::Status& status);
 

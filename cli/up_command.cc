@@ -8,12 +8,15 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "cli/command.h"
 #include "cli/exit_status.h"
 #include "cli/report.h"
@@ -64,6 +67,21 @@ std::string DefaultDataDir() {
   if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0')
     return absl::StrCat(home, "/.local/share/dotagent");
   return "dotagent-data";
+}
+
+// What makes `dotagent` in a shell mean this very program; empty if it does already.
+std::string PathLine() {
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) return "";
+  const char* path = std::getenv("PATH");
+  for (const auto folder : absl::StrSplit(path == nullptr ? "" : path, ':', absl::SkipEmpty())) {
+    const std::filesystem::path found = std::filesystem::path(std::string(folder)) / "dotagent";
+    if (!std::filesystem::exists(found, error)) continue;
+    if (std::filesystem::equivalent(found, self, error)) return "";
+    break;
+  }
+  return absl::StrCat("  export PATH=\"", self.parent_path().string(), ":$PATH\"\n");
 }
 
 // A whole network in this process. What starts last goes first.
@@ -128,14 +146,14 @@ class LocalNetwork {
     }
     std::fputs(FormatTable(table).c_str(), stdout);
     std::printf(
-        "\nThe network is up; Ctrl-C ends it. In another terminal:\n\n"
+        "\nThe network is up; Ctrl-C ends it. In another terminal:\n\n%s"
         "  export DOTAGENT_GATEWAY=%s DOTAGENT_IDENTITY=%s\n"
         "  dotagent keygen alice.pem && dotagent register --name alice.agent --key alice.pem\n"
         "  dotagent keygen bob.pem   && dotagent register --name bob.agent   --key bob.pem\n"
         "  dotagent listen --name bob.agent --key bob.pem --channels echo &\n"
         "  dotagent send bob.agent 'hello Bob' --name alice.agent --key alice.pem\n"
         "  echo 'hello in private' | dotagent channel bob.agent --name alice.agent --key alice.pem\n",
-        gateways.front().c_str(), identity.c_str());
+        PathLine().c_str(), gateways.front().c_str(), identity.c_str());
     std::fflush(stdout);
   }
 

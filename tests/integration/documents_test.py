@@ -77,6 +77,9 @@ class DocumentsTest(unittest.TestCase):
 
     def test_wrong_usage_is_another_status(self):
         self.assertEqual(self.verify("record", self.record, now="yesterday").returncode, USAGE)
+        folder = dotagent("record", "verify", str(self.folder))
+        self.assertEqual(folder.returncode, USAGE, folder.stderr)
+        self.assertIn("is a folder", folder.stderr)
         self.assertEqual(dotagent("record", "verify", str(self.folder / "missing.json")).returncode, USAGE)
         self.assertEqual(dotagent("message", "verify", "-", "--public-key", "AAAA", stdin=self.message).returncode, USAGE)
 

@@ -41,7 +41,7 @@ TEST(ExitStatusTest, TellsTheKindsApart) {
 }
 
 TEST(ExitStatusTest, WhatTheCallerTypedWrongIsUsageWhateverTheCode) {
-  for (const absl::string_view why : {reason::kBadKey, reason::kBadName, reason::kBadAddress}) {
+  for (const absl::string_view why : {reason::kBadKey, reason::kBadName, reason::kBadAddress, kBadArgument}) {
     EXPECT_EQ(For(absl::StatusCode::kInvalidArgument, why), kUsage);
     EXPECT_EQ(For(absl::StatusCode::kFailedPrecondition, why), kUsage);
   }
