@@ -216,7 +216,7 @@ def grpclb_client_stats(client):
 
 
 def bad_values(client):
-    """Values that parsers may trip over, one request each, sane in size (CVE-2023-32731: errors in -bin headers)."""
+    """Values that parsers may trip over, one request each, sane in size (CVE-2023-32732: base64 errors in -bin headers)."""
     stream = 1
     for name, value in [
         ("x-bin", "!!!"), ("x-bin", "A"), ("x-bin", b"\x00\xff"), ("grpc-timeout", "99999999999H"),
