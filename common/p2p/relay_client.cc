@@ -172,7 +172,7 @@ void Reservation::OnReserved(const Reader& reader, absl::Time expires) {
 }
 
 void Reservation::OnLost(const Reader& reader) {
-  reader->stream()->Reset(reset_code::kBadMessage);  // unless it is over already
+  reader->stream()->Reset(reset_code::kCancelled);  // no effect if it is over already
   if (reader == held_by_) {
     held_by_ = nullptr;
     // A relay may end the old reservation just before it confirms the new one: that answer decides.
