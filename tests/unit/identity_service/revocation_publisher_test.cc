@@ -14,6 +14,7 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/server.h"
 #include "common/rpc/status.h"
+#include "dotagent/resolver/v1/resolver.grpc.pb.h"
 #include "services/identity/resolver_directory.h"
 #include "tests/unit/identity_service/fixtures.h"
 
