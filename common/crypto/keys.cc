@@ -64,6 +64,20 @@ SigningKey SigningKey::Generate(Random& random) {
   return FromSecretSeed(std::move(seed));
 }
 
+std::optional<SigningKey> SigningKey::GenerateWhere(Random& random, uint64_t attempts,
+                                                    absl::FunctionRef<bool(const PublicKey&)> wanted) {
+  EnsureSodium();
+  SecretBytes seed(kSeedSize);
+  SecretBytes expanded(crypto_sign_SECRETKEYBYTES);
+  PublicKey public_key;
+  for (uint64_t attempt = 0; attempt < attempts; ++attempt) {
+    random.Fill(seed.data(), seed.size());
+    crypto_sign_seed_keypair(public_key.bytes_.data(), expanded.data(), seed.data());
+    if (wanted(public_key)) return SigningKey(std::move(seed), std::move(expanded), public_key);
+  }
+  return std::nullopt;
+}
+
 absl::StatusOr<SigningKey> SigningKey::FromSeed(absl::string_view seed) {
   if (seed.size() != kSeedSize) {
     return BadKey(absl::StrCat("the seed of an Ed25519 key is 32 bytes; this one is ", seed.size()));

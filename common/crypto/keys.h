@@ -14,9 +14,11 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -76,6 +78,10 @@ class Signer {
 class SigningKey : public Signer {
  public:
   [[nodiscard]] static SigningKey Generate(Random& random);
+  // Makes keys until `wanted` takes one, at most `attempts`; nullopt if it took none. About 20 µs a key, a fifth of
+  // Generate: all are made in the same locked memory.
+  [[nodiscard]] static std::optional<SigningKey> GenerateWhere(Random& random, uint64_t attempts,
+                                                               absl::FunctionRef<bool(const PublicKey&)> wanted);
   // From the 32-byte seed of RFC 8032 §5.1.5; the caller wipes its own copy. InvalidArgument (BAD_KEY) for another
   // size.
   [[nodiscard]] static absl::StatusOr<SigningKey> FromSeed(absl::string_view seed);

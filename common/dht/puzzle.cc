@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -62,10 +63,10 @@ bool SolvesStatic(const crypto::PublicKey& key, int bits) { return bits <= 0 || 
 
 absl::StatusOr<crypto::SigningKey> GenerateNodeKey(int bits, Random& random) {
   RETURN_IF_ERROR(CheckBits(bits, kMaxStaticBits));
-  for (uint64_t attempt = 0; attempt < kPatienceFactor << bits; ++attempt) {
-    crypto::SigningKey key = crypto::SigningKey::Generate(random);
-    if (SolvesStatic(key.public_key(), bits)) return key;
-  }
+  std::optional<crypto::SigningKey> key = crypto::SigningKey::GenerateWhere(
+      random, kPatienceFactor << bits,
+      [bits](const crypto::PublicKey& candidate) { return SolvesStatic(candidate, bits); });
+  if (key) return *std::move(key);
   return OutOfLuck(bits);
 }
 
