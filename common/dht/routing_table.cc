@@ -147,10 +147,12 @@ std::optional<Contact> RoutingTable::Seen(const Contact& contact, absl::Duration
   const int64_t now_us = absl::ToInt64Microseconds(now);
   const uint32_t round_trip_us = TimedUs(round_trip);
   const size_t index = IndexOf(contact.id);
+  if (!std::any_of(contact.addresses.begin(), contact.addresses.end(), Acceptable)) return std::nullopt;
   if (index < buckets_.size()) {
     Bucket& bucket = buckets_[index];
     if (const auto known = FindById(bucket.nodes, contact.id); known != bucket.nodes.end()) {
       if (known->addresses == contact.addresses) {
+        known->puzzle_solution = contact.puzzle_solution;
         known->seen_us = now_us;
         known->failures = 0;
         if (round_trip_us != 0) {
@@ -169,10 +171,10 @@ std::optional<Contact> RoutingTable::Seen(const Contact& contact, absl::Duration
   Node node{.id = contact.id,
             .key = contact.key,
             .addresses = Addresses(contact.addresses),
+            .puzzle_solution = contact.puzzle_solution,
             .seen_us = now_us,
             .entered_s = static_cast<uint32_t>(absl::ToInt64Seconds(now)),
             .round_trip_us = round_trip_us};
-  if (node.addresses.empty()) return std::nullopt;
   if (index >= buckets_.size()) buckets_.resize(index + 1);
   Bucket& bucket = buckets_[index];
   const bool admitted = CapsAdmit(bucket, GroupsOf(node));

@@ -123,11 +123,12 @@ class RoutingTable {
     std::unique_ptr<char[]> bytes_;  // nullptr: no address
   };
   struct Node {
-    [[nodiscard]] Contact ToContact() const { return {id, key, addresses.Unpack()}; }
+    [[nodiscard]] Contact ToContact() const { return {id, key, addresses.Unpack(), puzzle_solution}; }
 
     Id id;
     crypto::PublicKey key;
     Addresses addresses;
+    uint64_t puzzle_solution;
     int64_t seen_us;                  // Clock::Elapsed
     uint32_t entered_s;               // likewise
     uint32_t round_trip_us : 30 = 0;  // 0: none was timed

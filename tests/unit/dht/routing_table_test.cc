@@ -97,6 +97,17 @@ TEST(RoutingTableTest, ANewAddressReplacesTheOld) {
   EXPECT_EQ(table.size(), 1);
 }
 
+TEST(RoutingTableTest, PassesOnTheSolutionOfANodesPuzzle) {
+  RoutingTable table{Id()};
+  Contact contact = ContactFromSeed(1);
+  for (const uint64_t solution : {uint64_t{7}, uint64_t{0xfedcba9876543210}}) {
+    contact.puzzle_solution = solution;
+    EXPECT_FALSE(table.Seen(contact, absl::ZeroDuration()));
+    EXPECT_EQ(table.Find(contact.id)->puzzle_solution, solution);
+    EXPECT_EQ(table.Nearest(Id(), 1, Which::kAll)[0].puzzle_solution, solution);
+  }
+}
+
 TEST(RoutingTableTest, RandomIdsFallIntoTheirBucket) {
   SeededRandom random(3);
   const Id self = RandomId(random);
@@ -135,6 +146,9 @@ TEST(RoutingTableTest, AddressesThatNoOneMayAnnounceAreLeftOut) {
   contact.addresses = {std::string(kMaxAddressSize, 'a')};
   EXPECT_FALSE(table.Seen(contact, absl::ZeroDuration()));
   EXPECT_TRUE(table.Knows(contact));
+  contact.addresses = {""};
+  EXPECT_FALSE(table.Seen(contact, absl::ZeroDuration()));
+  EXPECT_EQ(table.Find(contact.id)->addresses[0].size(), kMaxAddressSize) << "the one that was good stays";
 }
 
 TEST(RoutingTableTest, AFreePlaceGoesToTheNearestSpare) {
