@@ -157,6 +157,31 @@ TEST(PublicKeyTest, RefusesWhatNoHonestKeyIs) {
   }
 }
 
+TEST(SigningKeyTest, GenerateWhereTakesTheFirstKeyThatIsWanted) {
+  SeededRandom random(1);
+  int tried = 0;
+  const auto key = SigningKey::GenerateWhere(random, 10'000, [&](const PublicKey& candidate) {
+    ++tried;
+    return candidate.data()[0] == 0x42;
+  });
+  ASSERT_TRUE(key);
+  EXPECT_EQ(key->public_key().data()[0], 0x42);
+  EXPECT_TRUE(Verify(key->public_key(), "message", key->Sign("message").value()).ok());
+  EXPECT_EQ(SigningKey::FromSeed(key->seed().view())->public_key(), key->public_key());
+  // The keys of one source are those that Generate makes of it.
+  SeededRandom again(1);
+  for (int i = 1; i < tried; ++i) EXPECT_NE(SigningKey::Generate(again).public_key().data()[0], 0x42);
+  EXPECT_EQ(SigningKey::Generate(again).public_key(), key->public_key());
+}
+
+TEST(SigningKeyTest, GenerateWhereGivesUp) {
+  SeededRandom random(1);
+  int tried = 0;
+  EXPECT_FALSE(SigningKey::GenerateWhere(random, 5, [&](const PublicKey&) { return ++tried > 5; }));
+  EXPECT_EQ(tried, 5);
+  EXPECT_FALSE(SigningKey::GenerateWhere(random, 0, [](const PublicKey&) { return true; }));
+}
+
 TEST(SigningKeyTest, SignsWhatItsPublicKeyVerifies) {
   SystemRandom random;
   SigningKey key = SigningKey::Generate(random);
