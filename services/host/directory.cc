@@ -45,7 +45,15 @@ absl::StatusOr<Resolution> CheckAnswer(const record::Name& name, const pb::Resol
     return ErrorWithReason(absl::StatusCode::kDataLoss, reason::kBadRecord,
                            absl::StrCat("asked for ", name.text(), ", got the record of ", record->name().text()));
   }
-  return Resolution{*std::move(record), SourceName(response.source()), response.hops(), response.agreeing_nodes()};
+  return Resolution{.record = *std::move(record),
+                    .source = SourceName(response.source()),
+                    .hops = response.hops(),
+                    .agreeing_nodes = response.agreeing_nodes(),
+                    .stale = response.stale(),
+                    .paths_agreed = response.paths_agreed(),
+                    .receipts = response.receipt_count(),
+                    .messages = response.messages(),
+                    .remaining_ttl_s = response.remaining_ttl_s()};
 }
 
 class ResolverDirectory : public Directory {
