@@ -64,15 +64,21 @@ TEST(RunTest, ACertifiedNameIsNotStolen) {
   EXPECT_GE(outcome.present.as_wished, 38U);
 }
 
+// All figures but those that are measured of the machine.
+nlohmann::json FiguresOf(const Parameters& parameters) {
+  nlohmann::json figures = nlohmann::json::parse(JsonOf(parameters));
+  EXPECT_EQ(figures.erase("ram_bytes_per_node"), 1U);
+  EXPECT_EQ(figures.erase("wall_s"), 1U);
+  return figures;
+}
+
 TEST(RunTest, TheSameSeedGivesTheSameFiguresAndAnotherSeedOthers) {
   const Parameters parameters{.nodes = 50, .hostile = 0.2, .churn = 1, .hours = 0.3, .lookups = 40, .absent = 0.1};
-  const std::string first = JsonOf(parameters);
-  EXPECT_EQ(JsonOf(parameters), first);
+  const nlohmann::json first = FiguresOf(parameters);
+  EXPECT_EQ(FiguresOf(parameters), first);
   Parameters other = parameters;
   other.seed = 2;
-  const auto a = nlohmann::json::parse(first);
-  const auto b = nlohmann::json::parse(JsonOf(other));
-  EXPECT_NE(a["events"], b["events"]);
+  EXPECT_NE(FiguresOf(other)["events"], first["events"]);
 }
 
 TEST(ParametersTest, RefusesWhatItCannotSimulate) {
