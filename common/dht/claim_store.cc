@@ -129,7 +129,8 @@ absl::Status ClaimStore::Settle(ValueKind kind, const Id& key, const Id& winner,
     }
     batch.Put(ClaimKey(kind, key), Encode(*claim));
   }
-  return store_->Write(batch, storage::Durability::kSync);
+  // Lost with the machine, it is provisional again, and settled again.
+  return store_->Write(batch, storage::Durability::kBuffered);
 }
 
 absl::StatusOr<std::string> ClaimStore::Sweep(absl::string_view from, size_t limit, absl::Time now) {

@@ -37,9 +37,9 @@ struct QueryResult {
   bool revoked = false;                    // there were values, but the key that signed them is revoked
 };
 
-// Enough to join by; a look around needs less, and what is found is not believed, only asked.
+// As for a value: who is led astray when he joins believes in a smaller network ever after.
 struct Effort {
-  size_t paths = kConcurrency;
+  size_t paths = 8;
   size_t wanted = kBucketSize;
 };
 

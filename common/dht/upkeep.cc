@@ -38,12 +38,12 @@ void Upkeep::RefreshBuckets(std::vector<size_t> buckets) {
   buckets.pop_back();
   const Id target = peers_->table().RandomIdIn(bucket, peers_->random());
   // The first buckets cover nearly everything: what is found there tells the size of the network as well.
-  const size_t wanted = bucket < kSizedBuckets ? kBucketSize : kRefreshWidth;
+  const Effort effort = bucket < kSizedBuckets ? Effort() : Effort{.paths = kConcurrency, .wanted = kRefreshWidth};
   FindNodes(peers_, target, lifeline_.Guard([this, target, rest = std::move(buckets)](const QueryResult& found) {
     peers_->NoteLookup(target, found.nearest);
     RefreshBuckets(rest);
   }),
-            {.paths = kConcurrency, .wanted = wanted});
+            effort);
 }
 
 void Upkeep::ScheduleWalk() {

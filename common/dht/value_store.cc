@@ -199,7 +199,10 @@ absl::StatusOr<std::optional<Receipt>> ValueStore::Store(const Value& value, Kee
     batch.Put(ValueKey(value.kind, value.key), EncodeHeld({value, now}));
     batch.Put(SignerKey(value), source.bytes());
   }
-  RETURN_IF_ERROR(store_->Write(batch, storage::Durability::kSync));
+  // A claim alone need not survive the machine, only the process: that of so many witnesses lose it at once is not to be
+  // feared, and a sync a witness would be most of what a registration costs.
+  const auto durability = keeps ? storage::Durability::kSync : storage::Durability::kBuffered;
+  RETURN_IF_ERROR(store_->Write(batch, durability));
   for (const Place& place : gone) NoteGone(place);
   if (keeps) NoteAdded(PlaceOf(value.kind, value.key), source);
   if (!staked) return std::nullopt;

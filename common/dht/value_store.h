@@ -11,7 +11,7 @@
 // Defends against: taking over a name and replay of older records (claim_store.h); records of revoked keys; filling the
 // disk: the number of values is bounded, of any one node's as well, and when there is no room the value farthest from
 // this node's id gives way to a nearer one, so that a flood costs the values that others hold better. Revocations are
-// never evicted. What it confirmed is synced.
+// never evicted. A value that it confirmed is synced; a claim alone survives the process, not the machine.
 //
 // Departure from the paper: a value lives as long as its signer said, not a fixed 24 h; passing it on does not prolong
 // it.
@@ -63,8 +63,8 @@ class ValueStore {
     kValue,
     kClaimOnly,  // of a kind whose keys have owners; of others nothing is kept
   };
-  // Keeps a validated value that `source` sent, or the claim that it makes; on disk once it returns OK, as it does also
-  // for what is already here. Returns the receipt for kinds whose keys have owners. PermissionDenied (KEY_REVOKED),
+  // Keeps a validated value that `source` sent, or the claim that it makes; a value is on disk once it returns OK, as it
+  // does also for what is already here. Returns the receipt for kinds whose keys have owners. PermissionDenied (KEY_REVOKED),
   // AlreadyExists (NAME_TAKEN), FailedPrecondition (SUPERSEDED), ResourceExhausted (LIMIT), or the disk's Unavailable
   // (STORAGE). A revocation evicts every other value of its signer.
   [[nodiscard]] absl::StatusOr<std::optional<Receipt>> Store(const Value& value, Keep keep,

@@ -1,6 +1,7 @@
 #include "common/dht/verdict.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 namespace dotagent::dht {
@@ -9,6 +10,9 @@ namespace {
 // See the header, "Density".
 constexpr double kEarlySparsest = 1.4;
 constexpr double kEarlyReach = 6;
+
+// The greatest distance there is.
+Id Farthest() { return *Id::FromBytes(std::string(kIdBits / 8, '\xff')); }
 
 }  // namespace
 
@@ -45,6 +49,8 @@ Ballot::Judgement Ballot::Judge(const std::vector<Id>& nearest, bool all, const 
 }
 
 Ballot::Judgement Ballot::JudgeEarly(const std::vector<Id>& nearest, const Density& density) const {
+  // Of a network that is hardly larger than a name's witnesses, all nodes are known: there is nothing to be kept from.
+  const bool small = density(Farthest()) <= static_cast<double>(kWitnesses);
   std::optional<Id> owner;
   size_t named = 0;
   for (size_t i = 0; i < nearest.size(); ++i) {
@@ -58,7 +64,8 @@ Ballot::Judgement Ballot::JudgeEarly(const std::vector<Id>& nearest, const Densi
     // Unanimous: all who know of an owner name this one, or no one knows of any.
     if (owner ? named < kUnanimous : count < kUnanimous) continue;
     const double expected = density(distance);
-    if (expected < kEarlyReach || expected > kEarlySparsest * static_cast<double>(count)) continue;
+    const bool plausible = expected >= kEarlyReach && expected <= kEarlySparsest * static_cast<double>(count);
+    if (!small && !plausible) continue;
     if (!owner) return {Outcome::kAbsent, std::nullopt};
     if (HasValueOf(*owner)) return {Outcome::kDecided, owner};
   }
