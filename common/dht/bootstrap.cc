@@ -106,7 +106,8 @@ void Bootstrap::Conclude(const std::shared_ptr<Attempt>& attempt) {
       Watch();
       LookAroundAgain(kLooks, kLookAgain, IdsOf(found.nearest));
       if (attempt->done) attempt->done(absl::OkStatus());
-    }));
+    }),
+              kToJoin);
     return;
   }
   if (attempt->waiting > 0) return;
@@ -144,8 +145,8 @@ void Bootstrap::LookAroundAgain(int left, absl::Duration pause, std::vector<Id> 
     if (peers_->table().size() > kBucketSize && NewAmong(found.nearest, seen) == 0) return;
     LookAroundAgain(left - 1, 4 * pause, IdsOf(found.nearest));
   };
-  peers_->RunAfter(pause,
-                   lifeline_.Guard([this, look] { FindNodes(peers_, peers_->self().id, lifeline_.Guard(look)); }));
+  peers_->RunAfter(
+      pause, lifeline_.Guard([this, look] { FindNodes(peers_, peers_->self().id, lifeline_.Guard(look), kToJoin); }));
 }
 
 void Bootstrap::ReconnectLater() {

@@ -98,7 +98,7 @@ struct Dht::Impl {
   // ResourceExhausted (LIMIT) if this node is not nearly among the nearest, so that no one fills the disks of nodes of
   // his choice. Nodes do not agree exactly on who is.
   [[nodiscard]] absl::Status CheckNear(const Id& key);
-  [[nodiscard]] std::vector<Contact> NearestFor(const Contact& sender, const Id& target) const;
+  [[nodiscard]] std::vector<Contact> NearestFor(const Contact& sender, const Id& target, size_t count) const;
   // OK if the lookup says whose the key is, or that it is no one's.
   [[nodiscard]] absl::Status WhyUndecided(const QueryResult& found) const;
   void FinishGet(const Id& key, ValueKind kind, QueryResult found,
@@ -153,11 +153,11 @@ Response Dht::Handle(const crypto::PublicKey& peer, const Request& request) {
 
 absl::StatusOr<Response> Dht::Impl::Answer(const Contact& sender, const Request& request) {
   if (const auto* find = std::get_if<FindNodeCall>(&request.call)) {
-    return Response{NodesAnswer{NearestFor(sender, find->target)}};
+    return Response{NodesAnswer{NearestFor(sender, find->target, kBucketSize)}};
   }
   const absl::Time now = clock->Now();
   if (const auto* find = std::get_if<FindValueCall>(&request.call)) {
-    ValueAnswer answer{.nodes = NearestFor(sender, find->key)};
+    ValueAnswer answer{.nodes = NearestFor(sender, find->key, kMaxAnswerNodes)};
     ASSIGN_OR_RETURN(answer.receipt, values.ReceiptFor(find->kind, find->key, now));
     absl::StatusOr<HeldValue> held = values.Get(find->kind, find->key, now);
     if (held.ok()) {
@@ -192,10 +192,10 @@ absl::Status Dht::Impl::CheckNear(const Id& key) {
                                       " nodes are nearer to the key than this one; store it with them"));
 }
 
-std::vector<Contact> Dht::Impl::NearestFor(const Contact& sender, const Id& target) const {
-  std::vector<Contact> nearest = peers.table().Nearest(target, kBucketSize + 1, RoutingTable::Which::kAnswering);
+std::vector<Contact> Dht::Impl::NearestFor(const Contact& sender, const Id& target, size_t count) const {
+  std::vector<Contact> nearest = peers.table().Nearest(target, count + 1, RoutingTable::Which::kAnswering);
   std::erase_if(nearest, [&](const Contact& contact) { return contact.id == sender.id; });
-  if (nearest.size() > kBucketSize) nearest.pop_back();
+  if (nearest.size() > count) nearest.pop_back();
   return nearest;
 }
 

@@ -119,7 +119,7 @@ void Lookup::Answered(const Id& from, const std::vector<Contact>& nodes) {
   hops_ = std::max(hops_, candidate->hop);
   const uint32_t hop = candidate->hop + 1;
   const PathSet path = PathSet{1} << candidate->path;
-  for (size_t i = 0; i < std::min(nodes.size(), kBucketSize); ++i) Add(nodes[i], hop, path);
+  for (size_t i = 0; i < std::min(nodes.size(), kMaxAnswerNodes); ++i) Add(nodes[i], hop, path);
 }
 
 void Lookup::Failed(const Id& from) {

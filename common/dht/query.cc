@@ -27,6 +27,7 @@ class Query : public std::enable_shared_from_this<Query> {
       : peers_(peers),
         target_(target),
         wanted_(effort.wanted),
+        waves_left_(effort.waves - 1),
         goal_(goal),
         density_(peers->density()),
         lookup_(peers->self().id, target, peers->table().Nearest(target, kBucketSize, RoutingTable::Which::kAll),
@@ -70,12 +71,18 @@ class Query : public std::enable_shared_from_this<Query> {
       lookup_.Want(wanted_);
       return true;
     }
-    const std::vector<Id> settled = lookup_.Settled();
     if (lookup_.complete()) return false;
+    if (waves_left_ > 0) {
+      --waves_left_;
+      return Widen();
+    }
+    const std::vector<Id> settled = lookup_.Settled();
     const size_t count = std::min(settled.size(), wanted_);
     if (count == wanted_ && !TooSparse(count, density_(target_.DistanceTo(settled[count - 1])))) return false;
-    return lookup_.Widen(peers_->table().Nearest(target_, kMoreSeeds, RoutingTable::Which::kAll));
+    return Widen();
   }
+
+  bool Widen() { return lookup_.Widen(peers_->table().Nearest(target_, kMoreSeeds, RoutingTable::Which::kAll)); }
 
   [[nodiscard]] Ballot::Judgement Judge() const {
     std::vector<Id> settled = lookup_.Settled();
@@ -201,6 +208,7 @@ class Query : public std::enable_shared_from_this<Query> {
   Peers* const peers_;
   const Id target_;
   size_t wanted_;
+  size_t waves_left_;
   const std::optional<Goal> goal_;
   const Density density_;
   Lookup lookup_;

@@ -37,11 +37,14 @@ struct QueryResult {
   bool revoked = false;                    // there were values, but the key that signed them is revoked
 };
 
-// As for a value: who is led astray when he joins believes in a smaller network ever after.
 struct Effort {
   size_t paths = 8;
   size_t wanted = kBucketSize;
+  size_t waves = 1;  // each over paths of its own, through nodes that the one before only heard of
 };
+// To find one's own place. Who is led astray there, by a liar among the few nodes that a newcomer knows, sees nothing
+// but liars ever after, and takes the network for as small as they are few; so he tries more than once.
+inline constexpr Effort kToJoin{.paths = 8, .wanted = kBucketSize, .waves = 3};
 
 // Finds the nodes nearest to `target`. `peers` must outlive the query, or it ends unheard.
 void FindNodes(Peers* peers, const Id& target, std::function<void(QueryResult)> done, const Effort& effort = {});

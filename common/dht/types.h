@@ -25,6 +25,9 @@ inline constexpr size_t kConcurrency = 3;        // α
 inline constexpr size_t kIdBits = 256;
 inline constexpr size_t kMaxContactAddresses = 8;
 inline constexpr size_t kMaxAddressSize = 128;
+// Contacts in one answer. FindNode gives k. FindValue gives more than there are witnesses to a key (verdict.h): those
+// of which only liars tell would otherwise be liars.
+inline constexpr size_t kMaxAnswerNodes = 32;
 inline constexpr size_t kMaxClaimKeys = 64;  // in one FindClaimsCall
 
 // A node's id, a value's key, or the XOR distance between two of them: 256 bits, big-endian. A value.

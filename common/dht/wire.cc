@@ -207,7 +207,7 @@ absl::StatusOr<ValueAnswer> DecodeValue(v1::ValueResponse* in) {
   if (in->has_receipt()) {
     ASSIGN_OR_RETURN(answer.receipt, DecodeReceipt(in->receipt()));
   }
-  ASSIGN_OR_RETURN(answer.nodes, DecodeAll(in->nodes(), kBucketSize));
+  ASSIGN_OR_RETURN(answer.nodes, DecodeAll(in->nodes(), kMaxAnswerNodes));
   return answer;
 }
 
@@ -287,7 +287,7 @@ absl::StatusOr<Response> DecodeResponse(absl::string_view bytes) {
     case v1::DhtResponse::kPing:
       return Response{PingAnswer{}};
     case v1::DhtResponse::kNodes: {
-      ASSIGN_OR_RETURN(std::vector<Contact> nodes, DecodeAll(in.nodes().nodes(), kBucketSize));
+      ASSIGN_OR_RETURN(std::vector<Contact> nodes, DecodeAll(in.nodes().nodes(), kMaxAnswerNodes));
       return Response{NodesAnswer{std::move(nodes)}};
     }
     case v1::DhtResponse::kValue: {

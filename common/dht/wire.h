@@ -15,8 +15,8 @@
 namespace dotagent::dht {
 
 inline constexpr char kProtocolId[] = "/dotagent/dht/1.0.0";
-// A full answer: a value, and 20 contacts of 8 addresses of 128 bytes.
-inline constexpr size_t kMaxDhtMessage = 64 * 1024;
+// A full answer: a value with its proof, and 32 contacts of 8 addresses of 128 bytes.
+inline constexpr size_t kMaxDhtMessage = 96 * 1024;
 
 inline constexpr size_t kMaxValueSize = 16 * 1024;  // of any kind; each kind has its own limit too
 inline constexpr size_t kMaxProofSize = 16 * 1024;

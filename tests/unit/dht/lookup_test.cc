@@ -164,12 +164,12 @@ TEST(LookupTest, AnswersThatWereNotAskedForCountForNothing) {
   EXPECT_TRUE(lookup.complete());
 }
 
-TEST(LookupTest, OneAnswerBringsAtMostKNodes) {
+TEST(LookupTest, OneAnswerBringsABoundedNumberOfNodes) {
   const Contact seed = ContactFromSeed(1);
   Lookup lookup(Id(), Id(), {seed}, {}, Anything);
   ASSERT_THAT(lookup.Next(), SizeIs(1));
   lookup.Answered(seed.id, Contacts(100, 500));
-  EXPECT_THAT(RunAll(lookup, [&](const Contact& node) { lookup.Failed(node.id); }), SizeIs(kBucketSize));
+  EXPECT_THAT(RunAll(lookup, [&](const Contact& node) { lookup.Failed(node.id); }), SizeIs(kMaxAnswerNodes));
 }
 
 TEST(LookupTest, NodesThatInventNodesCannotKeepItGoing) {

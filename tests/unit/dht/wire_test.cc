@@ -114,13 +114,13 @@ TEST(WireTest, AFullAnswerFitsTheLimit) {
   large.addresses.assign(kMaxContactAddresses, std::string(kMaxAddressSize, 'a'));
   const std::string bytes =
       EncodeResponse({ValueAnswer{Item{std::string(kMaxValueSize, 'v'), std::string(kMaxProofSize, 'p')}, SomeReceipt(),
-                                  std::vector<Contact>(kBucketSize, large)}});
+                                  std::vector<Contact>(kMaxAnswerNodes, large)}});
   EXPECT_LE(bytes.size(), kMaxDhtMessage);
   EXPECT_TRUE(DecodeResponse(bytes).ok());
 }
 
 TEST(WireTest, RefusesWhatIsTooMuch) {
-  ExpectRefused(DecodeResponse(std::string(kMaxDhtMessage + 1, 'x')), "65537 bytes");
+  ExpectRefused(DecodeResponse(std::string(kMaxDhtMessage + 1, 'x')), "98305 bytes");
 
   v1::DhtResponse many;
   for (int i = 0; i < 10'000; ++i) many.mutable_nodes()->add_nodes();
