@@ -15,6 +15,14 @@ Outcome RunWith(Parameters parameters) {
       parameters, [](const std::string&, uint64_t) {}, [] {});
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#elif defined(__has_feature)
+constexpr bool kSanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+constexpr bool kSanitized = false;
+#endif
+
 std::string JsonOf(Parameters parameters) {
   EXPECT_TRUE(parameters.Complete().ok());
   return ToJson(parameters, Run(
@@ -30,8 +38,11 @@ TEST(RunTest, AnHonestNetworkFindsEveryNameAndKnowsWhichDoNotExist) {
   EXPECT_EQ(outcome.absent.as_wished, outcome.absent.lookups);
   EXPECT_EQ(outcome.records_lost, 0U);
   EXPECT_EQ(outcome.names_stolen, 0U);
-  // A routing table with most of the nodes in it cannot be smaller than their ids.
-  EXPECT_GT(outcome.ram_bytes_per_node, 40U * 32);
+  // A routing table with most of the nodes in it cannot be smaller than their ids. (The sanitizers' allocators do not
+  // tell how much is in use.)
+  if (!kSanitized) {
+    EXPECT_GT(outcome.ram_bytes_per_node, 40U * 32);
+  }
   // One request and one answer at the least; and not everybody is asked.
   EXPECT_GE(outcome.present.messages, 2 * outcome.present.lookups);
   EXPECT_LT(outcome.present.messages, 2 * 59 * outcome.present.lookups);
