@@ -27,6 +27,8 @@ class BallotTest : public testing::Test {
   [[nodiscard]] Density Even(double sparseness = 1) const {
     return [this, sparseness](const Id& distance) {
       const auto place = std::find(nodes_.begin(), nodes_.end(), key_.DistanceTo(distance));
+      // Beyond them, a large network.
+      if (place == nodes_.end()) return 10'000.0;
       return sparseness * static_cast<double>(place - nodes_.begin() + 1);
     };
   }
@@ -156,6 +158,12 @@ TEST_F(BallotTest, ASetTooDenseIsAskedBeyond) {
   Votes(28, For(hijack_));
   // The ten nearest sit where two are expected.
   EXPECT_EQ(ballot_.Judge(Nearest(10), false, Even(0.2)).outcome, Outcome::kUndecided);
+}
+
+TEST_F(BallotTest, ANetworkOfWitnessesOnlyAsksNothingOfTheDensity) {
+  Votes(10, For(old_));
+  const auto twenty = [](const Id&) { return 20.0; };
+  EXPECT_EQ(ballot_.Judge(Nearest(10), false, twenty).outcome, Outcome::kDecided);
 }
 
 TEST_F(BallotTest, OneRevocationIsEnough) {
