@@ -9,9 +9,9 @@
 // nearer than what liars have to offer. Who the lookup's caller is tells whether what was found can be the nearest
 // (verdict.h); if not, Widen deals out d more paths.
 //
-// Also against answers that cost without end: of each answer at most kMaxAnswerNodes contacts count, ourselves and nodes already
-// known are ignored, and one lookup asks at most kMaxLookupCalls nodes whatever they invent. (That a contact's id is
-// its key's hash is the Network's to see to.)
+// Also against answers that cost without end: of each answer at most kMaxAnswerNodes contacts count, ourselves and
+// nodes already known are ignored, and one lookup asks at most kMaxLookupCalls nodes whatever they invent. (That a
+// contact's id is its key's hash is the Network's to see to.)
 //
 // Departures from the paper: its paths end when they ask no nearer node, these when their nearest 3 are settled; nodes
 // that are near enough to the target to be among those wanted are asked at once, for whichever path told of them; and a

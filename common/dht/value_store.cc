@@ -199,8 +199,8 @@ absl::StatusOr<std::optional<Receipt>> ValueStore::Store(const Value& value, Kee
     batch.Put(ValueKey(value.kind, value.key), EncodeHeld({value, now}));
     batch.Put(SignerKey(value), source.bytes());
   }
-  // A claim alone need not survive the machine, only the process: that of so many witnesses lose it at once is not to be
-  // feared, and a sync a witness would be most of what a registration costs.
+  // A claim alone need not survive the machine, only the process: that of so many witnesses lose it at once is not to
+  // be feared, and a sync a witness would be most of what a registration costs.
   const auto durability = keeps ? storage::Durability::kSync : storage::Durability::kBuffered;
   RETURN_IF_ERROR(store_->Write(batch, durability));
   for (const Place& place : gone) NoteGone(place);

@@ -63,10 +63,10 @@ class ValueStore {
     kValue,
     kClaimOnly,  // of a kind whose keys have owners; of others nothing is kept
   };
-  // Keeps a validated value that `source` sent, or the claim that it makes; a value is on disk once it returns OK, as it
-  // does also for what is already here. Returns the receipt for kinds whose keys have owners. PermissionDenied (KEY_REVOKED),
-  // AlreadyExists (NAME_TAKEN), FailedPrecondition (SUPERSEDED), ResourceExhausted (LIMIT), or the disk's Unavailable
-  // (STORAGE). A revocation evicts every other value of its signer.
+  // Keeps a validated value that `source` sent, or the claim that it makes; a value is on disk once it returns OK, as
+  // it does also for what is already here. Returns the receipt for kinds whose keys have owners. PermissionDenied
+  // (KEY_REVOKED), AlreadyExists (NAME_TAKEN), FailedPrecondition (SUPERSEDED), ResourceExhausted (LIMIT), or the
+  // disk's Unavailable (STORAGE). A revocation evicts every other value of its signer.
   [[nodiscard]] absl::StatusOr<std::optional<Receipt>> Store(const Value& value, Keep keep,
                                                              const crypto::PublicKey& source, absl::Time now);
 
