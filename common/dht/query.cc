@@ -32,7 +32,6 @@ class Query : public std::enable_shared_from_this<Query> {
         density_(peers->density()),
         lookup_(peers->self().id, target, peers->table().Nearest(target, kBucketSize, RoutingTable::Which::kAll),
                 {.paths = effort.paths, .wanted = effort.wanted}, density_),
-
         done_(std::move(done)) {
     if (goal) ballot_.emplace(target, goal->values->types().Of(goal->kind));
   }

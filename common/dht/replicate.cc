@@ -80,7 +80,7 @@ class Replication : public std::enable_shared_from_this<Replication> {
       return;
     }
     result_.refusals.push_back(status);
-    if (absl::IsAlreadyExists(status)) ++result_.refused_owner;
+    if (absl::IsAlreadyExists(status) && refusing_.insert(node.id).second) ++result_.refused_owner;
     if (keep == Keep::kValue && IsAboutValue(status)) ++refused_;
   }
 
@@ -90,8 +90,10 @@ class Replication : public std::enable_shared_from_this<Replication> {
   std::vector<Contact> nodes_;
   std::function<void(ReplicateResult)> done_;
   ReplicateResult result_;
-  absl::flat_hash_set<Id> witnesses_;  // that confirmed; a witness may be asked to keep it too
-  size_t next_ = 0;                    // to be asked to keep it
+  // That confirmed, and that say the key is another's. A witness may be asked to keep it too, but has one vote.
+  absl::flat_hash_set<Id> witnesses_;
+  absl::flat_hash_set<Id> refusing_;
+  size_t next_ = 0;  // to be asked to keep it
   size_t waiting_to_keep_ = 0;
   size_t waiting_to_witness_ = 0;
   size_t refused_ = 0;  // to keep it, for good

@@ -10,9 +10,13 @@ namespace {
 // See the header, "Density".
 constexpr double kEarlySparsest = 1.4;
 constexpr double kEarlyReach = 6;
+constexpr double kSparsestOfAll = 3;
 
-// The greatest distance there is.
-Id Farthest() { return *Id::FromBytes(std::string(kIdBits / 8, '\xff')); }
+// Of a network that is hardly larger than a name's witnesses, all nodes are known: there is nothing to be kept from.
+bool IsSmall(const Density& density) {
+  const Id farthest = *Id::FromBytes(std::string(kIdBits / 8, '\xff'));
+  return density(farthest) <= static_cast<double>(kWitnesses);
+}
 
 }  // namespace
 
@@ -39,18 +43,20 @@ Ballot::Judgement Ballot::Judge(const std::vector<Id>& nearest, bool all, const 
   const Judgement early = JudgeEarly(nearest, density);
   if (early.outcome != Outcome::kUndecided) return early;
   if (nearest.size() < kWitnesses && !all) return {};
-  if (nearest.empty()) return {Outcome::kAbsent, std::nullopt};
-  const size_t count = std::min(nearest.size(), kWitnesses);
-  // If there is no one else at all, there is no one nearer either.
-  if (!all && TooSparse(count, density(key_.DistanceTo(nearest[count - 1])))) {
-    return {Outcome::kTooFewWitnesses, std::nullopt};
-  }
+  if (!AreNearest(nearest, all, density)) return {Outcome::kTooFewWitnesses, std::nullopt};
   return Count(nearest);
 }
 
+bool Ballot::AreNearest(const std::vector<Id>& nearest, bool all, const Density& density) const {
+  if (IsSmall(density)) return true;
+  const size_t count = std::min(nearest.size(), kWitnesses);
+  if (count == 0) return false;
+  const double expected = density(key_.DistanceTo(nearest[count - 1]));
+  return all ? expected <= kSparsestOfAll * static_cast<double>(count) : !TooSparse(count, expected);
+}
+
 Ballot::Judgement Ballot::JudgeEarly(const std::vector<Id>& nearest, const Density& density) const {
-  // Of a network that is hardly larger than a name's witnesses, all nodes are known: there is nothing to be kept from.
-  const bool small = density(Farthest()) <= static_cast<double>(kWitnesses);
+  const bool small = IsSmall(density);
   std::optional<Id> owner;
   size_t named = 0;
   for (size_t i = 0; i < nearest.size(); ++i) {
@@ -124,11 +130,7 @@ Ballot::Judgement Ballot::JudgeValues(const std::vector<Id>& nearest, bool all, 
     return {Outcome::kDecided, BestAmong(std::nullopt)->owner};
   }
   if (nearest.size() < kWitnesses && !all) return {};
-  const size_t count = std::min(nearest.size(), kWitnesses);
-  if (!all && TooSparse(count, density(key_.DistanceTo(nearest[count - 1])))) {
-    return {Outcome::kTooFewWitnesses, std::nullopt};
-  }
-  return {Outcome::kAbsent, std::nullopt};
+  return {AreNearest(nearest, all, density) ? Outcome::kAbsent : Outcome::kTooFewWitnesses, std::nullopt};
 }
 
 std::optional<Ballot::Answer> Ballot::BestOf(const Id& owner) const {

@@ -110,6 +110,8 @@ class Ballot {
   [[nodiscard]] Judgement JudgeValues(const std::vector<Id>& nearest, bool all, const Density& density) const;
   [[nodiscard]] const Value* BestAmong(const std::optional<Id>& owner) const;
   [[nodiscard]] Judgement JudgeEarly(const std::vector<Id>& nearest, const Density& density) const;
+  // Whether they are dense enough to be the nearest there are.
+  [[nodiscard]] bool AreNearest(const std::vector<Id>& nearest, bool all, const Density& density) const;
   // Of the first kWitnesses of `nearest`.
   [[nodiscard]] Judgement Count(const std::vector<Id>& nearest) const;
   [[nodiscard]] bool HasValueOf(const Id& owner) const;

@@ -150,8 +150,10 @@ TEST_F(BallotTest, ASetTooSparseIsNotBelieved) {
   EXPECT_EQ(ballot_.Judge(Nearest(10), false, Even(1.3)).outcome, Outcome::kDecided);
   EXPECT_EQ(ballot_.Judge(Nearest(10), false, Even(5)).outcome, Outcome::kUndecided);
   EXPECT_EQ(ballot_.Judge(Nearest(28), false, Even(5)).outcome, Outcome::kTooFewWitnesses);
-  EXPECT_EQ(ballot_.Judge(Nearest(28), true, Even(5)).outcome, Outcome::kDecided)
-      << "where there is no one else, no one is nearer";
+  EXPECT_EQ(ballot_.Judge(Nearest(28), true, Even(5)).outcome, Outcome::kTooFewWitnesses)
+      << "liars tell of no one else";
+  EXPECT_EQ(ballot_.Judge(Nearest(28), true, Even(2.5)).outcome, Outcome::kDecided)
+      << "half of the network may just have been cut off";
 }
 
 TEST_F(BallotTest, ASetTooDenseIsAskedBeyond) {
