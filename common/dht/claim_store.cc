@@ -6,6 +6,7 @@
 #include "common/base/status.h"
 #include "common/dht/receipt.h"
 #include "common/dht/table_codec.h"
+#include "common/record/record.h"
 
 namespace dotagent::dht {
 namespace {
@@ -116,21 +117,19 @@ absl::StatusOr<ClaimStore::Page> ClaimStore::Provisional(absl::string_view from,
   return page;
 }
 
-absl::Status ClaimStore::Settle(ValueKind kind, const Id& key, const Id& winner, const Id& digest, absl::Time now) {
+absl::Status ClaimStore::Settle(ValueKind kind, const Id& key, const Id& winner, const Id& digest, absl::Time now,
+                                storage::Batch* batch) const {
   ASSIGN_OR_RETURN(std::optional<Claim> claim, Load(kind, key));
-  storage::Batch batch;
-  batch.Delete(ProvisionalKey(kind, key));
-  if (claim) {
-    claim->provisional = false;
-    if (claim->receipt.owner != winner) {
-      // The winner's dates are not known here; it has renewed its claim within the lifetime, or lost it.
-      claim->newest = now;
-      ASSIGN_OR_RETURN(claim->receipt, SignReceipt(*signer_, kind, key, winner, digest, now));
-    }
-    batch.Put(ClaimKey(kind, key), Encode(*claim));
+  batch->Delete(ProvisionalKey(kind, key));
+  if (!claim) return absl::OkStatus();
+  claim->provisional = false;
+  if (claim->receipt.owner != winner) {
+    // The record that won was signed before now, but not longer ago than records live.
+    claim->newest = now - record::kMaxRecordAge;
+    ASSIGN_OR_RETURN(claim->receipt, SignReceipt(*signer_, kind, key, winner, digest, now));
   }
-  // Lost with the machine, it is provisional again, and settled again.
-  return store_->Write(batch, storage::Durability::kBuffered);
+  batch->Put(ClaimKey(kind, key), Encode(*claim));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> ClaimStore::Sweep(absl::string_view from, size_t limit, absl::Time now) {
@@ -146,6 +145,7 @@ absl::StatusOr<std::string> ClaimStore::Sweep(absl::string_view from, size_t lim
     const absl::StatusOr<Claim> claim = Decode(bytes);
     if (claim.ok() && now - claim->newest >= kClaimLifetime) {
       lapsed.Delete(table_key);
+      lapsed.Delete(absl::StrCat(kProvisionalPrefix, table_key.substr(kClaimPrefix.size())));
       ++deleted;
     }
     return true;

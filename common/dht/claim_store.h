@@ -59,8 +59,10 @@ class ClaimStore {
     std::string next;  // where to go on; empty at the end
   };
   [[nodiscard]] absl::StatusOr<Page> Provisional(absl::string_view from, size_t limit) const;
-  // The other witnesses have been asked: the claim stands, now that of `winner`.
-  [[nodiscard]] absl::Status Settle(ValueKind kind, const Id& key, const Id& winner, const Id& digest, absl::Time now);
+  // The other witnesses have been asked: adds to `batch` that the claim stands, now as that of `winner`. His dates are
+  // not known here: any value of his that is still valid may follow.
+  [[nodiscard]] absl::Status Settle(ValueKind kind, const Id& key, const Id& winner, const Id& digest, absl::Time now,
+                                    storage::Batch* batch) const;
 
   // Deletes lapsed claims among up to `limit` from `from` on. Returns where to go on; empty at the end.
   [[nodiscard]] absl::StatusOr<std::string> Sweep(absl::string_view from, size_t limit, absl::Time now);

@@ -232,13 +232,14 @@ void ValueStore::Touch(ValueKind kind, const Id& key, absl::Time now) {
 }
 
 absl::Status ValueStore::Settle(ValueKind kind, const Id& key, const Id& winner, const Id& digest, absl::Time now) {
-  RETURN_IF_ERROR(claims_.Settle(kind, key, winner, digest, now));
-  ASSIGN_OR_RETURN(const std::optional<HeldValue> held, Load(kind, key));
-  if (!held || held->value.owner == winner) return absl::OkStatus();
   storage::Batch batch;
-  Delete(held->value, &batch);
-  RETURN_IF_ERROR(store_->Write(batch, storage::Durability::kSync));
-  NoteGone(PlaceOf(kind, key));
+  RETURN_IF_ERROR(claims_.Settle(kind, key, winner, digest, now, &batch));
+  ASSIGN_OR_RETURN(const std::optional<HeldValue> held, Load(kind, key));
+  const bool loses = held && held->value.owner != winner;
+  if (loses) Delete(held->value, &batch);
+  // Lost with the machine, the claim is provisional again, and settled again.
+  RETURN_IF_ERROR(store_->Write(batch, storage::Durability::kBuffered));
+  if (loses) NoteGone(PlaceOf(kind, key));
   return absl::OkStatus();
 }
 

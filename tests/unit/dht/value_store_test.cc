@@ -262,12 +262,31 @@ TEST_F(ValueStoreTest, AProvisionalClaimGivesWayOnceWhenItIsSettled) {
   EXPECT_TRUE(Keep(values_, record, kStart + absl::Seconds(1)).ok());
 }
 
+TEST_F(ValueStoreTest, WhoWinsAClaimMayStoreTheRecordThatHeHas) {
+  ASSERT_TRUE(Keep(values_, RecordOf(mallory_, "bob.agent", kStart), kStart).ok());
+  const Value record = RecordOf(bob_, "bob.agent", kStart - absl::Hours(20));
+  const absl::Time settled = kStart + absl::Minutes(1);
+  ASSERT_TRUE(values_.Settle(ValueKind::kRecord, key_, record.owner, DigestOf(record.item), settled).ok());
+  EXPECT_EQ(Refusal(Keep(values_, record, settled)), "OK") << "he signed it before the claim was settled";
+  const absl::Time later = settled + absl::Hours(24 * 20);
+  EXPECT_EQ(Refusal(Keep(values_, RecordOf(mallory_, "bob.agent", later), later)), reason::kNameTaken);
+}
+
+TEST_F(ValueStoreTest, AProvisionalClaimThatLapsesLeavesNothingBehind) {
+  ASSERT_TRUE(Keep(values_, RecordOf(bob_, "bob.agent", kStart), kStart).ok());
+  ASSERT_EQ(values_.claims().Provisional("", 10)->keys.size(), 1);
+  ASSERT_TRUE(values_.claims().Sweep("", 100, kStart + kClaimLifetime).ok());
+  EXPECT_TRUE(values_.claims().Provisional("", 10)->keys.empty());
+}
+
 // A disk that fails when told to.
 class FailingStore : public storage::Store {
  public:
   absl::StatusOr<std::string> Get(absl::string_view key) const override { return disk_->Get(key); }
   absl::Status Write(const storage::Batch& batch, storage::Durability durability) override {
     last_durability = durability;
+    if (writes_left == 0) full = true;
+    --writes_left;
     if (full) return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kStorage, "the disk is full");
     return disk_->Write(batch, durability);
   }
@@ -276,6 +295,7 @@ class FailingStore : public storage::Store {
     return disk_->Scan(prefix, from, visit);
   }
   bool full = false;
+  int writes_left = -1;  // until it is; negative: any number
   storage::Durability last_durability = storage::Durability::kBuffered;
 
  private:
@@ -292,6 +312,24 @@ TEST_F(ValueStoreTest, ConfirmsOnlyWhatIsOnDisk) {
   EXPECT_TRUE(Keep(values, RecordOf(bob_, "bob.agent", kStart), kStart).ok());
   EXPECT_EQ(disk.last_durability, storage::Durability::kSync);
   EXPECT_EQ(values.size(), 1);
+}
+
+TEST_F(ValueStoreTest, ASettlementIsMadeWholeOrNotAtAll) {
+  const Value hijack = RecordOf(mallory_, "bob.agent", kStart);
+  const Value record = RecordOf(bob_, "bob.agent", kStart);
+  for (int writes = 0; writes < 3; ++writes) {
+    FailingStore disk;
+    ValueStore values(&node_, &disk, {.max_values = kMany});
+    ASSERT_TRUE(Keep(values, hijack, kStart).ok());
+    disk.writes_left = writes;
+    const absl::Status settled =
+        values.Settle(ValueKind::kRecord, key_, record.owner, DigestOf(record.item), kStart + absl::Minutes(1));
+    const auto held = values.Get(ValueKind::kRecord, key_, kStart);
+    const Id owner = (*values.ReceiptFor(ValueKind::kRecord, key_, kStart))->owner;
+    EXPECT_EQ(owner, settled.ok() ? record.owner : hijack.owner) << writes;
+    EXPECT_EQ(held.ok(), !settled.ok()) << "a value of another owner than the claim's makes readers drop the node";
+    EXPECT_EQ(values.claims().Provisional("", 10)->keys.size(), settled.ok() ? 0 : 1);
+  }
 }
 
 TEST_F(ValueStoreTest, DamageOnDiskIsReportedNotServed) {
