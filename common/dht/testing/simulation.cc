@@ -24,27 +24,43 @@ absl::Status TimedOut() {
   return ErrorWithReason(absl::StatusCode::kDeadlineExceeded, reason::kUnreachable, "no answer in time");
 }
 
-// Keeps everything but the routing table.
-class TablelessStore : public storage::Store {
+// One machine's disk.
+class Disk : public storage::Store {
  public:
+  // Without `keeps_tables`: keeps everything but the routing table.
+  explicit Disk(bool keeps_tables) : keeps_tables_(keeps_tables) {}
   absl::StatusOr<std::string> Get(absl::string_view key) const override { return store_->Get(key); }
   absl::Status Write(const storage::Batch& batch, storage::Durability durability) override {
-    if (batch.size() == 1 && batch.changes()[0].first == "dht/table") return absl::OkStatus();
+    if (!keeps_tables_ && batch.size() == 1 && batch.changes()[0].first == "dht/table") return absl::OkStatus();
+    if (full_ && !batch.empty()) {
+      return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kStorage, "the disk is full; free some space");
+    }
     return store_->Write(batch, durability);
   }
   absl::Status Scan(absl::string_view prefix, absl::string_view from,
                     const std::function<bool(absl::string_view, absl::string_view)>& visit) const override {
     return store_->Scan(prefix, from, visit);
   }
+  void set_full(bool full) { full_ = full; }
 
  private:
   const std::unique_ptr<storage::Store> store_ = storage::NewMemoryStore();
+  const bool keeps_tables_;
+  bool full_ = false;
 };
 
-std::unique_ptr<storage::Store> NewStore(bool keeps_tables) {
-  if (keeps_tables) return storage::NewMemoryStore();
-  return std::make_unique<TablelessStore>();
-}
+// One machine's clock.
+class OffsetClock : public Clock {
+ public:
+  explicit OffsetClock(const Clock* right) : right_(right) {}
+  [[nodiscard]] absl::Time Now() const override { return right_->Now() + offset_; }
+  [[nodiscard]] absl::Duration Elapsed() const override { return right_->Elapsed(); }
+  void set_offset(absl::Duration offset) { offset_ = offset; }
+
+ private:
+  const Clock* const right_;
+  absl::Duration offset_;
+};
 
 crypto::PublicKey RandomKey(Random& random) {
   std::array<uint8_t, crypto::kPublicKeySize> bytes{};
@@ -97,11 +113,12 @@ class Simulation::Node : public Network {
         options_(std::move(options)),
         random_(seed),
         network_random_(~seed),
-        store_(NewStore(simulation->options_.keep_tables)) {
+        clock_(&simulation->clock_),
+        store_(std::make_unique<Disk>(simulation->options_.keep_tables)) {
     Boot();
   }
 
-  void Boot() { dht_ = std::make_unique<Dht>(options_, this, &simulation_->clock_, &random_, store_.get()); }
+  void Boot() { dht_ = std::make_unique<Dht>(options_, this, &clock_, &random_, store_.get()); }
   void Kill() {
     dht_.reset();
     ++life_;
@@ -160,7 +177,8 @@ class Simulation::Node : public Network {
   [[nodiscard]] bool is_up() const { return dht_ != nullptr; }
   [[nodiscard]] uint32_t life() const { return life_; }
   [[nodiscard]] Dht& dht() { return *dht_; }
-  [[nodiscard]] storage::Store& store() { return *store_; }
+  [[nodiscard]] Disk& store() { return *store_; }
+  [[nodiscard]] OffsetClock& clock() { return clock_; }
   void set_behaviour(Behaviour behaviour) { behaviour_ = std::move(behaviour); }
 
  private:
@@ -170,7 +188,8 @@ class Simulation::Node : public Network {
   const DhtOptions options_;
   SeededRandom random_;
   SeededRandom network_random_;
-  std::unique_ptr<storage::Store> store_;
+  OffsetClock clock_;
+  std::unique_ptr<Disk> store_;
   Behaviour behaviour_;
   uint32_t life_ = 0;
   std::unique_ptr<Dht> dht_;
@@ -236,6 +255,10 @@ void Simulation::Restart(size_t index, const std::vector<std::string>& addresses
 }
 
 void Simulation::SetBehaviour(size_t index, Behaviour behaviour) { nodes_[index]->set_behaviour(std::move(behaviour)); }
+
+void Simulation::SetClockOffset(size_t index, absl::Duration offset) { nodes_[index]->clock().set_offset(offset); }
+
+void Simulation::SetDiskFull(size_t index, bool full) { nodes_[index]->store().set_full(full); }
 
 absl::StatusOr<GetResult> Simulation::Get(size_t index, const Id& key, ValueKind kind) {
   std::optional<absl::StatusOr<GetResult>> result;

@@ -101,6 +101,10 @@ class Simulation {
   void Restart(size_t index, const std::vector<std::string>& addresses, std::function<void(absl::Status)> done);
   // Answers in place of the node's Dht from now on.
   void SetBehaviour(size_t index, Behaviour behaviour);
+  // Node `index`'s wall clock is off by that much from now on. It measures time as well as before.
+  void SetClockOffset(size_t index, absl::Duration offset);
+  // While it is, what the node writes fails.
+  void SetDiskFull(size_t index, bool full);
   // Cuts the network: a call from one node to another, or its answer, arrives only if `reachable(from, to)`; nullptr:
   // it always does. For what arrives from now on.
   void SetReachable(std::function<bool(size_t from, size_t to)> reachable) { reachable_ = std::move(reachable); }
