@@ -42,7 +42,8 @@ absl::Status NotBootstrapped() {
 
 // The refusal that says most, if any: what to tell a caller whose value too few nodes took.
 const absl::Status* MostTelling(const std::vector<absl::Status>& refusals) {
-  for (const absl::string_view telling : {reason::kNameTaken, reason::kKeyRevoked, reason::kSuperseded}) {
+  for (const absl::string_view telling :
+       {reason::kNameTaken, reason::kKeyRevoked, reason::kSuperseded, reason::kFutureDated, reason::kStale}) {
     for (const absl::Status& refusal : refusals) {
       if (ReasonOf(refusal) == telling) return &refusal;
     }
@@ -235,6 +236,12 @@ void Dht::Impl::FinishGet(const Id& key, ValueKind kind, QueryResult found,
   if (found.revoked) {
     return done(ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
                                 "the key that signed this name's record is revoked; ask its owner for a new name"));
+  }
+  if (found.future_dated) {
+    return done(ErrorWithReason(
+        absl::StatusCode::kFailedPrecondition, reason::kFutureDated,
+        absl::StrCat("what is stored there is dated ahead of this node's clock, which says ",
+                     absl::FormatTime(clock->Now(), absl::UTCTimeZone()), "; set the clock, then ask again")));
   }
   if (!found.value) return done(values.types().Of(kind).Absent());
   Value& value = found.value->value;

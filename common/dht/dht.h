@@ -89,7 +89,8 @@ class Dht {
   // Finds the owner of `key` and his best value (verdict.h says which) over disjoint paths; this node's own store has a
   // vote like any other. NotFound (NAME_NOT_FOUND for records) if the nodes nearest to the key know of none; Aborted
   // (CONFLICT) if they name different owners and none has enough votes; PermissionDenied (KEY_REVOKED) if all that was
-  // found is of a key whose revocation this node knows; Unavailable (NOT_BOOTSTRAPPED) if no node could be asked and
+  // found is of a key whose revocation this node knows; FailedPrecondition (FUTURE_DATED) if it is dated ahead of this
+  // node's clock; Unavailable (NOT_BOOTSTRAPPED) if no node could be asked and
   // this one has nothing; Unavailable (TOO_FEW_CLEAN_PATHS) if the nodes found cannot be the nearest; DeadlineExceeded
   // (UNREACHABLE) if they could not be asked in time. A revocation that is found is kept, and evicts the key's records
   // here.
@@ -97,9 +98,9 @@ class Dht {
 
   // Stores `item` on the r nodes nearest to the key that it implies, and has it witnessed. InvalidArgument as the
   // value's type says; AlreadyExists (NAME_TAKEN) if the key is another's, as the reader's rule has it; Aborted
-  // (CONFLICT) if another claims it in this moment; PermissionDenied (KEY_REVOKED) and FailedPrecondition (SUPERSEDED)
-  // if nodes say so; otherwise Unavailable (TOO_FEW_REPLICAS) if fewer than min(quorum 3, nodes that could be asked)
-  // confirmed; Unavailable (NOT_BOOTSTRAPPED, TOO_FEW_CLEAN_PATHS).
+  // (CONFLICT) if another claims it in this moment; PermissionDenied (KEY_REVOKED) and FailedPrecondition (SUPERSEDED,
+  // FUTURE_DATED, STALE) if nodes say so; otherwise Unavailable (TOO_FEW_REPLICAS) if fewer than min(quorum 3, nodes
+  // that could be asked) confirmed; Unavailable (NOT_BOOTSTRAPPED, TOO_FEW_CLEAN_PATHS).
   void Put(ValueKind kind, const Item& item, std::function<void(absl::StatusOr<PutResult>)> done);
 
   // The best valid value in this node's own store.

@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "common/base/status.h"
 #include "common/dht/lookup.h"
 
 namespace dotagent::dht {
@@ -12,6 +13,10 @@ namespace {
 
 // What our table has for widening a lookup.
 constexpr size_t kMoreSeeds = 4 * kBucketSize;
+
+bool IsAboutDates(const absl::Status& refusal) {
+  return ReasonOf(refusal) == reason::kStale || ReasonOf(refusal) == reason::kFutureDated;
+}
 
 // Lives in the callbacks of its calls. They, and so it, run only while `peers` lives.
 class Query : public std::enable_shared_from_this<Query> {
@@ -157,11 +162,15 @@ class Query : public std::enable_shared_from_this<Query> {
         vote.value = *known;
       } else {
         absl::StatusOr<Value> value = types.ValidateUnder(target_, goal_->kind, *answer.item, peers_->clock().Now());
-        if (!value.ok()) return false;
-        vote.value = *std::move(value);
+        if (value.ok()) {
+          vote.value = *std::move(value);
+        } else if (!IsAboutDates(value.status())) {
+          return false;
+        }
+        future_dated_ |= ReasonOf(value.status()) == reason::kFutureDated;
       }
-      if (vote.receipt && vote.receipt->owner != vote.value->owner) return false;
-      if (!type.revokes_owner() && goal_->values->IsRevoked(vote.value->signer)) {
+      if (vote.receipt && vote.value && vote.receipt->owner != vote.value->owner) return false;
+      if (vote.value && !type.revokes_owner() && goal_->values->IsRevoked(vote.value->signer)) {
         revoked_ = true;  // the node need not know that
         vote.value.reset();
       }
@@ -199,6 +208,7 @@ class Query : public std::enable_shared_from_this<Query> {
       if (judgement.owner) result.value = ballot_->BestOf(*judgement.owner);
       result.witnesses = ballot_->Receipts();
       result.revoked = revoked_ && !result.value;
+      result.future_dated = future_dated_ && !result.value;
     }
     const auto done = std::exchange(done_, nullptr);
     done(std::move(result));
@@ -217,6 +227,7 @@ class Query : public std::enable_shared_from_this<Query> {
       waiting_;  // when each node was asked, of late; bounded by the lookup's calls
   absl::Duration deadline_;
   bool revoked_ = false;
+  bool future_dated_ = false;
   bool starting_ = false;
   bool over_ = false;
 };

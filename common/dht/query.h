@@ -1,7 +1,8 @@
 // One lookup carried out: drives a Lookup over the network, checks what comes back, and says what it found.
 //
 // Bounded by kMaxLookupCalls calls and kQueryTimeout. Values are validated before they count; a node that returns one
-// that is not valid under the key, or not of its kind, is out of the lookup and of the table.
+// that is not valid under the key, or not of its kind, is out of the lookup and of the table. One that is only out of
+// date, or ahead of it, just does not count: a record may run out on its way, and the clock that is wrong may be ours.
 #ifndef DOTAGENT_COMMON_DHT_QUERY_H_
 #define DOTAGENT_COMMON_DHT_QUERY_H_
 
@@ -35,6 +36,7 @@ struct QueryResult {
   std::optional<Ballot::Answer> value;     // the owner's best, of what was found and what this node holds
   std::vector<Ballot::Witness> witnesses;  // receipts, the nearest node's first
   bool revoked = false;                    // there were values, but the key that signed them is revoked
+  bool future_dated = false;               // there were values, but dated ahead of this node's clock
 };
 
 struct Effort {
