@@ -11,6 +11,7 @@ namespace dotagent::dht {
 size_t RevocationValue::max_size() const { return identity::kMaxRevocationSize; }
 
 absl::StatusOr<Value> RevocationValue::Validate(const Item& item, absl::Time now) const {
+  RETURN_IF_ERROR(CheckNoProof(item));
   ASSIGN_OR_RETURN(const identity::Revocation revocation, identity::VerifyRevocation(item.bytes, now));
   if (identity::AgentId::FromFirstKey(revocation.public_key) != revocation.agent_id) {
     return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kKeyMismatch,

@@ -22,6 +22,7 @@ absl::StatusOr<identity::RotationChain> ChainIn(const Item& item, absl::Time now
 size_t RotationValue::max_size() const { return identity::kMaxRotationChainSize; }
 
 absl::StatusOr<Value> RotationValue::Validate(const Item& item, absl::Time now) const {
+  RETURN_IF_ERROR(CheckNoProof(item));
   ASSIGN_OR_RETURN(const identity::RotationChain chain, ChainIn(item, now));
   ASSIGN_OR_RETURN(const Id key, Id::FromBytes(identity::RotationKey(chain.agent)));
   ASSIGN_OR_RETURN(const Id owner, Id::FromBytes(chain.agent.bytes()));

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/crypto/hash.h"
 #include "common/dht/record_value.h"
@@ -17,6 +18,13 @@ constexpr int kKinds = 3;
 std::optional<ValueKind> KindFromNumber(int number) {
   if (number < 1 || number > kKinds) return std::nullopt;
   return static_cast<ValueKind>(number);
+}
+
+absl::Status CheckNoProof(const Item& item) {
+  if (item.proof.empty()) return absl::OkStatus();
+  return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadStatement,
+                         absl::StrCat("a value of this kind needs no proof, and came with one of ", item.proof.size(),
+                                      " bytes; send it without"));
 }
 
 Id DigestOf(const Item& item) {

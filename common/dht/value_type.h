@@ -65,6 +65,10 @@ class ValueType {
 // The kind with this number, on the wire and on disk.
 [[nodiscard]] std::optional<ValueKind> KindFromNumber(int number);
 
+// For kinds that prove themselves: InvalidArgument (BAD_STATEMENT) if something else came along, which nobody signed
+// and everybody would have to keep.
+[[nodiscard]] absl::Status CheckNoProof(const Item& item);
+
 // SHA-256 of the value's bytes.
 [[nodiscard]] Id DigestOf(const Item& item);
 
