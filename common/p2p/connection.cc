@@ -127,28 +127,33 @@ void Connection::DiscardInput(session::StreamId id) {
 
 void Connection::WaitReadable() {
   if (closed_) return;
-  socket_.async_wait(asio::ip::tcp::socket::wait_read, [self = shared_from_this()](const std::error_code& error) {
+  socket_.async_receive(asio::buffer(input_), [self = shared_from_this()](const std::error_code& error, size_t size) {
     if (self->closed_) return;
-    if (error) return self->Close(absl::UnavailableError(error.message()));
-    self->OnReadable();
+    if (error) return self->OnReadError(error);
+    self->OnReadable(size);
   });
 }
 
-void Connection::OnReadable() {
+void Connection::OnReadable(size_t size) {
+  Receive({input_.data(), size});
   std::error_code error;
-  const auto context = context_;
-  const size_t size = socket_.read_some(asio::buffer(context->read_buffer), error);
-  if (error == asio::error::would_block || error == asio::error::interrupted) return WaitReadable();
-  if (error) {
-    for (auto& [id, weak] : streams_) {
-      if (const auto stream = weak.lock(); stream != nullptr) stream->KeepReceived();
-    }
-    if (error == asio::error::eof) return Close(absl::UnavailableError("the peer closed the connection"));
-    return Close(absl::UnavailableError(absl::StrCat("the connection broke: ", error.message())));
+  if (size == input_.size() && !closed_) {
+    const auto context = context_;
+    const size_t more = socket_.read_some(asio::buffer(context->read_buffer), error);
+    if (!error) Receive({context->read_buffer.data(), more});
   }
-  Receive({context->read_buffer.data(), size});
   Flush();
+  if (closed_) return;
+  if (error && error != asio::error::would_block && error != asio::error::interrupted) return OnReadError(error);
   WaitReadable();
+}
+
+void Connection::OnReadError(const std::error_code& error) {
+  for (auto& [id, weak] : streams_) {
+    if (const auto stream = weak.lock(); stream != nullptr) stream->KeepReceived();
+  }
+  if (error == asio::error::eof) return Close(absl::UnavailableError("the peer closed the connection"));
+  Close(absl::UnavailableError(absl::StrCat("the connection broke: ", error.message())));
 }
 
 void Connection::Receive(absl::string_view bytes) {

@@ -6,6 +6,7 @@
 #ifndef DOTAGENT_COMMON_P2P_CONNECTION_H_
 #define DOTAGENT_COMMON_P2P_CONNECTION_H_
 
+#include <array>
 #include <asio/any_io_executor.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/steady_timer.hpp>
@@ -56,7 +57,7 @@ struct ConnectionContext {
   absl::Duration idle_timeout = absl::InfiniteDuration();
   telemetry::Counter* received = nullptr;  // bytes
   telemetry::Counter* sent = nullptr;      // bytes
-  // Where sockets are read into, one at a time: so an idle connection costs no buffer.
+  // Where what is more than a message or two is read into, one socket at a time.
   std::vector<char> read_buffer = std::vector<char>(64 * 1024);
 };
 
@@ -103,7 +104,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
  private:
   void WaitReadable();
-  void OnReadable();
+  void OnReadable(size_t size);
+  void OnReadError(const std::error_code& error);
   void Receive(absl::string_view bytes);
   void Flush();
   void HandleEvents();
@@ -132,8 +134,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   absl::flat_hash_map<session::StreamId, std::weak_ptr<SessionStream>> streams_;
   Calls calls_;
   absl::flat_hash_map<session::StreamId, size_t> lingering_;  // with the bytes thrown away so far
-  std::string output_;                                        // being written
-  size_t written_ = 0;                                        // of it
+  // A read that waits: asio then learns from a short one that there is no more, and spares a system call a read. Most
+  // messages fit.
+  std::array<char, 1536> input_;
+  std::string output_;  // being written
+  size_t written_ = 0;  // of it
   absl::Time last_used_;
   absl::Time armed_for_ = absl::InfiniteFuture();
   bool writing_ = false;
