@@ -158,7 +158,8 @@ absl::StatusOr<Response> Dht::Impl::Answer(const Contact& sender, const Request&
   }
   const absl::Time now = clock->Now();
   if (const auto* find = std::get_if<FindValueCall>(&request.call)) {
-    ValueAnswer answer{.nodes = NearestFor(sender, find->key, kMaxAnswerNodes)};
+    ValueAnswer answer{.same_census = find->census.has_value() && find->census == peers.census()};
+    if (!answer.same_census) answer.nodes = NearestFor(sender, find->key, kMaxAnswerNodes);
     ASSIGN_OR_RETURN(answer.receipt, values.ReceiptFor(find->kind, find->key, now));
     absl::StatusOr<HeldValue> held = values.Get(find->kind, find->key, now);
     if (held.ok()) {

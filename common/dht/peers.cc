@@ -43,7 +43,8 @@ Peers::Peers(PeersOptions options, Network* network, const Clock* clock, Random*
       clock_(clock),
       random_(random),
       store_(store),
-      table_(self_.id, options.table) {
+      table_(self_.id, options.table),
+      census_(&table_, self_.addresses.empty() ? std::nullopt : std::make_optional(self_.id)) {
   // How long each had lived is not saved, but their order is.
   std::vector<Contact> former = Load(kFormerKey);
   std::reverse(former.begin(), former.end());
@@ -150,8 +151,10 @@ void Peers::Recheck(const Id& id) {
 Density Peers::density() {
   const absl::Duration now = clock_->Elapsed();
   // A table that holds the whole of a small network tells its size exactly, and changes it with every node.
-  if (now - sized_at_ >= kSizeUpFor || table_.size() < kBucketSize) {
+  const bool changed = table_.size() < kBucketSize && sized_version_ != table_.version();
+  if (now - sized_at_ >= kSizeUpFor || changed) {
     sized_at_ = now;
+    sized_version_ = table_.version();
     size_.SetNeighbourhood(self_.id, table_.Nearest(self_.id, kBucketSize, RoutingTable::Which::kAll), table_.size());
   }
   return [size = size_](const Id& distance) { return size.ExpectedNodesWithin(distance); };

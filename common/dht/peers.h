@@ -11,8 +11,10 @@
 #define DOTAGENT_COMMON_DHT_PEERS_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +25,7 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/base/random.h"
+#include "common/dht/census.h"
 #include "common/dht/former_nodes.h"
 #include "common/dht/lifeline.h"
 #include "common/dht/network.h"
@@ -81,6 +84,9 @@ class Peers {
   // A lookup for a point that no stranger chose ended with these nodes: a sample of that size.
   void NoteLookup(const Id& target, const std::vector<Contact>& nearest) { size_.AddLookup(target, nearest); }
 
+  // Which nodes this one knows, to be compared (census.h).
+  [[nodiscard]] const std::optional<Id>& census() { return census_.Digest(); }
+
   [[nodiscard]] size_t paths() const { return paths_; }
   [[nodiscard]] const Contact& self() const { return self_; }
   [[nodiscard]] bool is_server() const { return !self_.addresses.empty(); }
@@ -111,8 +117,10 @@ class Peers {
   Random* const random_;
   storage::Store* const store_;
   RoutingTable table_;
+  Census census_;
   SizeEstimate size_;
   absl::Duration sized_at_ = -absl::InfiniteDuration();
+  uint64_t sized_version_ = 0;  // of the table
   FormerNodes former_;
   size_t verifying_ = 0;
   std::deque<std::pair<absl::Duration, Id>> tried_order_;  // strangers pinged of late, oldest first; bounded

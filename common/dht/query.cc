@@ -35,10 +35,12 @@ class Query : public std::enable_shared_from_this<Query> {
         waves_left_(effort.waves - 1),
         goal_(goal),
         density_(peers->density()),
+        census_(goal ? peers->census() : std::nullopt),
         lookup_(peers->self().id, target, peers->table().Nearest(target, kBucketSize, RoutingTable::Which::kAll),
                 {.paths = effort.paths, .wanted = effort.wanted}, density_),
         done_(std::move(done)) {
     if (goal) ballot_.emplace(target, goal->values->types().Of(goal->kind));
+    if (census_) known_ = peers->table().Nearest(target, kMaxAnswerNodes, RoutingTable::Which::kAnswering);
   }
 
   void Start() {
@@ -100,7 +102,7 @@ class Query : public std::enable_shared_from_this<Query> {
   }
 
   [[nodiscard]] Peers::Call Question() const {
-    if (goal_) return FindValueCall{target_, goal_->kind};
+    if (goal_) return FindValueCall{target_, goal_->kind, census_};
     return FindNodeCall{target_};
   }
 
@@ -136,7 +138,7 @@ class Query : public std::enable_shared_from_this<Query> {
       lookup_.Answered(from, nodes->nodes);
     } else if (auto* value = std::get_if<ValueAnswer>(&response->answer); value != nullptr && goal_) {
       if (Count(from, *value)) {
-        lookup_.Answered(from, value->nodes);
+        lookup_.Answered(from, value->same_census ? known_ : value->nodes);
         if (goal_->thoroughness == Thoroughness::kEnough && ballot_->disputed()) {
           wanted_ = kWitnesses;
           lookup_.Want(wanted_);
@@ -156,6 +158,7 @@ class Query : public std::enable_shared_from_this<Query> {
     const ValueTypes& types = goal_->values->types();
     const ValueType& type = types.Of(goal_->kind);
     if (type.first_claim() != answer.receipt.has_value() && answer.item) return false;
+    if (answer.same_census && !census_) return false;
     Vote vote{std::move(answer.receipt), std::nullopt};
     if (answer.item) {
       if (const Value* known = ballot_->Find(*answer.item); known != nullptr) {
@@ -220,6 +223,8 @@ class Query : public std::enable_shared_from_this<Query> {
   size_t waves_left_;
   const std::optional<Goal> goal_;
   const Density density_;
+  const std::optional<Id> census_;  // where there is a goal
+  std::vector<Contact> known_;      // what an answer of the same census stands for
   Lookup lookup_;
   std::optional<Ballot> ballot_;  // where there is a goal
   std::function<void(QueryResult)> done_;

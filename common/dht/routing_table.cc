@@ -154,6 +154,7 @@ std::optional<Contact> RoutingTable::Seen(const Contact& contact, absl::Duration
       if (known->addresses == contact.addresses) {
         known->puzzle_solution = contact.puzzle_solution;
         known->seen_us = now_us;
+        version_ += known->failures > 0 ? 1 : 0;
         known->failures = 0;
         if (round_trip_us != 0) {
           const uint64_t before = known->round_trip_us == 0 ? round_trip_us : uint32_t{known->round_trip_us};
@@ -196,6 +197,7 @@ void RoutingTable::Enter(size_t index, Node node) {
   for (const IpGroup group : GroupsOf(node)) ++groups_[group];
   Append(buckets_[index].nodes, std::move(node));
   ++size_;
+  ++version_;
   TrimSiblings(index);
 }
 
@@ -204,6 +206,7 @@ RoutingTable::Node RoutingTable::Remove(Bucket& bucket, size_t position) {
   Node node = std::move(*at);
   bucket.nodes.erase(at);
   --size_;
+  ++version_;
   for (const IpGroup group : GroupsOf(node)) {
     const auto count = groups_.find(group);
     if (--count->second == 0) groups_.erase(count);
@@ -272,6 +275,7 @@ bool RoutingTable::Failed(const Id& id) {
   }
   const auto known = FindById(bucket->nodes, id);
   if (known == bucket->nodes.end()) return false;
+  ++version_;
   if (++known->failures >= kMaxFailures) Evict(id);
   return true;
 }

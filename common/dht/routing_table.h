@@ -99,6 +99,8 @@ class RoutingTable {
   // Every node, for saving.
   [[nodiscard]] std::vector<Contact> All() const;
   [[nodiscard]] size_t size() const { return size_; }
+  // Another whenever other nodes are in the table, or answer.
+  [[nodiscard]] uint64_t version() const { return version_; }
   // Heap bytes, as glibc's malloc rounds them. O(table).
   [[nodiscard]] size_t MemoryBytes() const;
 
@@ -169,6 +171,7 @@ class RoutingTable {
   std::vector<Bucket> buckets_;                    // down to the deepest that was ever used; at most 256
   absl::flat_hash_map<IpGroup, uint32_t> groups_;  // of how many nodes
   size_t size_ = 0;
+  uint64_t version_ = 0;
 };
 
 }  // namespace dotagent::dht

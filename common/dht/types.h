@@ -91,6 +91,7 @@ struct FindNodeCall {
 struct FindValueCall {
   Id key;
   ValueKind kind = ValueKind::kRecord;
+  std::optional<Id> census;  // census.h: a node that has the same need list none
 };
 struct StoreCall {
   Id key;
@@ -117,6 +118,7 @@ struct ValueAnswer {
   std::optional<Item> item;
   std::optional<Receipt> receipt;  // of a kind whose keys have owners
   std::vector<Contact> nodes;
+  bool same_census = false;  // as the caller's: `nodes` is then empty, and stands for those that he knows
 };
 struct StoreAnswer {
   std::optional<Receipt> receipt;  // of a kind whose keys have owners

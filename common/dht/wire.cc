@@ -140,6 +140,7 @@ struct CallEncoder {
   void operator()(const FindValueCall& call) const {
     out->mutable_find_value()->set_key(std::string(call.key.bytes()));
     out->mutable_find_value()->set_kind(EncodeKind(call.kind));
+    if (call.census) out->mutable_find_value()->set_census(std::string(call.census->bytes()));
   }
   void operator()(const StoreCall& call) const {
     out->mutable_store()->set_key(std::string(call.key.bytes()));
@@ -165,6 +166,7 @@ struct AnswerEncoder {
     if (answer.item) EncodeItem(*answer.item, out->mutable_value()->mutable_item());
     if (answer.receipt) EncodeReceipt(*answer.receipt, out->mutable_value()->mutable_receipt());
     for (const Contact& node : answer.nodes) EncodeContact(node, out->mutable_value()->add_nodes());
+    out->mutable_value()->set_same_census(answer.same_census);
   }
   void operator()(const StoreAnswer& answer) const {
     out->mutable_store();
@@ -208,6 +210,10 @@ absl::StatusOr<ValueAnswer> DecodeValue(v1::ValueResponse* in) {
     ASSIGN_OR_RETURN(answer.receipt, DecodeReceipt(in->receipt()));
   }
   ASSIGN_OR_RETURN(answer.nodes, DecodeAll(in->nodes(), kMaxAnswerNodes));
+  answer.same_census = in->same_census();
+  if (answer.same_census && !answer.nodes.empty()) {
+    return Refusal("an answer that lists nodes and says that the caller knows them");
+  }
   return answer;
 }
 
@@ -255,7 +261,11 @@ absl::StatusOr<Request> DecodeRequest(absl::string_view bytes) {
     case v1::DhtRequest::kFindValue: {
       ASSIGN_OR_RETURN(const Id key, DecodeKey(in.find_value().key()));
       ASSIGN_OR_RETURN(const ValueKind kind, DecodeKind(in.find_value().kind()));
-      request.call = FindValueCall{key, kind};
+      FindValueCall call{key, kind, std::nullopt};
+      if (!in.find_value().census().empty()) {
+        ASSIGN_OR_RETURN(call.census, DecodeKey(in.find_value().census()));
+      }
+      request.call = call;
       return request;
     }
     case v1::DhtRequest::kStore: {

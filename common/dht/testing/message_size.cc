@@ -48,7 +48,9 @@ size_t SizeOf(const std::optional<Receipt>& receipt) { return receipt ? Field(Si
 struct CallSize {
   size_t operator()(const PingCall&) const { return 0; }
   size_t operator()(const FindNodeCall&) const { return Field(kIdSize); }
-  size_t operator()(const FindValueCall&) const { return Field(kIdSize) + kEnum; }
+  size_t operator()(const FindValueCall& call) const {
+    return Field(kIdSize) + kEnum + (call.census ? Field(kIdSize) : 0);
+  }
   size_t operator()(const StoreCall& call) const {
     return Field(kIdSize) + kEnum + Field(SizeOf(call.item)) + (call.witness_only ? kBool : 0);
   }
@@ -59,7 +61,8 @@ struct AnswerSize {
   size_t operator()(const PingAnswer&) const { return Field(0); }
   size_t operator()(const NodesAnswer& answer) const { return Field(SizeOf(answer.nodes)); }
   size_t operator()(const ValueAnswer& answer) const {
-    return Field((answer.item ? Field(SizeOf(*answer.item)) : 0) + SizeOf(answer.nodes) + SizeOf(answer.receipt));
+    return Field((answer.item ? Field(SizeOf(*answer.item)) : 0) + SizeOf(answer.nodes) + SizeOf(answer.receipt) +
+                 (answer.same_census ? kBool : 0));
   }
   size_t operator()(const StoreAnswer& answer) const { return Field(SizeOf(answer.receipt)); }
   size_t operator()(const ClaimsAnswer& answer) const {

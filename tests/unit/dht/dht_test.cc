@@ -12,6 +12,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/dht/census.h"
+#include "common/dht/routing_table.h"
 #include "common/dht/testing/simulation.h"
 #include "common/dht/value_store.h"
 #include "tests/unit/dht/fixtures.h"
@@ -540,6 +542,43 @@ TEST_F(HostileAnswerTest, AnotherNamesValueCostsItsPlaceInTheTable) {
   const Item other = SignedRecord(KeyFromSeed(2), "mallory.agent", simulation_->clock().Now());
   Become([other](const Request&) { return Response{ValueAnswer{other, SomeReceipt(), {}}}; });
   EXPECT_EQ(simulation_->dht(0).known_nodes(), 6);
+}
+
+TEST_F(HostileAnswerTest, TheSameCensus) {
+  Become([](const Request&) { return Response{ValueAnswer{.same_census = true}}; });
+}
+
+TEST(DhtTest, AnswersToThoseWhoKnowTheSameNodesListNone) {
+  const auto simulation = MakeNetwork(8);
+  RoutingTable of_caller(simulation->contact(0).id);
+  for (size_t i = 0; i < 8; ++i) (void)of_caller.Seen(simulation->contact(i), absl::ZeroDuration());
+  const auto ask = [&](const std::optional<Id>& census) {
+    const Contact& caller = simulation->contact(0);
+    const Response response =
+        simulation->dht(1).Handle(caller.key, {caller, FindValueCall{KeyOfName("bob.agent"), kRecord, census}});
+    return std::get<ValueAnswer>(response.answer);
+  };
+  const ValueAnswer same = ask(Census(&of_caller, simulation->contact(0).id).Digest());
+  EXPECT_TRUE(same.same_census);
+  EXPECT_THAT(same.nodes, testing::IsEmpty());
+
+  of_caller.Evict(simulation->contact(7).id);
+  for (const std::optional<Id>& census :
+       {Census(&of_caller, simulation->contact(0).id).Digest(), std::optional<Id>()}) {
+    const ValueAnswer full = ask(census);
+    EXPECT_FALSE(full.same_census);
+    EXPECT_EQ(full.nodes.size(), 6);
+  }
+}
+
+TEST(DhtTest, ToClaimTheSameCensusAsACallerWhoStatedNoneCostsAPlaceInTheTable) {
+  const auto simulation = MakeNetwork(60);
+  const std::vector<size_t> nearest = simulation->NearestTo(KeyOfName("bob.agent"), 2);
+  ASSERT_GT(simulation->dht(nearest[1]).known_nodes(), kMaxAnswerNodes);
+  const size_t known = simulation->dht(nearest[1]).known_nodes();
+  simulation->SetBehaviour(nearest[0], [](const Request&) { return Response{ValueAnswer{.same_census = true}}; });
+  EXPECT_TRUE(absl::IsNotFound(simulation->Get(nearest[1], KeyOfName("bob.agent"), kRecord).status()));
+  EXPECT_EQ(simulation->dht(nearest[1]).known_nodes(), known - 1);
 }
 
 TEST_F(HostileAnswerTest, TheNamesRecordUnderAnotherKeyIsOutvoted) {

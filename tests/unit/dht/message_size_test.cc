@@ -30,7 +30,7 @@ TEST(MessageSizeTest, IsThatOfEveryEncodedRequest) {
   for (const Contact& sender : Contacts(3)) {
     for (const auto& call : std::vector<decltype(Request::call)>{
              PingCall{}, FindNodeCall{id}, FindValueCall{id, ValueKind::kRevocation},
-             StoreCall{id, ValueKind::kRecord, {"x", ""}, true},
+             FindValueCall{id, ValueKind::kRecord, id}, StoreCall{id, ValueKind::kRecord, {"x", ""}, true},
              StoreCall{id, ValueKind::kRecord, {std::string(8000, 'x'), std::string(200, 'p')}},
              FindClaimsCall{ValueKind::kRecord, {id, id, id}}}) {
       const Request request{sender, call};
@@ -45,7 +45,7 @@ TEST(MessageSizeTest, IsThatOfEveryEncodedResponse) {
     for (const auto& answer : std::vector<decltype(Response::answer)>{
              PingAnswer{}, StoreAnswer{}, StoreAnswer{receipt}, NodesAnswer{Contacts(contacts)},
              ValueAnswer{Item{"v", "p"}, receipt, Contacts(contacts)},
-             ValueAnswer{std::nullopt, std::nullopt, Contacts(contacts)},
+             ValueAnswer{std::nullopt, std::nullopt, Contacts(contacts)}, ValueAnswer{.same_census = true},
              ValueAnswer{Item{std::string(16'383, 'v'), ""}, std::nullopt, Contacts(contacts)},
              ClaimsAnswer{{receipt, std::nullopt, receipt}},
              ErrorWithReason(absl::StatusCode::kNotFound, "REASON", "a text")}) {

@@ -52,6 +52,10 @@ TEST(WireTest, RequestsRoundTrip) {
   ASSERT_TRUE(find_value.ok()) << find_value.status();
   EXPECT_EQ(std::get<FindValueCall>(find_value->call).key, id);
   EXPECT_EQ(std::get<FindValueCall>(find_value->call).kind, ValueKind::kRevocation);
+  EXPECT_EQ(std::get<FindValueCall>(find_value->call).census, std::nullopt);
+  const auto counted = DecodeRequest(EncodeRequest({sender, FindValueCall{Id(), ValueKind::kRecord, id}}));
+  ASSERT_TRUE(counted.ok()) << counted.status();
+  EXPECT_EQ(std::get<FindValueCall>(counted->call).census, id);
 
   const Item item{std::string("\0\xff bytes", 8), std::string("\0 proof", 7)};
   const auto store = DecodeRequest(EncodeRequest({sender, StoreCall{id, ValueKind::kRecord, item, true}}));
@@ -77,6 +81,11 @@ TEST(WireTest, ResponsesRoundTrip) {
   EXPECT_EQ(value.receipt, receipt);
   ASSERT_EQ(value.nodes.size(), 2);
   ExpectSame(value.nodes[1], nodes[1]);
+
+  EXPECT_FALSE(value.same_census);
+  const auto same = DecodeResponse(EncodeResponse({ValueAnswer{.same_census = true}}));
+  ASSERT_TRUE(same.ok()) << same.status();
+  EXPECT_TRUE(std::get<ValueAnswer>(same->answer).same_census);
 
   const auto nothing = DecodeResponse(EncodeResponse({ValueAnswer{}}));
   ASSERT_TRUE(nothing.ok()) << nothing.status();
