@@ -127,10 +127,12 @@ Place PlaceOfAddress(absl::string_view address) {
 
 }  // namespace
 
-IpGroups IpGroupsOf(const std::vector<std::string>& addresses, PrivateAddresses private_addresses) {
+IpGroups IpGroupsOf(const AddressList& addresses, PrivateAddresses private_addresses) {
   IpGroups groups;
-  for (size_t i = 0; i < std::min(addresses.size(), kMaxContactAddresses); ++i) {
-    const Place place = PlaceOfAddress(addresses[i]);
+  size_t left = kMaxContactAddresses;
+  for (const absl::string_view address : addresses) {
+    if (left-- == 0) break;
+    const Place place = PlaceOfAddress(address);
     if (!place.is_private || private_addresses == PrivateAddresses::kCount) groups.push_back(place.group);
   }
   std::sort(groups.begin(), groups.end());

@@ -12,10 +12,9 @@
 #define DOTAGENT_COMMON_DHT_IP_GROUP_H_
 
 #include <cstdint>
-#include <string>
-#include <vector>
 
 #include "absl/container/inlined_vector.h"
+#include "common/dht/address_list.h"
 
 namespace dotagent::dht {
 
@@ -36,7 +35,7 @@ enum class PrivateAddresses {
 };
 
 // The groups of a node's text multiaddrs, each once, in order. O(bytes); bounded by kMaxContactAddresses addresses.
-[[nodiscard]] IpGroups IpGroupsOf(const std::vector<std::string>& addresses, PrivateAddresses private_addresses);
+[[nodiscard]] IpGroups IpGroupsOf(const AddressList& addresses, PrivateAddresses private_addresses);
 
 }  // namespace dotagent::dht
 

@@ -20,7 +20,7 @@ Lookup::Lookup(const Id& self, const Id& target, const std::vector<Contact>& see
     : self_(self), target_(target), options_(options), density_(std::move(density)), wanted_(options.wanted) {
   for (size_t i = 0; i < std::min(seeds.size(), kBucketSize); ++i) Add(seeds[i], 1, 0);
   std::vector<Candidate*> nearest;
-  for (const auto& [distance, candidate] : candidates_) nearest.push_back(candidate.get());
+  for (Candidate& candidate : candidates_) nearest.push_back(&candidate);
   Deal(nearest);
 }
 
@@ -32,23 +32,47 @@ void Lookup::Deal(const std::vector<Candidate*>& candidates) {
   for (size_t i = 0; i < candidates.size(); ++i) candidates[i]->known_to |= PathSet{1} << (first_path_ + i % paths);
 }
 
+Lookup::Candidates::iterator Lookup::PlaceOf(const Id& id) {
+  const uint64_t head = target_.Head() ^ id.Head();
+  auto place = std::lower_bound(candidates_.begin(), candidates_.end(), head,
+                                [](const Candidate& candidate, uint64_t wanted) { return candidate.head < wanted; });
+  // Ids that share 64 bits are made to; or else it is the node itself.
+  while (place != candidates_.end() && place->head == head && ContactOf(*place).id != id &&
+         target_.DistanceTo(ContactOf(*place).id) < target_.DistanceTo(id)) {
+    ++place;
+  }
+  return place;
+}
+
 void Lookup::Add(const Contact& contact, uint32_t hop, PathSet known_to) {
   if (contact.addresses.empty()) return;
   if (contact.id == self_) return;
-  const auto [added, is_new] = candidates_.try_emplace(target_.DistanceTo(contact.id), nullptr);
-  if (!is_new) {
-    added->second->known_to |= known_to;
+  const auto place = PlaceOf(contact.id);
+  if (place != candidates_.end() && ContactOf(*place).id == contact.id) {
+    place->known_to |= known_to;
     return;
   }
-  added->second = std::make_unique<Candidate>(Candidate{contact, hop, known_to});
-  if (candidates_.size() <= kMaxCandidates) return;
-  // At most kMaxLookupCalls have been asked, so one that has not been is among the rest.
-  for (auto farthest = std::prev(candidates_.end());; --farthest) {
-    if (farthest->second->state == State::kHeardOf) {
-      candidates_.erase(farthest);
-      return;
-    }
+  Candidate candidate{.head = target_.Head() ^ contact.id.Head(),
+                      .contact = static_cast<uint32_t>(contacts_.size()),
+                      .known_to = known_to,
+                      .hop = static_cast<uint16_t>(hop)};
+  if (free_contacts_.empty()) {
+    contacts_.push_back(contact);
+  } else {
+    candidate.contact = free_contacts_.back();
+    free_contacts_.pop_back();
+    contacts_[candidate.contact] = contact;
   }
+  candidates_.insert(place, candidate);
+  if (candidates_.size() > kMaxCandidates) DropFarthest();
+}
+
+void Lookup::DropFarthest() {
+  // At most kMaxLookupCalls have been asked, so one that has not been is among the rest.
+  const auto farthest = std::find_if(candidates_.rbegin(), candidates_.rend(),
+                                     [](const Candidate& candidate) { return candidate.state == State::kHeardOf; });
+  free_contacts_.push_back(farthest->contact);
+  candidates_.erase(std::next(farthest).base());
 }
 
 void Lookup::Ask(Candidate& candidate, size_t path, std::vector<Contact>* next) {
@@ -57,7 +81,7 @@ void Lookup::Ask(Candidate& candidate, size_t path, std::vector<Contact>* next) 
   ++awaited_on_[path];
   ++awaited_;
   ++asked_;
-  next->push_back(candidate.contact);
+  next->push_back(ContactOf(candidate));
 }
 
 std::vector<Contact> Lookup::Next() {
@@ -71,16 +95,18 @@ std::vector<Contact> Lookup::Next() {
   return next;
 }
 
-Lookup::Candidate* Lookup::NextOn(size_t path) const {
+Lookup::Candidate* Lookup::NextOn(size_t path) {
   size_t settled = 0;
-  for (const auto& [distance, candidate] : candidates_) {
-    if ((candidate->known_to >> path & 1) == 0) continue;
-    switch (candidate->state) {
+  for (Candidate& candidate : candidates_) {
+    if ((candidate.known_to >> path & 1) == 0) continue;
+    switch (candidate.state) {
       case State::kHeardOf:
-        return candidate.get();
+        return &candidate;
       case State::kAsked:
       case State::kAnswered:
-        if (++settled == kPathWidth) return nullptr;
+        // Whom an earlier wave asked is passed over, as the paper does with all other paths' nodes: those are the liars
+        // who captured it, and every new path would end among them again.
+        if (candidate.path >= first_path_ && ++settled == kPathWidth) return nullptr;
         break;
       case State::kSilent:
       case State::kFailed:
@@ -92,22 +118,23 @@ Lookup::Candidate* Lookup::NextOn(size_t path) const {
 
 void Lookup::AskWanted(bool whatever_the_density, std::vector<Contact>* next) {
   size_t alive = 0;
-  for (const auto& [distance, candidate] : candidates_) {
+  for (Candidate& candidate : candidates_) {
     if (alive == wanted_ || asked_ >= kMaxLookupCalls) return;
-    if (candidate->state == State::kFailed || candidate->state == State::kSilent) continue;
+    if (candidate.state == State::kFailed || candidate.state == State::kSilent) continue;
     ++alive;
-    if (candidate->state != State::kHeardOf) continue;
-    if (!whatever_the_density && TooSparse(wanted_, density_(distance))) return;
-    const auto path = static_cast<size_t>(std::countr_zero(candidate->known_to));
-    Ask(*candidate, std::min(path, awaited_on_.size() - 1), next);
+    if (candidate.state != State::kHeardOf) continue;
+    const bool near_enough =
+        whatever_the_density || !TooSparse(wanted_, density_(target_.DistanceTo(ContactOf(candidate).id)));
+    if (!near_enough) return;
+    const auto path = static_cast<size_t>(std::countr_zero(candidate.known_to));
+    Ask(candidate, std::min(path, awaited_on_.size() - 1), next);
   }
 }
 
 Lookup::Candidate* Lookup::Open(const Id& id) {
-  const auto found = candidates_.find(target_.DistanceTo(id));
-  if (found == candidates_.end()) return nullptr;
-  Candidate& candidate = *found->second;
-  return candidate.state == State::kAsked || candidate.state == State::kSilent ? &candidate : nullptr;
+  const auto place = PlaceOf(id);
+  if (place == candidates_.end() || ContactOf(*place).id != id) return nullptr;
+  return place->state == State::kAsked || place->state == State::kSilent ? &*place : nullptr;
 }
 
 void Lookup::Answered(const Id& from, const std::vector<Contact>& nodes) {
@@ -116,9 +143,10 @@ void Lookup::Answered(const Id& from, const std::vector<Contact>& nodes) {
   Silent(from);
   candidate->state = State::kAnswered;
   ++answered_;
-  hops_ = std::max(hops_, candidate->hop);
-  const uint32_t hop = candidate->hop + 1;
+  hops_ = std::max<uint32_t>(hops_, candidate->hop);
+  const uint32_t hop = candidate->hop + 1U;
   const PathSet path = PathSet{1} << candidate->path;
+  // From here on `candidate` moves.
   for (size_t i = 0; i < std::min(nodes.size(), kMaxAnswerNodes); ++i) Add(nodes[i], hop, path);
 }
 
@@ -142,12 +170,12 @@ void Lookup::Want(size_t wanted) { wanted_ = std::max(wanted_, wanted); }
 bool Lookup::Widen(const std::vector<Contact>& more) {
   for (const Contact& contact : more) Add(contact, 1, 0);
   std::vector<Candidate*> unasked;
-  if (awaited_on_.size() < kMaxPaths && asked_ < kMaxLookupCalls) {
+  if (!exhausted()) {
     // What came from our own table first: the rest may all have come from liars.
     for (const bool own : {true, false}) {
-      for (const auto& [distance, candidate] : candidates_) {
+      for (Candidate& candidate : candidates_) {
         if (unasked.size() == kBucketSize) break;
-        if (candidate->state == State::kHeardOf && (candidate->hop == 1) == own) unasked.push_back(candidate.get());
+        if (candidate.state == State::kHeardOf && (candidate.hop == 1) == own) unasked.push_back(&candidate);
       }
     }
   }
@@ -156,34 +184,33 @@ bool Lookup::Widen(const std::vector<Contact>& more) {
 }
 
 bool Lookup::complete() const {
-  return std::none_of(candidates_.begin(), candidates_.end(), [](const auto& entry) {
-    return entry.second->state == State::kHeardOf || entry.second->state == State::kAsked;
+  return std::none_of(candidates_.begin(), candidates_.end(), [](const Candidate& candidate) {
+    return candidate.state == State::kHeardOf || candidate.state == State::kAsked;
   });
 }
 
 std::vector<Id> Lookup::Settled() const {
   std::vector<Id> settled;
-  for (const auto& [distance, candidate] : candidates_) {
-    if (candidate->state == State::kHeardOf || candidate->state == State::kAsked) break;
-    if (candidate->state == State::kAnswered) settled.push_back(candidate->contact.id);
+  for (const Candidate& candidate : candidates_) {
+    if (candidate.state == State::kHeardOf || candidate.state == State::kAsked) break;
+    if (candidate.state == State::kAnswered) settled.push_back(ContactOf(candidate).id);
   }
   return settled;
 }
 
 std::vector<Contact> Lookup::Nearest(size_t count) const {
   std::vector<Contact> nearest;
-  for (const auto& [distance, candidate] : candidates_) {
+  for (const Candidate& candidate : candidates_) {
     if (nearest.size() == count) break;
-    if (candidate->state == State::kAnswered) nearest.push_back(candidate->contact);
+    if (candidate.state == State::kAnswered) nearest.push_back(ContactOf(candidate));
   }
   return nearest;
 }
 
 uint32_t Lookup::agreeing_paths() const {
-  for (const auto& [distance, candidate] : candidates_) {
-    if (candidate->state == State::kAnswered) return static_cast<uint32_t>(std::popcount(candidate->known_to));
-  }
-  return 0;
+  const auto nearest = std::find_if(candidates_.begin(), candidates_.end(),
+                                    [](const Candidate& candidate) { return candidate.state == State::kAnswered; });
+  return nearest == candidates_.end() ? 0 : static_cast<uint32_t>(std::popcount(nearest->known_to));
 }
 
 }  // namespace dotagent::dht

@@ -14,7 +14,8 @@
 // contact's id is its key's hash is the Network's to see to.)
 //
 // Departures from the paper: its paths end when they ask no nearer node, these when their nearest 3 are settled; nodes
-// that are near enough to the target to be among those wanted are asked at once, for whichever path told of them; and a
+// that are near enough to the target to be among those wanted are asked at once, for whichever path told of them; nodes
+// that another path asked end a path too, unless Widen dealt it out, since honest paths all end among the same; and a
 // node silent for a while no longer holds up its path, so that dead nodes slow a lookup little.
 //
 //   Lookup lookup(self, target, seeds, {.paths = 8, .wanted = 20}, density);
@@ -25,10 +26,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
-#include "absl/container/btree_map.h"
 #include "common/dht/types.h"
 #include "common/dht/verdict.h"
 
@@ -64,11 +63,13 @@ class Lookup {
   [[nodiscard]] std::vector<Id> Settled() const;
   // Asks on, until so many of the nearest have been asked.
   void Want(size_t wanted);
-  // Deals out nodes that no path has asked to d more paths: of `more` that the caller's table has near the target, then
-  // of those heard of. False if there are none.
+  // Deals out nodes that no path has asked to d more paths: of `more`, which the caller's table has, then of those
+  // heard of. False if there are none.
   [[nodiscard]] bool Widen(const std::vector<Contact>& more);
   // Every node that was heard of has been asked.
   [[nodiscard]] bool complete() const;
+  // There are as many paths as there may be, or as many nodes have been asked: Widen is of no use.
+  [[nodiscard]] bool exhausted() const { return awaited_on_.size() >= kMaxPaths || asked_ >= kMaxLookupCalls; }
 
   // The nodes that answered, nearest first.
   [[nodiscard]] std::vector<Contact> Nearest(size_t count) const;
@@ -82,20 +83,28 @@ class Lookup {
  private:
   enum class State : uint8_t { kHeardOf, kAsked, kSilent, kAnswered, kFailed };
   using PathSet = uint32_t;
+  // Small, since every question goes through all of them: the contact is kept apart.
   struct Candidate {
-    Contact contact;
-    uint32_t hop;
+    uint64_t head;     // of its distance
+    uint32_t contact;  // its index
     PathSet known_to;  // the paths that were dealt it, or whose nodes told of it
+    uint16_t hop;
     State state = State::kHeardOf;
     uint8_t path = 0;  // that asked it
   };
+  using Candidates = std::vector<Candidate>;
 
   void Add(const Contact& contact, uint32_t hop, PathSet known_to);
+  // Where the node is among the candidates, or belongs.
+  [[nodiscard]] Candidates::iterator PlaceOf(const Id& id);
+  [[nodiscard]] const Contact& ContactOf(const Candidate& candidate) const { return contacts_[candidate.contact]; }
+  // Makes room for one more; of those not asked yet the farthest goes.
+  void DropFarthest();
   // The candidate, if it was asked and its outcome is open.
   [[nodiscard]] Candidate* Open(const Id& id);
   void Ask(Candidate& candidate, size_t path, std::vector<Contact>* next);
   // The next node of a path that awaits none.
-  [[nodiscard]] Candidate* NextOn(size_t path) const;
+  [[nodiscard]] Candidate* NextOn(size_t path);
   // Adds the nodes near enough to be among the wanted.
   void AskWanted(bool whatever_the_density, std::vector<Contact>* next);
   void Deal(const std::vector<Candidate*>& candidates);
@@ -105,10 +114,11 @@ class Lookup {
   const LookupOptions options_;
   const Density density_;
   size_t wanted_;
-  // By distance to the target; bounded.
-  absl::btree_map<Id, std::unique_ptr<Candidate>> candidates_;
-  std::vector<size_t> awaited_on_;  // of each path: asked and not silent
-  size_t first_path_ = 0;           // of those dealt last
+  Candidates candidates_;  // by distance to the target; bounded
+  std::vector<Contact> contacts_;
+  std::vector<uint32_t> free_contacts_;  // of contacts_, whose candidates were dropped
+  std::vector<size_t> awaited_on_;       // of each path: asked and not silent
+  size_t first_path_ = 0;                // of those dealt last
   size_t awaited_ = 0;
   uint32_t asked_ = 0;
   uint32_t answered_ = 0;

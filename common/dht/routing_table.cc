@@ -23,21 +23,24 @@ void Append(Nodes& nodes, typename Nodes::value_type node) {
   nodes.push_back(std::move(node));
 }
 
-bool Acceptable(const std::string& address) { return !address.empty() && address.size() <= kMaxAddressSize; }
-
-// The first 64 bits: enough to order nearly all pairs of ids.
-uint64_t Head(const Id& id) {
-  uint64_t head = 0;
-  for (size_t i = 0; i < 8; ++i) head = head << 8 | static_cast<uint8_t>(id.bytes()[i]);
-  return head;
+// What a table keeps of a contact's addresses.
+AddressList Acceptable(const AddressList& addresses) {
+  std::vector<absl::string_view> kept;
+  for (const absl::string_view address : addresses) {
+    const bool fits = !address.empty() && address.size() <= kMaxAddressSize;
+    if (fits && kept.size() < kMaxContactAddresses) kept.push_back(address);
+  }
+  return kept.size() == addresses.size() ? addresses : AddressList(kept);
 }
 
 bool BitOf(const Id& id, size_t index) {
   return (static_cast<uint8_t>(id.bytes()[index / 8]) >> (7 - index % 8) & 1) != 0;
 }
 
-// As Node::round_trip_us holds it: 1 µs to 17 minutes; 0 for what is longer, or infinite.
-constexpr uint32_t kMaxRoundTripUs = (uint32_t{1} << 30) - 1;
+// As Node::round_trip_us holds it: 1 µs to 16 s; 0 for what is longer, or infinite.
+constexpr uint32_t kMaxRoundTripUs = (uint32_t{1} << 24) - 1;
+constexpr uint64_t kMaxSeenMs = (uint64_t{1} << 38) - 1;
+constexpr uint64_t kMaxEnteredS = (uint64_t{1} << 30) - 1;
 uint32_t TimedUs(absl::Duration round_trip) {
   if (round_trip > absl::Microseconds(kMaxRoundTripUs)) return 0;
   return static_cast<uint32_t>(std::max<int64_t>(1, absl::ToInt64Microseconds(round_trip)));
@@ -48,52 +51,20 @@ size_t HeapBytes(size_t size) { return size == 0 ? 0 : std::max<size_t>(32, (siz
 
 }  // namespace
 
-RoutingTable::Addresses::Addresses(const std::vector<std::string>& addresses) {
-  std::string packed(1, '\0');
-  for (const std::string& address : addresses) {
-    if (!Acceptable(address) || static_cast<size_t>(packed[0]) == kMaxContactAddresses) continue;
-    ++packed[0];
-    packed.push_back(static_cast<char>(address.size()));
-    packed.append(address);
-  }
-  if (packed[0] == 0) return;
-  bytes_ = std::make_unique<char[]>(packed.size());
-  std::copy(packed.begin(), packed.end(), bytes_.get());
-}
-
-bool RoutingTable::Addresses::operator==(const std::vector<std::string>& addresses) const {
-  if (empty() || addresses.size() != static_cast<size_t>(bytes_[0])) return false;
-  const char* next = &bytes_[1];
-  for (const std::string& address : addresses) {
-    const auto size = static_cast<uint8_t>(*next++);
-    if (address != absl::string_view(next, size)) return false;
-    next += size;
-  }
-  return true;
-}
-
-std::vector<std::string> RoutingTable::Addresses::Unpack() const {
-  std::vector<std::string> addresses;
-  if (empty()) return addresses;
-  addresses.reserve(static_cast<size_t>(bytes_[0]));
-  const char* next = &bytes_[1];
-  for (char i = 0; i < bytes_[0]; ++i) {
-    const auto size = static_cast<uint8_t>(*next++);
-    addresses.emplace_back(next, size);
-    next += size;
-  }
-  return addresses;
-}
-
-size_t RoutingTable::Addresses::size() const {
-  if (empty()) return 0;
-  const char* next = &bytes_[1];
-  for (char i = 0; i < bytes_[0]; ++i) next += 1 + static_cast<uint8_t>(*next);
-  return static_cast<size_t>(next - &bytes_[0]);
-}
-
 size_t RoutingTable::IndexOf(const Id& id) const {
   return std::min<size_t>(static_cast<size_t>(self_.CommonPrefix(id)), kIdBits - 1);
+}
+
+IpGroups RoutingTable::GroupsOf(const Node& node) const {
+  if (node.groups == 0) return {};
+  return node.groups == 1 ? IpGroups{static_cast<IpGroup>(node.group)}
+                          : IpGroupsOf(node.addresses, options_.private_addresses);
+}
+
+bool RoutingTable::IsIn(const Node& node, IpGroup group) const {
+  if (node.groups <= 1) return node.groups == 1 && node.group == group;
+  const IpGroups groups = GroupsOf(node);
+  return std::find(groups.begin(), groups.end(), group) != groups.end();
 }
 
 RoutingTable::Bucket* RoutingTable::BucketOf(const Id& id) {
@@ -104,13 +75,13 @@ RoutingTable::Bucket* RoutingTable::BucketOf(const Id& id) {
 const RoutingTable::Node* RoutingTable::FindNode(const Id& id) const {
   const size_t index = IndexOf(id);
   if (index >= buckets_.size()) return nullptr;
-  const std::vector<Node>& nodes = buckets_[index].nodes;
-  const auto found = FindById(nodes, id);
-  return found == nodes.end() ? nullptr : &*found;
+  const Bucket& bucket = buckets_[index];
+  const size_t position = PositionIn(bucket, id);
+  return position == bucket.nodes.size() ? nullptr : &bucket.nodes[position];
 }
 
-IpGroups RoutingTable::GroupsOf(const Node& node) const {
-  return IpGroupsOf(node.addresses.Unpack(), options_.private_addresses);
+size_t RoutingTable::PositionIn(const Bucket& bucket, const Id& id) {
+  return static_cast<size_t>(FindById(bucket.nodes, id) - bucket.nodes.begin());
 }
 
 bool RoutingTable::IsSibling(size_t index, const Id& id) const {
@@ -133,52 +104,55 @@ bool RoutingTable::CapsAdmit(const Bucket& bucket, const IpGroups& groups) const
     if (options_.max_per_group_in_table > 0 && in_table->second >= options_.max_per_group_in_table) return false;
     if (options_.max_per_group_in_bucket == 0) continue;
     const auto in_bucket =
-        static_cast<size_t>(std::count_if(bucket.nodes.begin(), bucket.nodes.end(), [&](const Node& node) {
-          const IpGroups others = GroupsOf(node);
-          return std::find(others.begin(), others.end(), group) != others.end();
-        }));
-    if (in_bucket >= options_.max_per_group_in_bucket) return false;
+        std::count_if(bucket.nodes.begin(), bucket.nodes.end(), [&](const Node& node) { return IsIn(node, group); });
+    if (static_cast<size_t>(in_bucket) >= options_.max_per_group_in_bucket) return false;
   }
   return true;
 }
 
 std::optional<Contact> RoutingTable::Seen(const Contact& contact, absl::Duration now, absl::Duration round_trip) {
   if (contact.id == self_) return std::nullopt;
-  const int64_t now_us = absl::ToInt64Microseconds(now);
+  const auto now_ms = static_cast<uint64_t>(absl::ToInt64Milliseconds(now));
   const uint32_t round_trip_us = TimedUs(round_trip);
   const size_t index = IndexOf(contact.id);
-  if (!std::any_of(contact.addresses.begin(), contact.addresses.end(), Acceptable)) return std::nullopt;
+  AddressList addresses = Acceptable(contact.addresses);
+  if (addresses.empty()) return std::nullopt;
   if (index < buckets_.size()) {
     Bucket& bucket = buckets_[index];
-    if (const auto known = FindById(bucket.nodes, contact.id); known != bucket.nodes.end()) {
-      if (known->addresses == contact.addresses) {
-        known->puzzle_solution = contact.puzzle_solution;
-        known->seen_us = now_us;
-        version_ += known->failures > 0 ? 1 : 0;
-        known->failures = 0;
+    if (const size_t position = PositionIn(bucket, contact.id); position < bucket.nodes.size()) {
+      Node& known = bucket.nodes[position];
+      if (known.addresses == contact.addresses) {
+        known.puzzle_solution = contact.puzzle_solution;
+        known.seen_ms = now_ms & kMaxSeenMs;
+        version_ += known.failures > 0 ? 1 : 0;
+        known.failures = 0;
         if (round_trip_us != 0) {
-          const uint64_t before = known->round_trip_us == 0 ? round_trip_us : uint32_t{known->round_trip_us};
-          known->round_trip_us = ((7 * before + round_trip_us) / 8) & kMaxRoundTripUs;
+          const uint64_t before = known.round_trip_us == 0 ? round_trip_us : uint64_t{known.round_trip_us};
+          known.round_trip_us = ((7 * before + round_trip_us) / 8) & kMaxRoundTripUs;
         }
         return std::nullopt;
       }
       // With other addresses it is another node to the caps.
-      (void)Remove(bucket, static_cast<size_t>(known - bucket.nodes.begin()));
+      (void)Remove(bucket, position);
     }
     if (const auto spare = FindById(bucket.spares, contact.id); spare != bucket.spares.end()) {
       bucket.spares.erase(spare);
     }
   }
+  const IpGroups groups = IpGroupsOf(addresses, options_.private_addresses);
   Node node{.id = contact.id,
             .key = contact.key,
-            .addresses = Addresses(contact.addresses),
+            .addresses = std::move(addresses),
             .puzzle_solution = contact.puzzle_solution,
-            .seen_us = now_us,
-            .entered_s = static_cast<uint32_t>(absl::ToInt64Seconds(now)),
-            .round_trip_us = round_trip_us};
+            .seen_ms = now_ms & kMaxSeenMs,
+            .round_trip_us = round_trip_us & kMaxRoundTripUs,
+            .failures = 0,
+            .entered_s = now_ms / 1000 & kMaxEnteredS,
+            .groups = std::min<uint64_t>(groups.size(), 2) & 3,
+            .group = groups.empty() ? IpGroup() : groups.front()};
   if (index >= buckets_.size()) buckets_.resize(index + 1);
   Bucket& bucket = buckets_[index];
-  const bool admitted = CapsAdmit(bucket, GroupsOf(node));
+  const bool admitted = CapsAdmit(bucket, groups);
   if (admitted && HasPlace(index, node.id)) {
     Enter(index, std::move(node));
     return std::nullopt;
@@ -187,8 +161,9 @@ std::optional<Contact> RoutingTable::Seen(const Contact& contact, absl::Duration
   Promote(index);  // of a place that its own former addresses held
   if (!admitted || bucket.nodes.empty()) return std::nullopt;
   const Node& oldest = *std::min_element(bucket.nodes.begin(), bucket.nodes.end(),
-                                         [](const Node& a, const Node& b) { return a.seen_us < b.seen_us; });
-  if (now - std::max(absl::Microseconds(oldest.seen_us), bucket.asked_for_ping) < kTrustedFor) return std::nullopt;
+                                         [](const Node& a, const Node& b) { return a.seen_ms < b.seen_ms; });
+  if (now - std::max(absl::Milliseconds(uint64_t{oldest.seen_ms}), bucket.asked_for_ping) < kTrustedFor)
+    return std::nullopt;
   bucket.asked_for_ping = now;
   return oldest.ToContact();
 }
@@ -215,14 +190,11 @@ RoutingTable::Node RoutingTable::Remove(Bucket& bucket, size_t position) {
 }
 
 void RoutingTable::AddSpare(Bucket& bucket, Node node) {
-  const auto older = [](const Node& a, const Node& b) { return a.seen_us < b.seen_us; };
+  const auto older = [](const Node& a, const Node& b) { return a.seen_ms < b.seen_ms; };
   if (options_.max_per_group_in_bucket > 0) {
     for (const IpGroup group : GroupsOf(node)) {
-      const auto of_group = [&](const Node& spare) {
-        const IpGroups groups = GroupsOf(spare);
-        return std::find(groups.begin(), groups.end(), group) != groups.end();
-      };
-      const auto count = std::count_if(bucket.spares.begin(), bucket.spares.end(), of_group);
+      const auto count = std::count_if(bucket.spares.begin(), bucket.spares.end(),
+                                       [&](const Node& spare) { return IsIn(spare, group); });
       if (static_cast<size_t>(count) >= options_.max_per_group_in_bucket) return;
     }
   }
@@ -238,7 +210,7 @@ void RoutingTable::Promote(size_t index) {
     auto best = bucket.spares.end();
     // The nearest (0, not timed, becomes the largest); among equals the last to answer.
     const auto worth = [](const Node& node) {
-      return std::make_tuple(uint32_t{node.round_trip_us} - 1, -node.seen_us);
+      return std::make_tuple(static_cast<uint32_t>(node.round_trip_us) - 1, ~uint64_t{node.seen_ms});
     };
     for (auto spare = bucket.spares.begin(); spare != bucket.spares.end(); ++spare) {
       if (best != bucket.spares.end() && worth(*best) <= worth(*spare)) continue;
@@ -273,10 +245,15 @@ bool RoutingTable::Failed(const Id& id) {
     bucket->spares.erase(spare);
     return true;
   }
-  const auto known = FindById(bucket->nodes, id);
-  if (known == bucket->nodes.end()) return false;
+  const size_t position = PositionIn(*bucket, id);
+  if (position == bucket->nodes.size()) return false;
   ++version_;
-  if (++known->failures >= kMaxFailures) Evict(id);
+  Node& known = bucket->nodes[position];
+  if (known.failures + 1 == kMaxFailures) {
+    Evict(id);
+  } else {
+    ++known.failures;
+  }
   return true;
 }
 
@@ -284,9 +261,9 @@ void RoutingTable::Evict(const Id& id) {
   Bucket* bucket = BucketOf(id);
   if (bucket == nullptr) return;
   if (const auto spare = FindById(bucket->spares, id); spare != bucket->spares.end()) bucket->spares.erase(spare);
-  const auto known = FindById(bucket->nodes, id);
-  if (known == bucket->nodes.end()) return;
-  (void)Remove(*bucket, static_cast<size_t>(known - bucket->nodes.begin()));
+  const size_t position = PositionIn(*bucket, id);
+  if (position == bucket->nodes.size()) return;
+  (void)Remove(*bucket, position);
   Promote(IndexOf(id));
 }
 
@@ -308,12 +285,12 @@ bool RoutingTable::Doubtful(const Id& id) const {
 absl::Duration RoutingTable::RoundTrip(const Id& id) const {
   const Node* node = FindNode(id);
   if (node == nullptr || node->round_trip_us == 0) return absl::InfiniteDuration();
-  return absl::Microseconds(node->round_trip_us);
+  return absl::Microseconds(uint64_t{node->round_trip_us});
 }
 
 absl::Duration RoutingTable::Age(const Id& id, absl::Duration now) const {
   const Node* node = FindNode(id);
-  return node == nullptr ? absl::ZeroDuration() : now - absl::Seconds(node->entered_s);
+  return node == nullptr ? absl::ZeroDuration() : now - absl::Seconds(uint64_t{node->entered_s});
 }
 
 bool RoutingTable::HasRoomFor(const Id& id) const {
@@ -332,12 +309,12 @@ std::vector<Contact> RoutingTable::Nearest(const Id& target, size_t count, Which
   std::vector<Contact> nearest;
   nearest.reserve(std::min(count, size_));
   absl::InlinedVector<Ranked, 2 * kBucketSize> ranked;
-  const uint64_t target_head = Head(target);
+  const uint64_t target_head = target.Head();
   // Appends the nodes of a bucket, all of which are farther than those that are there.
   const auto append = [&](const Bucket& bucket) {
     ranked.clear();
     for (const Node& node : bucket.nodes) {
-      if (which == Which::kAll || node.failures == 0) ranked.push_back({Head(node.id) ^ target_head, &node});
+      if (which == Which::kAll || node.failures == 0) ranked.push_back({node.id.Head() ^ target_head, &node});
     }
     const size_t wanted = std::min(ranked.size(), count - nearest.size());
     std::partial_sort(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(wanted), ranked.end(), nearer);
@@ -355,6 +332,20 @@ std::vector<Contact> RoutingTable::Nearest(const Id& target, size_t count, Which
   return nearest;
 }
 
+std::vector<Contact> RoutingTable::Sample(size_t count, Random& random) const {
+  std::vector<const Node*> nodes;
+  nodes.reserve(size_);
+  for (const Bucket& bucket : buckets_) {
+    for (const Node& node : bucket.nodes) nodes.push_back(&node);
+  }
+  std::vector<Contact> sample;
+  for (size_t i = 0; i < std::min(count, nodes.size()); ++i) {
+    std::swap(nodes[i], nodes[i + random.Below(nodes.size() - i)]);
+    sample.push_back(nodes[i]->ToContact());
+  }
+  return sample;
+}
+
 std::vector<Contact> RoutingTable::All() const {
   std::vector<Contact> all;
   all.reserve(size_);
@@ -369,7 +360,7 @@ size_t RoutingTable::MemoryBytes() const {
   for (const Bucket& bucket : buckets_) {
     for (const std::vector<Node>* nodes : {&bucket.nodes, &bucket.spares}) {
       bytes += HeapBytes(nodes->capacity() * sizeof(Node));
-      for (const Node& node : *nodes) bytes += HeapBytes(node.addresses.size());
+      for (const Node& node : *nodes) bytes += HeapBytes(node.addresses.block_size());
     }
   }
   return bytes;

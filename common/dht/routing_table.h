@@ -96,6 +96,9 @@ class RoutingTable {
   // The nodes nearest to this one, nearest first. Complete, as far as nodes have been seen, up to options.siblings.
   [[nodiscard]] std::vector<Contact> Siblings(size_t count) const { return Nearest(self_, count, Which::kAll); }
 
+  // So many nodes of the table, at random.
+  [[nodiscard]] std::vector<Contact> Sample(size_t count, Random& random) const;
+
   // Every node, for saving.
   [[nodiscard]] std::vector<Contact> All() const;
   [[nodiscard]] size_t size() const { return size_; }
@@ -112,29 +115,19 @@ class RoutingTable {
   [[nodiscard]] Id RandomIdIn(size_t index, Random& random) const;
 
  private:
-  // A contact's addresses in one block: their number, then each one's size (a byte) and bytes.
-  class Addresses {
-   public:
-    explicit Addresses(const std::vector<std::string>& addresses);
-    [[nodiscard]] bool empty() const { return bytes_ == nullptr; }
-    [[nodiscard]] bool operator==(const std::vector<std::string>& addresses) const;
-    [[nodiscard]] std::vector<std::string> Unpack() const;
-    [[nodiscard]] size_t size() const;
-
-   private:
-    std::unique_ptr<char[]> bytes_;  // nullptr: no address
-  };
   struct Node {
-    [[nodiscard]] Contact ToContact() const { return {id, key, addresses.Unpack(), puzzle_solution}; }
+    [[nodiscard]] Contact ToContact() const { return {id, key, addresses, puzzle_solution}; }
 
     Id id;
     crypto::PublicKey key;
-    Addresses addresses;
+    AddressList addresses;
     uint64_t puzzle_solution;
-    int64_t seen_us;                  // Clock::Elapsed
-    uint32_t entered_s;               // likewise
-    uint32_t round_trip_us : 30 = 0;  // 0: none was timed
-    uint32_t failures : 2 = 0;
+    uint64_t seen_ms : 38;        // Clock::Elapsed: for 8 years
+    uint64_t round_trip_us : 24;  // up to 16 s; 0: none was timed, or longer
+    uint64_t failures : 2;
+    uint64_t entered_s : 30;  // Clock::Elapsed
+    uint64_t groups : 2;      // in how many its addresses are; 2: or more
+    uint64_t group : 32;      // if they are in one
   };
   static_assert(kMaxFailures <= 4);
   struct Bucket {
@@ -144,11 +137,14 @@ class RoutingTable {
     absl::Duration asked_for_ping = -absl::InfiniteDuration();
   };
 
+  [[nodiscard]] IpGroups GroupsOf(const Node& node) const;
+  [[nodiscard]] bool IsIn(const Node& node, IpGroup group) const;
   [[nodiscard]] size_t IndexOf(const Id& id) const;
   // The bucket that `id` falls in, or nullptr if no node ever did.
   [[nodiscard]] Bucket* BucketOf(const Id& id);
   [[nodiscard]] const Node* FindNode(const Id& id) const;
-  [[nodiscard]] IpGroups GroupsOf(const Node& node) const;
+  // Where it is in the bucket, or bucket.nodes.size().
+  [[nodiscard]] static size_t PositionIn(const Bucket& bucket, const Id& id);
 
   // A node of this id in bucket `index` would be, or is, one of the siblings.
   [[nodiscard]] bool IsSibling(size_t index, const Id& id) const;

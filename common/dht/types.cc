@@ -26,13 +26,8 @@ Id Id::OfNode(const crypto::PublicKey& key) {
   return id;
 }
 
-Id Id::DistanceTo(const Id& other) const {
-  Id distance;
-  for (size_t i = 0; i < bytes_.size(); ++i) distance.bytes_[i] = bytes_[i] ^ other.bytes_[i];
-  return distance;
-}
-
 int Id::CommonPrefix(const Id& other) const {
+  if (const uint64_t difference = Head() ^ other.Head(); difference != 0) return std::countl_zero(difference);
   for (size_t i = 0; i < bytes_.size(); ++i) {
     const uint8_t difference = bytes_[i] ^ other.bytes_[i];
     if (difference != 0) return static_cast<int>(i) * 8 + std::countl_zero(difference);

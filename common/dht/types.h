@@ -3,8 +3,10 @@
 #define DOTAGENT_COMMON_DHT_TYPES_H_
 
 #include <array>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <optional>
 #include <string>
@@ -16,6 +18,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/crypto/keys.h"
+#include "common/dht/address_list.h"
 
 namespace dotagent::dht {
 
@@ -45,8 +48,15 @@ class Id {
   [[nodiscard]] Id DistanceTo(const Id& other) const;
   // Leading bits that both share: 0–256.
   [[nodiscard]] int CommonPrefix(const Id& other) const;
+  // The first 64 bits as a number: enough to order nearly all pairs of ids, and of distances, since
+  // a.DistanceTo(b).Head() is a.Head() ^ b.Head().
+  [[nodiscard]] uint64_t Head() const;
 
-  friend auto operator<=>(const Id&, const Id&) = default;
+  friend bool operator==(const Id& a, const Id& b) { return std::memcmp(a.bytes_.data(), b.bytes_.data(), 32) == 0; }
+  friend std::strong_ordering operator<=>(const Id& a, const Id& b) {
+    if (const auto by_head = a.Head() <=> b.Head(); by_head != 0) return by_head;
+    return std::memcmp(a.bytes_.data(), b.bytes_.data(), 32) <=> 0;
+  }
   template <typename H>
   friend H AbslHashValue(H h, const Id& id) {
     return H::combine(std::move(h), id.bytes_);
@@ -56,12 +66,24 @@ class Id {
   std::array<uint8_t, 32> bytes_{};
 };
 
+inline uint64_t Id::Head() const {
+  uint64_t head = 0;
+  for (size_t i = 0; i < sizeof(head); ++i) head = head << 8 | bytes_[i];
+  return head;
+}
+
+inline Id Id::DistanceTo(const Id& other) const {
+  Id distance;
+  for (size_t i = 0; i < bytes_.size(); ++i) distance.bytes_[i] = bytes_[i] ^ other.bytes_[i];
+  return distance;
+}
+
 // A node and where to reach it.
 struct Contact {
   Id id;
   crypto::PublicKey key;
-  std::vector<std::string> addresses;  // text multiaddrs without /p2p; empty: a client, which never enters a table
-  uint64_t puzzle_solution = 0;        // of the node's dynamic puzzle (puzzle.h)
+  AddressList addresses;         // text multiaddrs without /p2p; empty: a client, which never enters a table
+  uint64_t puzzle_solution = 0;  // of the node's dynamic puzzle (puzzle.h)
 };
 
 enum class ValueKind : uint8_t { kRecord = 1, kRevocation = 2, kRotation = 3 };

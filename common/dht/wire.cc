@@ -31,7 +31,7 @@ std::string Printable(absl::string_view text, size_t max_size) {
 
 void EncodeContact(const Contact& contact, v1::Contact* out) {
   out->set_public_key(std::string(contact.key.bytes()));
-  for (const std::string& address : contact.addresses) out->add_addresses(address);
+  for (const absl::string_view address : contact.addresses) out->add_addresses(address.data(), address.size());
   out->set_puzzle_solution(contact.puzzle_solution);
 }
 
@@ -39,7 +39,8 @@ absl::StatusOr<Contact> DecodeContact(const v1::Contact& in) {
   if (static_cast<size_t>(in.addresses_size()) > kMaxContactAddresses) {
     return Refusal(absl::StrCat("a contact with ", in.addresses_size(), " addresses; at most ", kMaxContactAddresses));
   }
-  Contact contact;
+  std::vector<absl::string_view> addresses;
+  addresses.reserve(static_cast<size_t>(in.addresses_size()));
   for (const std::string& address : in.addresses()) {
     if (address.empty() || address.size() > kMaxAddressSize) {
       return Refusal(absl::StrCat("an address of ", address.size(), " bytes; 1 to ", kMaxAddressSize));
@@ -47,8 +48,10 @@ absl::StatusOr<Contact> DecodeContact(const v1::Contact& in) {
     if (!std::all_of(address.begin(), address.end(), [](unsigned char c) { return absl::ascii_isgraph(c); })) {
       return Refusal("an address with a character that is not printable ASCII");
     }
-    contact.addresses.push_back(address);
+    addresses.emplace_back(address);
   }
+  Contact contact;
+  contact.addresses = AddressList(addresses);
   // Checking that 20 keys are points of the curve would take a millisecond, for nothing.
   absl::StatusOr<crypto::PublicKey> key = crypto::PublicKey::FromUncheckedBytes(in.public_key());
   if (!key.ok()) return Refusal(key.status().message());

@@ -43,7 +43,7 @@ void DhtNetwork::Call(const dht::Contact& to, const dht::Request& request,
                       std::function<void(absl::StatusOr<dht::Response>)> done) {
   PeerAddress peer{to.key, {}};
   if (!state_->node.PathTo(to.key).has_value()) {  // else nobody is dialled
-    for (const std::string& text : to.addresses) {
+    for (const absl::string_view text : to.addresses) {
       // A contact may list addresses of kinds that this version does not know.
       if (auto address = Multiaddr::Parse(text); address.ok()) peer.addresses.push_back(*std::move(address));
     }

@@ -126,7 +126,7 @@ class Model {
   static void Move(Contact& contact, uint8_t to) {
     contact.addresses = {to < 128 ? absl::StrCat("/ip4/8.", to % 8, ".0.", to, "/tcp/1")
                                   : absl::StrCat("/ip6/2a01:", to % 8, "::1/tcp/1")};
-    if (to % 16 == 0) contact.addresses.push_back("/ip4/9.9.9.9/tcp/1");
+    if (to % 16 == 0) contact.addresses = {contact.addresses.front(), "/ip4/9.9.9.9/tcp/1"};
     if (to % 16 == 1) contact.addresses = {"/ip4/10.0.0.1/tcp/1"};
     if (to % 16 == 2) contact.addresses = {std::string(to, 'x'), ""};
   }

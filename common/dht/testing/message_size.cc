@@ -24,7 +24,7 @@ size_t Field(size_t size) { return kTag + VarintSize(size) + size; }
 
 size_t SizeOf(const Contact& contact) {
   size_t size = Field(crypto::kPublicKeySize) + (contact.puzzle_solution == 0 ? 0 : kFixed64);
-  for (const std::string& address : contact.addresses) size += Field(address.size());
+  for (const absl::string_view address : contact.addresses) size += Field(address.size());
   return size;
 }
 

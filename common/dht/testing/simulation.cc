@@ -20,8 +20,11 @@ constexpr size_t kOctets = 89;  // 11–99: neither private nor reserved
 constexpr size_t kNetworks = kOctets * 256;
 constexpr size_t kHosts = 254;
 
-absl::Status TimedOut() {
-  return ErrorWithReason(absl::StatusCode::kDeadlineExceeded, reason::kUnreachable, "no answer in time");
+// Made once: every call starts with it.
+const absl::Status& TimedOut() {
+  static const absl::Status status =
+      ErrorWithReason(absl::StatusCode::kDeadlineExceeded, reason::kUnreachable, "no answer in time");
+  return status;
 }
 
 // One machine's disk.
@@ -219,9 +222,8 @@ size_t Simulation::AddNode(DhtOptions options, bool client) {
   options.signer = signer.get();
   options.self.key = signer->public_key();
   options.self.id = Id::OfNode(options.self.key);
-  options.self.addresses.clear();
+  options.self.addresses = client ? AddressList() : AddressList{AddressOf(index)};
   if (!client) {
-    options.self.addresses.push_back(AddressOf(index));
     by_address_[AddressOf(index)] = index;
   }
   const uint64_t seed = random_.Below(std::numeric_limits<uint64_t>::max());
@@ -421,7 +423,7 @@ bool Simulation::RunNext(absl::Time limit) {
   return true;
 }
 
-std::optional<size_t> Simulation::AtAddress(const std::string& address) const {
+std::optional<size_t> Simulation::AtAddress(absl::string_view address) const {
   const auto found = by_address_.find(address);
   if (found == by_address_.end()) return std::nullopt;
   return found->second;

@@ -181,7 +181,7 @@ class Simulation {
   // Runs the next event, if it is not later than `limit`.
   bool RunNext(absl::Time limit);
   // The index of the node that has this address.
-  [[nodiscard]] std::optional<size_t> AtAddress(const std::string& address) const;
+  [[nodiscard]] std::optional<size_t> AtAddress(absl::string_view address) const;
   // It is up, and messages get there from `from` and back.
   [[nodiscard]] bool Answers(size_t from, size_t to) const;
 

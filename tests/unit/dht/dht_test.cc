@@ -394,8 +394,9 @@ TEST(DhtTest, AnnouncesNoMoreAddressesThanOthersAccept) {
   } network;
   DhtOptions options;
   options.self = ContactFromSeed(1);
-  options.self.addresses.assign(20, "/ip4/192.0.2.1/tcp/1");
-  options.self.addresses.insert(options.self.addresses.begin(), std::string(kMaxAddressSize + 1, 'a'));
+  std::vector<std::string> addresses(20, "/ip4/192.0.2.1/tcp/1");
+  addresses.insert(addresses.begin(), std::string(kMaxAddressSize + 1, 'a'));
+  options.self.addresses = addresses;
   const SimulatedClock clock(kStart);
   SeededRandom random(1);
   const auto store = storage::NewMemoryStore();
@@ -405,7 +406,7 @@ TEST(DhtTest, AnnouncesNoMoreAddressesThanOthersAccept) {
   dht.AddContact(ContactFromSeed(2));
   ASSERT_TRUE(network.sender);
   EXPECT_EQ(network.sender->addresses.size(), kMaxContactAddresses);
-  EXPECT_EQ(network.sender->addresses[0], "/ip4/192.0.2.1/tcp/1");
+  EXPECT_EQ(network.sender->addresses.front(), "/ip4/192.0.2.1/tcp/1");
 }
 
 TEST(DhtTest, RefusesASenderThatIsNotTheSessionsPeer) {

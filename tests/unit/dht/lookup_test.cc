@@ -137,10 +137,27 @@ TEST(LookupTest, WidensIntoNodesThatNoPathHasAsked) {
   }
 }
 
+// The liars of one wave are not the end of the next one too, though whoever knows the network names them first.
+TEST(LookupTest, AWaveGoesPastThoseWhoCapturedTheOneBefore) {
+  const Id target;
+  const std::vector<Contact> all = SortedBy(target, Contacts(1, 200));
+  const std::vector<Contact> captors(all.begin(), all.begin() + 20);
+  const Contact& honest = all[20];
+  const Contact& next_honest = all[21];
+  Lookup lookup(Id::OfNode(KeyFromSeed(999).public_key()), target, {all[100], all[101]}, {.paths = 2}, VeryDense);
+  RunAll(lookup, [&](const Contact& node) { lookup.Answered(node.id, captors); });
+  EXPECT_EQ(lookup.Nearest(1).front().id, captors[0].id);
+  ASSERT_TRUE(lookup.Widen({honest}));
+  std::vector<Contact> told = captors;
+  told.push_back(next_honest);
+  const std::vector<Contact> asked = RunAll(lookup, [&](const Contact& node) { lookup.Answered(node.id, told); });
+  EXPECT_TRUE(std::any_of(asked.begin(), asked.end(), [&](const Contact& node) { return node.id == next_honest.id; }));
+}
+
 TEST(LookupTest, IgnoresItselfDuplicatesAndClients) {
   const Contact self = ContactFromSeed(1);
   Contact client = ContactFromSeed(2);
-  client.addresses.clear();
+  client.addresses = {};
   const Contact other = ContactFromSeed(3);
   const Contact seed = ContactFromSeed(4);
   Lookup lookup(self.id, Id(), {seed}, {}, Anything);

@@ -17,9 +17,9 @@ std::vector<Contact> Contacts(size_t count) {
   std::vector<Contact> contacts;
   for (size_t i = 0; i < count; ++i) {
     contacts.push_back(ContactFromSeed(i));
-    if (i % 3 == 1) contacts.back().addresses.push_back("/ip4/192.0.2.1/tcp/9");
+    if (i % 3 == 1) contacts.back().addresses = {contacts.back().addresses.front(), "/ip4/192.0.2.1/tcp/9"};
     if (i % 2 == 1) contacts.back().puzzle_solution = i;
-    if (i % 3 == 2) contacts.back().addresses.assign(8, std::string(kMaxAddressSize, 'a'));
+    if (i % 3 == 2) contacts.back().addresses = std::vector<std::string>(8, std::string(kMaxAddressSize, 'a'));
   }
   return contacts;
 }

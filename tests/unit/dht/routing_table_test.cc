@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,7 +40,7 @@ TEST(RoutingTableTest, NeverHoldsItselfNorClients) {
   RoutingTable table{Id()};
   EXPECT_FALSE(table.Seen(ContactWithId(Id()), absl::ZeroDuration()));
   Contact client = ContactFromSeed(1);
-  client.addresses.clear();
+  client.addresses = {};
   EXPECT_FALSE(table.Seen(client, absl::ZeroDuration()));
   EXPECT_EQ(table.size(), 0);
 }
@@ -133,10 +134,12 @@ TEST(RoutingTableTest, BucketsWithoutLookupsGoStale) {
 TEST(RoutingTableTest, AddressesThatNoOneMayAnnounceAreLeftOut) {
   RoutingTable table{Id()};
   Contact contact = ContactFromSeed(1);
-  contact.addresses.assign(20, contact.addresses[0]);
-  contact.addresses.insert(contact.addresses.begin(), {std::string(kMaxAddressSize + 1, 'a'), ""});
+  const std::string fine(contact.addresses.front());
+  std::vector<std::string> announced(20, fine);
+  announced.insert(announced.begin(), {std::string(kMaxAddressSize + 1, 'a'), ""});
+  contact.addresses = announced;
   EXPECT_FALSE(table.Seen(contact, absl::ZeroDuration()));
-  EXPECT_EQ(table.Find(contact.id)->addresses, std::vector<std::string>(kMaxContactAddresses, contact.addresses[2]));
+  EXPECT_EQ(table.Find(contact.id)->addresses, std::vector<std::string>(kMaxContactAddresses, fine));
 
   contact = ContactFromSeed(2);
   contact.addresses = {std::string(kMaxAddressSize + 1, 'a'), ""};
@@ -148,7 +151,7 @@ TEST(RoutingTableTest, AddressesThatNoOneMayAnnounceAreLeftOut) {
   EXPECT_TRUE(table.Knows(contact));
   contact.addresses = {""};
   EXPECT_FALSE(table.Seen(contact, absl::ZeroDuration()));
-  EXPECT_EQ(table.Find(contact.id)->addresses[0].size(), kMaxAddressSize) << "the one that was good stays";
+  EXPECT_EQ(table.Find(contact.id)->addresses.front().size(), kMaxAddressSize) << "the one that was good stays";
 }
 
 TEST(RoutingTableTest, AFreePlaceGoesToTheNearestSpare) {
@@ -210,16 +213,16 @@ TEST(RoutingTableTest, FewNodesOfOneNetworkInABucketAndInTheTable) {
 TEST(RoutingTableTest, ANodeCountsInTheGroupOfEachAddress) {
   SeededRandom random(5);
   RoutingTable table{Id()};
-  Contact both = ContactWithId(table.RandomIdIn(0, random), "/ip4/8.9.0.1/tcp/1");
-  both.addresses.emplace_back("/ip6/2a01:4f8::1/tcp/1");
+  Contact both = ContactWithId(table.RandomIdIn(0, random), "");
+  both.addresses = {"/ip4/8.9.0.1/tcp/1", "/ip6/2a01:4f8::1/tcp/1"};
   EXPECT_FALSE(table.Seen(both, absl::ZeroDuration()));
   EXPECT_FALSE(table.Seen(ContactWithId(table.RandomIdIn(0, random), "/ip6/2a01:4f8::2/tcp/1"), absl::ZeroDuration()));
-  Contact third = ContactWithId(table.RandomIdIn(0, random), "/ip4/8.10.0.1/tcp/1");
-  third.addresses.emplace_back("/ip6/2a01:4f8::3/tcp/1");
+  Contact third = ContactWithId(table.RandomIdIn(0, random), "");
+  third.addresses = {"/ip4/8.10.0.1/tcp/1", "/ip6/2a01:4f8::3/tcp/1"};
   EXPECT_FALSE(table.Seen(third, absl::ZeroDuration()));
   EXPECT_FALSE(table.Contains(third.id));
   // Once it has moved out of the full network it may enter.
-  third.addresses.pop_back();
+  third.addresses = {"/ip4/8.10.0.1/tcp/1"};
   EXPECT_FALSE(table.Seen(third, absl::ZeroDuration()));
   EXPECT_TRUE(table.Contains(third.id));
 }
@@ -290,6 +293,26 @@ TEST(RoutingTableTest, KnowsItsSiblingsWhateverTheBuckets) {
   for (size_t i = 0; i < siblings.size(); ++i) EXPECT_EQ(siblings[i].id, nearest[i]) << i;
   // About k a bucket and the siblings: nodes that nearer ones pushed off the list did not stay.
   EXPECT_LT(table.size(), 64 + 7 * kBucketSize);
+}
+
+TEST(RoutingTableTest, ASampleIsOfDistinctNodesFromAnywhere) {
+  SeededRandom random(13);
+  RoutingTable table{Id()};
+  EXPECT_THAT(table.Sample(5, random), testing::IsEmpty());
+  for (size_t bucket = 0; bucket < 10; ++bucket) {
+    for (int i = 0; i < 10; ++i) {
+      (void)table.Seen(ContactWithId(table.RandomIdIn(bucket, random), "/ip4/10.0.0.1/tcp/1"), absl::ZeroDuration());
+    }
+  }
+  std::set<Id> seen;
+  for (int i = 0; i < 100; ++i) {
+    std::set<Id> sample;
+    for (const Contact& contact : table.Sample(20, random)) sample.insert(contact.id);
+    EXPECT_EQ(sample.size(), 20);
+    seen.merge(sample);
+  }
+  EXPECT_EQ(seen.size(), table.size()) << "each of 100 nodes is left out of 100 samples for 1 run in 50 million";
+  EXPECT_EQ(table.Sample(1000, random).size(), table.size());
 }
 
 TEST(RoutingTableTest, AtAHundredThousandNodesATableIsSmall) {

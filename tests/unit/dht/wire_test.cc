@@ -120,7 +120,7 @@ TEST(WireTest, RefusalsKeepCodeReasonAndPrintableText) {
 
 TEST(WireTest, AFullAnswerFitsTheLimit) {
   Contact large = ContactFromSeed(1);
-  large.addresses.assign(kMaxContactAddresses, std::string(kMaxAddressSize, 'a'));
+  large.addresses = std::vector<std::string>(kMaxContactAddresses, std::string(kMaxAddressSize, 'a'));
   const std::string bytes =
       EncodeResponse({ValueAnswer{Item{std::string(kMaxValueSize, 'v'), std::string(kMaxProofSize, 'p')}, SomeReceipt(),
                                   std::vector<Contact>(kMaxAnswerNodes, large)}});
@@ -137,7 +137,7 @@ TEST(WireTest, RefusesWhatIsTooMuch) {
   ExpectRefused(DecodeResponse(many.SerializeAsString()), "10000 contacts");
 
   Contact contact = ContactFromSeed(1);
-  contact.addresses.assign(kMaxContactAddresses + 1, "/ip4/192.0.2.1/tcp/1");
+  contact.addresses = std::vector<std::string>(kMaxContactAddresses + 1, "/ip4/192.0.2.1/tcp/1");
   ExpectRefused(DecodeRequest(EncodeRequest({contact, PingCall{}})), "9 addresses");
   contact.addresses = {std::string(kMaxAddressSize + 1, 'a')};
   ExpectRefused(DecodeRequest(EncodeRequest({contact, PingCall{}})), "129 bytes");

@@ -89,7 +89,7 @@ class PlayedNames : public NameResolver {
 class DnsNetworkTest : public testing::Test {
  protected:
   DnsNetworkTest() {
-    network_.OnFound([this](const dht::Contact& contact) { found_.push_back(contact.addresses.at(0)); });
+    network_.OnFound([this](const dht::Contact& contact) { found_.emplace_back(contact.addresses.front()); });
   }
   void Identify(const std::string& address) {
     network_.Identify(address, [this](absl::StatusOr<dht::Contact> contact) {
