@@ -16,6 +16,8 @@ constexpr absl::Duration kLongestPause = absl::Minutes(1);
 // Between two looks whether the table is still filled.
 constexpr absl::Duration kWatchPause = absl::Minutes(1);
 constexpr absl::Duration kLookAgain = absl::Milliseconds(250);
+// Once one has answered, for how long the others are waited for.
+constexpr absl::Duration kGather = absl::Seconds(1);
 constexpr int kLooks = 4;
 // The saved nodes that an attempt tries: the nearest, and more at random would add little.
 constexpr size_t kSavedTried = 3 * kBucketSize;
@@ -50,7 +52,9 @@ struct Bootstrap::Attempt {
   std::function<void(absl::Status)> done;
   size_t waiting = 0;
   size_t ourselves = 0;
-  bool looking = false;  // someone answered, and the lookup has begun
+  bool gathering = false;  // someone answered; the others may still
+  bool gathered = false;
+  bool looking = false;  // the lookup has begun
 };
 
 // The way from a forgotten node to our own neighbourhood.
@@ -100,6 +104,14 @@ void Bootstrap::Try(std::function<void(absl::Status)> done) {
 void Bootstrap::Conclude(const std::shared_ptr<Attempt>& attempt) {
   if (attempt->looking) return;
   if (peers_->table().size() > 0) {
+    // Each is a path of its own. A lookup through the first alone would be his if he is a liar.
+    if (attempt->waiting > 0 && !attempt->gathered) {
+      if (std::exchange(attempt->gathering, true)) return;
+      return peers_->RunAfter(kGather, lifeline_.Guard([this, attempt] {
+        attempt->gathered = true;
+        Conclude(attempt);
+      }));
+    }
     attempt->looking = true;
     FindNodes(peers_, peers_->self().id, lifeline_.Guard([this, attempt](const QueryResult& found) {
       pause_ = kFirstPause;
@@ -142,11 +154,12 @@ void Bootstrap::Watch() {
 void Bootstrap::LookAroundAgain(int left, absl::Duration pause, std::vector<Id> seen) {
   if (left == 0) return;
   const auto look = [this, left, pause, seen = std::move(seen)](const QueryResult& found) {
-    if (peers_->table().size() > kBucketSize && NewAmong(found.nearest, seen) == 0) return;
+    if (peers_->table().size() > kBucketSize && NewAmong(found.nearest, seen) < kManyNewNeighbours) return;
     LookAroundAgain(left - 1, 4 * pause, IdsOf(found.nearest));
   };
-  peers_->RunAfter(
-      pause, lifeline_.Guard([this, look] { FindNodes(peers_, peers_->self().id, lifeline_.Guard(look), kToJoin); }));
+  peers_->RunAfter(pause, lifeline_.Guard([this, look] {
+    FindNodes(peers_, peers_->self().id, lifeline_.Guard(look), kToLookAround);
+  }));
 }
 
 void Bootstrap::ReconnectLater() {

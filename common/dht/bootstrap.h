@@ -54,7 +54,7 @@ class Bootstrap {
   // Comes back when the table is empty.
   void Watch();
   // Looks our own id up again, `left` times with growing pauses: nodes that join in the same moment do not see one
-  // another at first. Ends early in a network of more than k nodes if a look shows none but `seen`, the nearest nodes
+  // another at first. Ends early in a network of more than k nodes if a look shows few but `seen`, the nearest nodes
   // of the one before: newcomers are then found by their own lookups.
   void LookAroundAgain(int left, absl::Duration pause, std::vector<Id> seen);
 

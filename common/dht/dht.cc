@@ -28,9 +28,10 @@ constexpr size_t kQuorum = kReplicationFactor / 2 + 1;
 DhtOptions WithId(DhtOptions options) {
   options.self.id = Id::OfNode(options.self.key);
   // More, or longer ones, would make every node refuse our calls.
-  std::vector<std::string>& addresses = options.self.addresses;
+  std::vector<std::string> addresses = options.self.addresses.ToVector();
   std::erase_if(addresses, [](const std::string& address) { return address.size() > kMaxAddressSize; });
   if (addresses.size() > kMaxContactAddresses) addresses.resize(kMaxContactAddresses);
+  options.self.addresses = addresses;
   return options;
 }
 
@@ -324,6 +325,8 @@ void Dht::AddAddress(const std::string& address) {
 }
 
 size_t Dht::known_nodes() const { return impl_->peers.table().size(); }
+
+double Dht::estimated_nodes() const { return 1 + impl_->peers.estimated_nodes(); }
 
 uint64_t Dht::stored_values() const { return impl_->values.size(); }
 

@@ -114,6 +114,8 @@ class Dht {
   void AddAddress(const std::string& address);
 
   [[nodiscard]] size_t known_nodes() const;
+  // Nodes of the whole network, this one included, as it looks from here (size_estimate.h).
+  [[nodiscard]] double estimated_nodes() const;
   [[nodiscard]] uint64_t stored_values() const;
   [[nodiscard]] std::vector<Contact> Nearest(const Id& target, size_t count) const;
 

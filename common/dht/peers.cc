@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <optional>
+#include <type_traits>
 #include <utility>
+#include <variant>
 
 #include "absl/container/flat_hash_set.h"
 #include "common/base/status.h"
@@ -21,17 +23,44 @@ constexpr size_t kMaxVerifying = 32;
 constexpr size_t kMaxTried = 1024;
 constexpr absl::Duration kRetryAfter = absl::Minutes(1);
 
-// Whether `response` is of the kind that `call` asks for.
-bool Fits(const Peers::Call& call, const Response& response) {
-  const auto& answer = response.answer;
-  if (std::holds_alternative<absl::Status>(answer)) return true;
-  if (std::holds_alternative<PingCall>(call)) return std::holds_alternative<PingAnswer>(answer);
-  if (std::holds_alternative<FindNodeCall>(call)) return std::holds_alternative<NodesAnswer>(answer);
-  if (std::holds_alternative<FindValueCall>(call)) return std::holds_alternative<ValueAnswer>(answer);
-  if (std::holds_alternative<StoreCall>(call)) return std::holds_alternative<StoreAnswer>(answer);
-  const auto* claims = std::get_if<ClaimsAnswer>(&answer);
-  return claims != nullptr && claims->receipts.size() == std::get<FindClaimsCall>(call).keys.size();
-}
+// The kind of answer that a kind of call asks for.
+template <typename Call>
+struct AnswerTo;
+template <>
+struct AnswerTo<PingCall> : std::type_identity<PingAnswer> {};
+template <>
+struct AnswerTo<FindNodeCall> : std::type_identity<NodesAnswer> {};
+template <>
+struct AnswerTo<FindValueCall> : std::type_identity<ValueAnswer> {};
+template <>
+struct AnswerTo<StoreCall> : std::type_identity<StoreAnswer> {};
+template <>
+struct AnswerTo<FindClaimsCall> : std::type_identity<ClaimsAnswer> {};
+
+// What a call expects, without what is in it, which may be a whole value.
+class Expected {
+ public:
+  explicit Expected(const Peers::Call& call)
+      : is_of_kind_(std::visit(
+            [](const auto& asked) { return &Holds<typename AnswerTo<std::decay_t<decltype(asked)>>::type>; }, call)) {
+    if (const auto* find = std::get_if<FindClaimsCall>(&call); find != nullptr) claims_ = find->keys.size();
+  }
+
+  [[nodiscard]] bool Fits(const Response& response) const {
+    if (std::holds_alternative<absl::Status>(response.answer)) return true;
+    const auto* claims = std::get_if<ClaimsAnswer>(&response.answer);
+    return is_of_kind_(response) && (claims == nullptr || claims->receipts.size() == claims_);
+  }
+
+ private:
+  template <typename Answer>
+  static bool Holds(const Response& response) {
+    return std::holds_alternative<Answer>(response.answer);
+  }
+
+  bool (*is_of_kind_)(const Response&);
+  size_t claims_ = 0;
+};
 
 }  // namespace
 
@@ -68,10 +97,9 @@ void Peers::Ask(const Contact& to, Call call, Answered done) {
     });
     return;
   }
-  Request request{self_, std::move(call)};
-  auto on_answer = [this, to, call = request.call, asked = clock_->Elapsed(),
+  auto on_answer = [this, to, expected = Expected(call), asked = clock_->Elapsed(),
                     done = std::move(done)](absl::StatusOr<Response> response) {
-    if (response.ok() && !Fits(call, *response)) {
+    if (response.ok() && !expected.Fits(*response)) {
       response = ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
                                  "the node answered another question than the one it was asked");
     }
@@ -82,7 +110,7 @@ void Peers::Ask(const Contact& to, Call call, Answered done) {
     }
     done(std::move(response));
   };
-  network_->Call(to, request, lifeline_.Guard(std::move(on_answer)));
+  network_->Call(to, Request{self_, std::move(call)}, lifeline_.Guard(std::move(on_answer)));
 }
 
 void Peers::Ping(const Contact& to, std::function<void(bool)> done) {
@@ -158,6 +186,13 @@ Density Peers::density() {
     size_.SetNeighbourhood(self_.id, table_.Nearest(self_.id, kBucketSize, RoutingTable::Which::kAll), table_.size());
   }
   return [size = size_](const Id& distance) { return size.ExpectedNodesWithin(distance); };
+}
+
+bool Peers::SizeInDoubt() {
+  (void)density();  // brings it up to date
+  const bool in_doubt = size_.InDoubt();
+  if (in_doubt) size_.Renew();
+  return in_doubt;
 }
 
 void Peers::RunAfter(absl::Duration delay, std::function<void()> run) {

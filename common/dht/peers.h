@@ -81,6 +81,11 @@ class Peers {
 
   // The size of the network as it looks from here.
   [[nodiscard]] Density density();
+  // As of the last call of density(), which keeps it fresh.
+  [[nodiscard]] double estimated_nodes() const { return size_.nodes(); }
+  // That size is in doubt, and random targets should be looked up soon; what NoteLookup was told before is forgotten
+  // once it is told of the first of them.
+  [[nodiscard]] bool SizeInDoubt();
   // A lookup for a point that no stranger chose ended with these nodes: a sample of that size.
   void NoteLookup(const Id& target, const std::vector<Contact>& nearest) { size_.AddLookup(target, nearest); }
 

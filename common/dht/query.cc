@@ -11,8 +11,8 @@
 namespace dotagent::dht {
 namespace {
 
-// What our table has for widening a lookup.
-constexpr size_t kMoreSeeds = 4 * kBucketSize;
+// Nodes of our table for widening a lookup.
+constexpr size_t kMoreSeeds = 2 * kBucketSize;
 
 bool IsAboutDates(const absl::Status& refusal) {
   return ReasonOf(refusal) == reason::kStale || ReasonOf(refusal) == reason::kFutureDated;
@@ -36,8 +36,8 @@ class Query : public std::enable_shared_from_this<Query> {
         goal_(goal),
         density_(peers->density()),
         census_(goal ? peers->census() : std::nullopt),
-        lookup_(peers->self().id, target, peers->table().Nearest(target, kBucketSize, RoutingTable::Which::kAll),
-                {.paths = effort.paths, .wanted = effort.wanted}, density_),
+        lookup_(peers->self().id, target, Seeds(effort.from_anywhere), {.paths = effort.paths, .wanted = effort.wanted},
+                density_),
         done_(std::move(done)) {
     if (goal) ballot_.emplace(target, goal->values->types().Of(goal->kind));
     if (census_) known_ = peers->table().Nearest(target, kMaxAnswerNodes, RoutingTable::Which::kAnswering);
@@ -59,15 +59,18 @@ class Query : public std::enable_shared_from_this<Query> {
   void Step() {
     if (over_) return;
     for (bool widened = true; widened;) {
-      if (goal_ && goal_->thoroughness == Thoroughness::kEnough && Judge().outcome != Ballot::Outcome::kUndecided) {
-        return End();
-      }
+      if (goal_ && goal_->thoroughness == Thoroughness::kEnough && IsFinal(Judge().outcome)) return End();
       const std::vector<Contact> next = lookup_.Next();
       for (const Contact& node : next) Ask(node);
       if (!next.empty() || !lookup_.idle()) return;
       widened = GoOn();
     }
     End();
+  }
+
+  // Too few witnesses is the outcome only when widening brought no more.
+  static bool IsFinal(Ballot::Outcome outcome) {
+    return outcome != Ballot::Outcome::kUndecided && outcome != Ballot::Outcome::kTooFewWitnesses;
   }
 
   // There is no one left to ask by what was wanted so far. False if that is all.
@@ -88,7 +91,14 @@ class Query : public std::enable_shared_from_this<Query> {
     return Widen();
   }
 
-  bool Widen() { return lookup_.Widen(peers_->table().Nearest(target_, kMoreSeeds, RoutingTable::Which::kAll)); }
+  [[nodiscard]] std::vector<Contact> Seeds(bool from_anywhere) {
+    RoutingTable& table = peers_->table();
+    if (from_anywhere) return table.Sample(kBucketSize, peers_->random());
+    return table.Nearest(target_, kBucketSize, RoutingTable::Which::kAll);
+  }
+
+  // Through nodes from anywhere in the table: if the lookup was captured, those near the target are the captors.
+  bool Widen() { return lookup_.Widen(peers_->table().Sample(kMoreSeeds, peers_->random())); }
 
   [[nodiscard]] Ballot::Judgement Judge() const {
     std::vector<Id> settled = lookup_.Settled();
@@ -98,7 +108,7 @@ class Query : public std::enable_shared_from_this<Query> {
       const auto place = std::upper_bound(settled.begin(), settled.end(), peers_->self().id, nearer);
       if (place != settled.end() || lookup_.complete()) settled.insert(place, peers_->self().id);
     }
-    return ballot_->Judge(settled, lookup_.complete(), density_);
+    return ballot_->Judge(settled, lookup_.complete() || (lookup_.exhausted() && lookup_.idle()), density_);
   }
 
   [[nodiscard]] Peers::Call Question() const {

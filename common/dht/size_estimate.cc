@@ -2,9 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace dotagent::dht {
 namespace {
+
+// Both samples deviate by about a fifth, so for 1 node in 200 they differ that much without a cause.
+constexpr double kDoubtful = 2;
+// The neighbourhood alone is off by half for 1 node in 30.
+constexpr size_t kFewSamples = 3;
 
 // distance / 2^256.
 double Fraction(const Id& distance) {
@@ -30,6 +36,7 @@ double SizeFrom(const Id& target, const std::vector<Contact>& nodes) {
 void SizeEstimate::AddLookup(const Id& target, const std::vector<Contact>& nearest) {
   const double sample = SizeFrom(target, nearest);
   if (sample == 0) return;
+  if (std::exchange(renewing_, false)) lookups_size_ = next_ = 0;
   lookups_[next_] = sample;
   next_ = (next_ + 1) % kMaxSamples;
   lookups_size_ = std::min(lookups_size_ + 1, kMaxSamples);
@@ -43,21 +50,27 @@ void SizeEstimate::SetNeighbourhood(const Id& self, const std::vector<Contact>& 
   Reckon();
 }
 
-void SizeEstimate::Reckon() {
-  const auto known = static_cast<double>(known_);
+double SizeEstimate::Median(bool with_neighbourhood) const {
   std::array<double, kMaxSamples + 1> samples{};
   auto end = std::copy_n(lookups_.begin(), lookups_size_, samples.begin());
-  if (neighbourhood_ > 0) *end++ = neighbourhood_;
+  if (with_neighbourhood && neighbourhood_ > 0) *end++ = neighbourhood_;
   const auto count = end - samples.begin();
-  if (known_is_all_ || count == 0) {
-    nodes_ = known;
-    return;
-  }
+  if (count == 0) return 0;
   std::sort(samples.begin(), end);
   // Of an even number of samples, the geometric mean of the middle two: a sample's errors are ratios.
-  const double median =
-      std::sqrt(samples[static_cast<size_t>((count - 1) / 2)] * samples[static_cast<size_t>(count / 2)]);
-  nodes_ = std::max(known, median);
+  return std::sqrt(samples[static_cast<size_t>((count - 1) / 2)] * samples[static_cast<size_t>(count / 2)]);
+}
+
+bool SizeEstimate::InDoubt() const {
+  if (known_is_all_ || neighbourhood_ == 0) return false;
+  if (lookups_size_ < kFewSamples) return true;
+  const double lookups = Median(false);
+  return neighbourhood_ > kDoubtful * lookups || lookups > kDoubtful * neighbourhood_;
+}
+
+void SizeEstimate::Reckon() {
+  const auto known = static_cast<double>(known_);
+  nodes_ = known_is_all_ ? known : std::max(known, Median(true));
 }
 
 double SizeEstimate::ExpectedNodesWithin(const Id& distance) const { return nodes_ * Fraction(distance); }

@@ -14,6 +14,11 @@
 // and random targets (bucket refreshes), not the keys of values that others stored here. Nodes that are there but never
 // answer do not count; with 20 % of those the estimate is of the 80 % that do, which is what a lookup can find.
 //
+// A network that grows leaves samples behind that are too low, and with them a node believes what a captured lookup
+// brings. Its own neighbourhood shows the growth first: where it is twice as dense as the samples say, or half as
+// dense, they are in doubt, and the caller should look up some random targets soon. (It is not believed itself: to mine
+// ids next to one node is cheap, and would make that node refuse every lookup as captured.)
+//
 //   SizeEstimate size;
 //   size.AddLookup(target, nodes_that_answered);
 //   if (size.ExpectedNodesWithin(key.DistanceTo(tenth)) > 14) …  // captured
@@ -44,6 +49,11 @@ class SizeEstimate {
   // exactly `known`, whatever lookups said; and it is never below `known`.
   void SetNeighbourhood(const Id& self, const std::vector<Contact>& nearest, size_t known);
 
+  // The neighbourhood and the lookups differ by more than chance, or there are too few of these.
+  [[nodiscard]] bool InDoubt() const;
+  // What lookups said so far is forgotten once the next one says something.
+  void Renew() { renewing_ = true; }
+
   // Nodes of the network, this one not counted. 0 as long as none is known.
   [[nodiscard]] double nodes() const { return nodes_; }
 
@@ -52,6 +62,8 @@ class SizeEstimate {
 
  private:
   void Reckon();
+  // Of the samples of lookups, and of the neighbourhood if it is to count too; 0 if there is none.
+  [[nodiscard]] double Median(bool with_neighbourhood) const;
 
   std::array<double, kMaxSamples> lookups_{};  // a ring of N as each says
   size_t lookups_size_ = 0;
@@ -59,6 +71,7 @@ class SizeEstimate {
   double neighbourhood_ = 0;  // 0: no sample
   size_t known_ = 0;
   bool known_is_all_ = false;
+  bool renewing_ = false;
   double nodes_ = 0;
 };
 

@@ -1,5 +1,7 @@
 #include "common/dht/upkeep.h"
 
+#include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "common/dht/query.h"
@@ -11,7 +13,8 @@ namespace {
 constexpr size_t kPageSize = 64;
 // A random point's neighbours are of no use for themselves: the way there fills the bucket.
 constexpr size_t kRefreshWidth = 4;
-constexpr size_t kSizedBuckets = 4;
+constexpr size_t kSizedBuckets = 3;
+constexpr absl::Duration kSizeWatch = absl::Minutes(1);
 constexpr size_t kClaimsPerTick = 10'000;
 }  // namespace
 
@@ -21,6 +24,7 @@ absl::Duration Upkeep::Jittered(absl::Duration interval) {
 
 void Upkeep::Start() {
   ScheduleRefresh();
+  WatchSize(kSizeWatch);
   ScheduleWalk();
 }
 
@@ -29,6 +33,17 @@ void Upkeep::ScheduleRefresh() {
   peers_->RunAfter(Jittered(refresh_interval_ / 10), lifeline_.Guard([this] {
     RefreshBuckets(peers_->table().StaleBuckets(refresh_interval_, peers_->clock().Elapsed()));
     ScheduleRefresh();
+  }));
+}
+
+void Upkeep::WatchSize(absl::Duration pause) {
+  peers_->RunAfter(Jittered(pause), lifeline_.Guard([this, pause] {
+    if (!peers_->SizeInDoubt()) return WatchSize(kSizeWatch);
+    std::vector<size_t> sized(kSizedBuckets);
+    std::iota(sized.begin(), sized.end(), size_t{0});
+    RefreshBuckets(std::move(sized));
+    // A neighbourhood may be odd for good.
+    WatchSize(std::min(2 * pause, refresh_interval_));
   }));
 }
 

@@ -35,6 +35,8 @@ class Upkeep {
 
  private:
   void ScheduleRefresh();
+  // Measures the network's size anew where it is in doubt.
+  void WatchSize(absl::Duration pause);
   void ScheduleWalk();
   void WalkOn();
   // Copies `value`, or what is found to have replaced it, to the nodes nearest to it, and walks on.

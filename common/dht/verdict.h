@@ -23,8 +23,9 @@
 //   none is refused; of sets all hostile 1 in 1,000 passes the first, 1 in 100,000 the second. A set that is much
 //   denser holds ids made to sit there; an early end wants the nodes to reach out to where 6 are expected, so that
 //   mined ids alone are not enough (for 1 name in 400 no honest node is that near).
-//   Where no one else was heard of, 3·n is allowed: half of the network may just have been cut off; but no more, since
-//   liars tell of no one else either. In a network of no more than 28 nodes all are known, and density asks nothing.
+//   Where no one else was heard of, or 32 paths brought no nearer node than 8 did, 3·n is allowed: half of the network
+//   may just have been cut off, or its size be overrated; but no more, since liars tell of no one else either. In a
+//   network of no more than 28 nodes all are known, and density asks nothing.
 //
 // Where it departs from S/Kademlia: that paper takes a lookup as good if one of d paths is clean, which a reader cannot
 // see; density can be seen.
@@ -85,7 +86,7 @@ class Ballot {
     std::optional<Id> owner;  // if decided
   };
   // `nearest`: ids of nodes that voted, nearest first, without a gap: every node heard of that is nearer than the last
-  // of them has voted or failed. `all`: there is no one else to ask. O(nodes).
+  // of them has voted or failed. `all`: there is no one else to ask, or no way to ask more. O(nodes).
   [[nodiscard]] Judgement Judge(const std::vector<Id>& nearest, bool all, const Density& density) const;
 
   // Two nodes name different owners, so an early end is out of reach.

@@ -108,6 +108,7 @@ std::string ToJson(const Parameters& parameters, const Outcome& outcome) {
       {"absent_messages_per_lookup", Rounded(Ratio(absent.messages, absent.lookups))},
       {"readers_left", outcome.readers_left},
       {"ram_bytes_per_node", outcome.ram_bytes_per_node},
+      {"nodes_astray", outcome.nodes_astray},
       {"names_published", outcome.names_published},
       {"names_unpublished", outcome.names_unpublished},
       {"records_lost", outcome.records_lost},
@@ -158,6 +159,7 @@ std::string ToTable(const Parameters& parameters, const Outcome& outcome) {
   if (outcome.thefts_tried > 0) {
     table.Row("thieves' records stored", Share(outcome.thefts_confirmed, outcome.thefts_tried));
   }
+  table.Row("nodes led astray", absl::StrCat(outcome.nodes_astray));
   table.Row("RAM a node", FormatBytes(static_cast<double>(outcome.ram_bytes_per_node)));
   table.Section("The run");
   table.Row("virtual time",

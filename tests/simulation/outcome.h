@@ -29,6 +29,7 @@ struct Outcome {
   uint64_t ram_bytes_per_node = 0;
   uint64_t names_published = 0;
   uint64_t names_unpublished = 0;  // no try succeeded
+  uint64_t nodes_astray = 0;       // honest nodes that know only hostile ones near themselves, once all have joined
   uint64_t records_lost = 0;
   uint64_t names_stolen = 0;
   uint64_t names_contested = 0;

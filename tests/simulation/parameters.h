@@ -37,7 +37,7 @@ struct Parameters {
   uint64_t puzzle_bits = 0;
   std::string latency_ms = "5:50";
   double loss = 0;
-  uint64_t bootstrap = 5;  // nodes that a newcomer is told of
+  uint64_t bootstrap = 8;  // nodes that a newcomer is told of
   absl::Duration ttl = absl::Hours(24);
   bool refresh = true;
   uint64_t seed = 1;

@@ -180,6 +180,17 @@ bool Population::has_thieves() const {
          std::find(behaviours.begin(), behaviours.end(), Behaviour::kClaim) != behaviours.end();
 }
 
+uint64_t Population::CountAstray() const {
+  const auto is_hostile = [this](const dht::Contact& contact) {
+    return network_->contact(hostile_index_.Nearest(contact.id, 1).front()).id == contact.id;
+  };
+  if (hostile_index_.size() == 0) return 0;
+  return static_cast<uint64_t>(std::count_if(honest_.nodes.begin(), honest_.nodes.end(), [&](size_t node) {
+    const auto neighbours = network_->dht(node).Nearest(network_->contact(node).id, dht::kBucketSize);
+    return std::all_of(neighbours.begin(), neighbours.end(), is_hostile);
+  }));
+}
+
 IdIndex Population::HonestIndex() const {
   IdIndex index;
   for (const size_t node : honest_.nodes) index.Add(network_->contact(node).id, node);

@@ -43,6 +43,8 @@ class Population {
   [[nodiscard]] size_t RandomHonest();
   [[nodiscard]] std::optional<size_t> RandomHostile();
 
+  // Honest nodes of whose k nearest neighbours, as their tables have them, all are hostile.
+  [[nodiscard]] uint64_t CountAstray() const;
   // Honest nodes alive, by their ids.
   [[nodiscard]] IdIndex HonestIndex() const;
   [[nodiscard]] const std::vector<size_t>& honest() const { return honest_.nodes; }

@@ -116,6 +116,7 @@ class Experiment {
     const double per_node =
         static_cast<double>(HeapInUse() - before) / static_cast<double>(parameters_.nodes * kRamStep);
     outcome_.ram_bytes_per_node = static_cast<uint64_t>(per_node + 0.5) * kRamStep;
+    outcome_.nodes_astray = population_.CountAstray();
   }
 
   // Keeps kAtOnce of `count` tasks under way until all are done. start(i, done) starts one.

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -74,6 +76,52 @@ TEST_P(Partition, OfAnHourHealsByItself) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, Partition, testing::Values(1, 2, 3));
+
+// The attacker: a bootstrap node that answers at once, with one other liar only.
+TEST(BootstrapTest, ALiarAmongTheBootstrapNodesDoesNotKeepANewcomerFromTheNetwork) {
+  for (const bool alone : {false, true}) {
+    const auto simulation = MakeNetwork(60, 7);
+    const size_t liar = 1;
+    const size_t accomplice = 2;
+    simulation->SetBehaviour(liar, [&](const Request& request) -> std::optional<Response> {
+      if (std::holds_alternative<FindNodeCall>(request.call)) {
+        return Response{NodesAnswer{{simulation->contact(accomplice)}}};
+      }
+      return Response{PingAnswer{}};
+    });
+    simulation->SetBehaviour(accomplice, [](const Request& request) -> std::optional<Response> {
+      if (std::holds_alternative<FindNodeCall>(request.call)) return Response{NodesAnswer{}};
+      return Response{PingAnswer{}};
+    });
+    const size_t newcomer = simulation->AddNode();
+    std::vector<std::string> addresses = {Simulation::AddressOf(liar)};
+    if (!alone) {
+      addresses.push_back(Simulation::AddressOf(30));
+      addresses.push_back(Simulation::AddressOf(31));
+    }
+    bool joined = false;
+    simulation->Start(newcomer, addresses, [&](const absl::Status&) { joined = true; });
+    ASSERT_TRUE(simulation->RunUntil([&] { return joined; }, absl::Minutes(1)));
+    if (alone) {
+      EXPECT_EQ(simulation->dht(newcomer).known_nodes(), 2) << "or else this test shows nothing";
+    } else {
+      EXPECT_GT(simulation->dht(newcomer).known_nodes(), 20);
+    }
+  }
+}
+
+// The first to answer is not the only one that is heard, and a dead one is not waited for until its call times out.
+TEST(BootstrapTest, JoinsASecondAfterTheFirstAnswerThoughAnotherNeverAnswers) {
+  const auto simulation = MakeNetwork(30, 8);
+  simulation->Kill(5);
+  const size_t newcomer = simulation->AddNode();
+  const absl::Duration before = simulation->clock().Elapsed();
+  bool joined = false;
+  simulation->Start(newcomer, {Simulation::AddressOf(5), Simulation::AddressOf(6)},
+                    [&](const absl::Status& status) { joined = status.ok(); });
+  ASSERT_TRUE(simulation->RunUntil([&] { return joined; }, absl::Minutes(1)));
+  EXPECT_LT(simulation->clock().Elapsed() - before, absl::Milliseconds(1900)) << "a call times out after 2 s";
+}
 
 TEST(BootstrapTest, LooksAroundOnceWhereNothingIsNew) {
   const auto simulation = MakeNetwork(60, 1);

@@ -176,6 +176,32 @@ TEST(SizeEstimateTest, FollowsANetworkThatGrows) {
   }
 }
 
+TEST(SizeEstimateTest, ANeighbourhoodUnlikeTheSamplesRaisesDoubtButIsNotBelieved) {
+  SizeEstimate size;
+  const Id self = ContactFromSeed(1).id;
+  const auto sample = [&](Network& network, size_t count) {
+    for (size_t i = 0; i < count; ++i) {
+      const Id target = RandomId(network.random());
+      size.AddLookup(target, network.Nearest(target, kBucketSize));
+    }
+  };
+  Network small(1000, 1);
+  size.SetNeighbourhood(self, small.Nearest(self, kBucketSize), 300);
+  EXPECT_TRUE(size.InDoubt()) << "it is the only sample";
+  sample(small, 3);
+  EXPECT_FALSE(size.InDoubt());
+  // Grown, or mined next to this node: that cannot be told from here.
+  Network large(20'000, 2);
+  size.SetNeighbourhood(self, large.Nearest(self, kBucketSize), 300);
+  EXPECT_TRUE(size.InDoubt());
+  EXPECT_LT(size.nodes(), 2500);
+  size.Renew();
+  EXPECT_LT(size.nodes(), 2500) << "until there is something better";
+  sample(large, 3);
+  EXPECT_FALSE(size.InDoubt());
+  EXPECT_NEAR(size.nodes(), 20'000, 8000);
+}
+
 TEST(SizeEstimateTest, ExpectedNodesAreProportionalToDistance) {
   SizeEstimate size;
   std::vector<Contact> nodes(8, ContactFromSeed(1));
