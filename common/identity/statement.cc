@@ -54,4 +54,20 @@ absl::StatusOr<absl::Time> CheckDate(int64_t unix_ms, absl::Time now) {
   return when;
 }
 
+absl::StatusOr<Lifetime> CheckLifetime(int64_t signed_at_ms, int64_t expires_at_ms, absl::Duration max,
+                                       absl::Time now) {
+  ASSIGN_OR_RETURN(const absl::Time signed_at, CheckDate(signed_at_ms, now));
+  const absl::Time expires = absl::FromUnixMillis(expires_at_ms);
+  if (expires <= signed_at || expires - signed_at > max) {
+    return BadStatement(absl::StrCat("it lasts ", absl::FormatDuration(expires - signed_at),
+                                     "; it must be more than nothing and at most ", absl::FormatDuration(max)));
+  }
+  if (expires <= now) {
+    return ErrorWithReason(
+        absl::StatusCode::kFailedPrecondition, reason::kStale,
+        absl::StrCat("it ended at ", absl::FormatTime(expires, absl::UTCTimeZone()), "; sign a new one"));
+  }
+  return Lifetime{signed_at, expires};
+}
+
 }  // namespace dotagent::identity

@@ -3,7 +3,8 @@
 // kind.
 //
 // Defends against a second form of the same statement (unknown fields, other encodings, spare signatures): a statement
-// has one set of bytes, so a store that compares digests sees each once. Used by rotation.cc and revocation.cc only.
+// has one set of bytes, so a store that compares digests sees each once.
+// For who defines a statement: rotation.cc, revocation.cc, and the adverts of the rooms above.
 #ifndef DOTAGENT_COMMON_IDENTITY_STATEMENT_H_
 #define DOTAGENT_COMMON_IDENTITY_STATEMENT_H_
 
@@ -45,6 +46,15 @@ template <typename Message>
 
 // When a statement was signed. BAD_STATEMENT if that is before 1970 or over 5 minutes ahead of `now`.
 [[nodiscard]] absl::StatusOr<absl::Time> CheckDate(int64_t unix_ms, absl::Time now);
+
+// From when until when a statement holds that does not hold for ever. As CheckDate; BAD_STATEMENT too if it ends before
+// it begins or lasts longer than `max`; FailedPrecondition (STALE) once it has ended.
+struct Lifetime {
+  absl::Time signed_at;
+  absl::Time expires;
+};
+[[nodiscard]] absl::StatusOr<Lifetime> CheckLifetime(int64_t signed_at_ms, int64_t expires_at_ms, absl::Duration max,
+                                                     absl::Time now);
 
 }  // namespace dotagent::identity
 
