@@ -59,8 +59,9 @@ struct AdvertFields {
                                                                absl::Time now);
 
 // Checks size, form, signature, then what was signed. InvalidArgument: TOO_LARGE, BAD_SIGNATURE, BAD_NAME,
-// BAD_STATEMENT (form, dates, capability, versions: over 8, twice, not the highest first). FailedPrecondition (STALE)
-// once it has ended. That `signer` is `agent`'s key remains to be checked. About 60 µs.
+// BAD_STATEMENT (form, lifetime, capability, versions: over 8, twice, not the highest first). FailedPrecondition:
+// FUTURE_DATED if it is dated over 5 minutes ahead, STALE once it has ended. That `signer` is `agent`'s key remains to
+// be checked. About 60 µs.
 [[nodiscard]] absl::StatusOr<CapabilityAdvert> VerifyCapabilityAdvert(absl::string_view statement, absl::Time now);
 
 // Of one that has been verified: whether it offers a version in `range`. Does not verify again.

@@ -52,6 +52,24 @@ const absl::Status* MostTelling(const std::vector<absl::Status>& refusals) {
   return nullptr;
 }
 
+absl::Status ClockIsBehind(absl::Time now) {
+  return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kFutureDated,
+                         absl::StrCat("what is stored there is dated ahead of this node's clock, which says ",
+                                      absl::FormatTime(now, absl::UTCTimeZone()), "; set the clock, then ask again"));
+}
+
+absl::Status TooFewCleanPaths() {
+  return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kTooFewCleanPaths,
+                         "the nodes that could be found are too few to be the nearest to the key: others may be "
+                         "keeping this node from them; try again, or through another node");
+}
+
+absl::Status OfAnotherKind(bool many_owners) {
+  return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
+                         many_owners ? "keys of this kind have many owners' values; ask for a page of them"
+                                     : "keys of this kind have one value; ask for that");
+}
+
 absl::Status NameTaken() {
   return ErrorWithReason(absl::StatusCode::kAlreadyExists, reason::kNameTaken,
                          "another key holds this name; choose another name, or sign with the key that holds it");
@@ -77,6 +95,10 @@ absl::Status Sufficient(const ReplicateResult& result, size_t reachable) {
   }
   if (!result.stored_by.empty() && result.stored_by.size() >= std::min(kQuorum, reachable)) return absl::OkStatus();
   const absl::Status* telling = MostTelling(result.refusals);
+  if (telling == nullptr && result.stored_by.empty() && !result.refusals.empty()) {
+    const bool all_full = std::all_of(result.refusals.begin(), result.refusals.end(), absl::IsResourceExhausted);
+    if (all_full) telling = &result.refusals.front();
+  }
   return telling != nullptr ? *telling : TooFewReplicas(result);
 }
 
@@ -96,6 +118,9 @@ struct Dht::Impl {
 
   [[nodiscard]] bool IsAlone() const { return peers.table().size() == 0 && !bootstrap.is_first_node(); }
 
+  // There is no other node to ask, and need not be.
+  [[nodiscard]] bool IsFirstAndAlone() const { return peers.table().size() == 0 && bootstrap.is_first_node(); }
+
   [[nodiscard]] absl::StatusOr<Response> Answer(const Contact& sender, const Request& request);
   // ResourceExhausted (LIMIT) if this node is not nearly among the nearest, so that no one fills the disks of nodes of
   // his choice. Nodes do not agree exactly on who is.
@@ -103,9 +128,20 @@ struct Dht::Impl {
   [[nodiscard]] std::vector<Contact> NearestFor(const Contact& sender, const Id& target, size_t count) const;
   // OK if the lookup says whose the key is, or that it is no one's.
   [[nodiscard]] absl::Status WhyUndecided(const QueryResult& found) const;
+  void FinishGetAll(Collected found, const std::function<void(absl::StatusOr<Collected>)>& done) const;
   void FinishGet(const Id& key, ValueKind kind, QueryResult found,
                  const std::function<void(absl::StatusOr<GetResult>)>& done);
   void Store(const Value& value, const QueryResult& found, std::function<void(absl::StatusOr<PutResult>)> done);
+  // As Store, of a kind of which a key has many owners' values: there is nothing to decide.
+  void StoreAmongOthers(const Value& value, const QueryResult& found,
+                        const std::function<void(absl::StatusOr<PutResult>)>& done);
+  void StoreOn(const Value& value, const std::vector<Contact>& nearest,
+               std::function<void(absl::StatusOr<PutResult>)> done);
+  // Gives `done` a refusal, after the call that asked has returned.
+  template <typename Result>
+  void Refuse(absl::Status refusal, std::function<void(absl::StatusOr<Result>)> done) {
+    peers.RunAfter(absl::ZeroDuration(), [refusal = std::move(refusal), done = std::move(done)] { done(refusal); });
+  }
 
   const DhtOptions options;
   const Clock* const clock;
@@ -159,6 +195,7 @@ absl::StatusOr<Response> Dht::Impl::Answer(const Contact& sender, const Request&
   }
   const absl::Time now = clock->Now();
   if (const auto* find = std::get_if<FindValueCall>(&request.call)) {
+    if (values.types().Of(find->kind).many_owners()) return OfAnotherKind(true);
     ValueAnswer answer{.same_census = find->census.has_value() && find->census == peers.census()};
     if (!answer.same_census) answer.nodes = NearestFor(sender, find->key, kMaxAnswerNodes);
     ASSIGN_OR_RETURN(answer.receipt, values.ReceiptFor(find->kind, find->key, now));
@@ -176,6 +213,12 @@ absl::StatusOr<Response> Dht::Impl::Answer(const Contact& sender, const Request&
     const auto keep = store->witness_only ? ValueStore::Keep::kClaimOnly : ValueStore::Keep::kValue;
     ASSIGN_OR_RETURN(std::optional<Receipt> receipt, values.Store(value, keep, sender.key, now));
     return Response{StoreAnswer{std::move(receipt)}};
+  }
+  if (const auto* find = std::get_if<FindValuesCall>(&request.call)) {
+    if (!values.types().Of(find->kind).many_owners()) return OfAnotherKind(false);
+    const size_t limit = std::min<size_t>(find->limit, kMaxPageValues);
+    ASSIGN_OR_RETURN(ValuesAnswer page, values.GetPage(find->kind, find->key, find->after, limit, now));
+    return Response{std::move(page)};
   }
   if (const auto* find = std::get_if<FindClaimsCall>(&request.call)) {
     ClaimsAnswer answer;
@@ -203,14 +246,34 @@ std::vector<Contact> Dht::Impl::NearestFor(const Contact& sender, const Id& targ
 }
 
 void Dht::Get(const Id& key, ValueKind kind, std::function<void(absl::StatusOr<GetResult>)> done) {
+  if (impl_->values.types().Of(kind).many_owners()) return impl_->Refuse(OfAnotherKind(true), std::move(done));
   FindValue(&impl_->peers, &impl_->values, key, kind, Thoroughness::kEnough,
             impl_->lifeline.Guard([impl = impl_.get(), key, kind, done = std::move(done)](QueryResult found) {
               impl->FinishGet(key, kind, std::move(found), done);
             }));
 }
 
+void Dht::GetAll(CollectQuery query, std::function<void(absl::StatusOr<Collected>)> done) {
+  if (!impl_->values.types().Of(query.kind).many_owners()) {
+    return impl_->Refuse(OfAnotherKind(false), std::move(done));
+  }
+  Collect(&impl_->peers, &impl_->values, std::move(query),
+          impl_->lifeline.Guard([impl = impl_.get(), done = std::move(done)](Collected found) {
+            impl->FinishGetAll(std::move(found), done);
+          }));
+}
+
+void Dht::Impl::FinishGetAll(Collected found, const std::function<void(absl::StatusOr<Collected>)>& done) const {
+  // A server is itself one of the nodes.
+  const bool asked_others = found.nodes > (peers.is_server() ? 1 : 0);
+  if (found.values.empty() && !asked_others && !IsFirstAndAlone()) return done(NotBootstrapped());
+  if (found.values.empty() && found.future_dated) return done(ClockIsBehind(clock->Now()));
+  if (found.values.empty() && !found.nearest_found) return done(TooFewCleanPaths());
+  done(std::move(found));
+}
+
 absl::Status Dht::Impl::WhyUndecided(const QueryResult& found) const {
-  const bool alone = found.answered == 0 && !(bootstrap.is_first_node() && peers.table().size() == 0);
+  const bool alone = found.answered == 0 && !IsFirstAndAlone();
   if (alone && !found.value) return NotBootstrapped();
   switch (found.outcome) {
     case Ballot::Outcome::kConflict:
@@ -218,9 +281,7 @@ absl::Status Dht::Impl::WhyUndecided(const QueryResult& found) const {
                              "the nodes nearest to the key name different owners, and none has enough of them behind "
                              "him; compare the receipts, or ask again later");
     case Ballot::Outcome::kTooFewWitnesses:
-      return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kTooFewCleanPaths,
-                             "the nodes that could be found are too few to be the nearest to the key: others may be "
-                             "keeping this node from them; try again, or through another node");
+      return TooFewCleanPaths();
     case Ballot::Outcome::kUndecided:
       return ErrorWithReason(absl::StatusCode::kDeadlineExceeded, reason::kUnreachable,
                              "the nodes nearest to the key could not all be asked in time; try again");
@@ -239,12 +300,7 @@ void Dht::Impl::FinishGet(const Id& key, ValueKind kind, QueryResult found,
     return done(ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
                                 "the key that signed this name's record is revoked; ask its owner for a new name"));
   }
-  if (found.future_dated) {
-    return done(ErrorWithReason(
-        absl::StatusCode::kFailedPrecondition, reason::kFutureDated,
-        absl::StrCat("what is stored there is dated ahead of this node's clock, which says ",
-                     absl::FormatTime(clock->Now(), absl::UTCTimeZone()), "; set the clock, then ask again")));
-  }
+  if (found.future_dated) return done(ClockIsBehind(clock->Now()));
   if (!found.value) return done(values.types().Of(kind).Absent());
   Value& value = found.value->value;
   // Where the disk is full the answer still counts.
@@ -270,9 +326,13 @@ void Dht::Put(ValueKind kind, const Item& item, std::function<void(absl::StatusO
   absl::StatusOr<Value> checked = impl->values.types().Of(kind).Validate(item, impl->clock->Now());
   absl::Status status = checked.status();
   if (status.ok() && impl->IsAlone()) status = NotBootstrapped();
-  if (!status.ok()) {
-    impl->peers.RunAfter(absl::ZeroDuration(), [status, done = std::move(done)] { done(status); });
-    return;
+  if (!status.ok()) return impl->Refuse(status, std::move(done));
+  if (impl->values.types().Of(kind).many_owners()) {
+    return FindNodes(&impl->peers, checked->key,
+                     impl->lifeline.Guard([impl, value = *checked, done = std::move(done)](const QueryResult& found) {
+                       impl->StoreAmongOthers(value, found, done);
+                     }),
+                     {.paths = impl->options.paths, .wanted = kBucketSize});
   }
   // Not FindNodes: what is there already decides whether this may be stored at all.
   const Id key = checked->key;
@@ -292,10 +352,20 @@ void Dht::Impl::Store(const Value& value, const QueryResult& found,
     const absl::StatusOr<bool> replaces = type.Replaces(found.value->value, value);
     if (!replaces.ok()) return done(replaces.status());
   }
-  const size_t reachable = found.nearest.size() + (peers.is_server() ? 1 : 0);
+  StoreOn(value, found.nearest, std::move(done));
+}
+
+void Dht::Impl::StoreAmongOthers(const Value& value, const QueryResult& found,
+                                 const std::function<void(absl::StatusOr<PutResult>)>& done) {
+  if (found.answered == 0 && !IsFirstAndAlone()) return done(NotBootstrapped());
+  StoreOn(value, found.nearest, done);
+}
+
+void Dht::Impl::StoreOn(const Value& value, const std::vector<Contact>& nearest,
+                        std::function<void(absl::StatusOr<PutResult>)> done) {
+  const size_t reachable = nearest.size() + (peers.is_server() ? 1 : 0);
   Replicate(
-      &peers, &values, value, found.nearest,
-      lifeline.Guard([reachable, done = std::move(done)](ReplicateResult result) {
+      &peers, &values, value, nearest, lifeline.Guard([reachable, done = std::move(done)](ReplicateResult result) {
         const absl::Status status = Sufficient(result, reachable);
         if (!status.ok()) return done(status);
         done(PutResult{.stored_by = std::move(result.stored_by), .asked = result.asked, .witnesses = result.witnesses});

@@ -26,6 +26,7 @@
 #include "common/base/clock.h"
 #include "common/base/random.h"
 #include "common/crypto/keys.h"
+#include "common/dht/collect.h"
 #include "common/dht/network.h"
 #include "common/dht/puzzle.h"
 #include "common/dht/types.h"
@@ -96,14 +97,23 @@ class Dht {
   // here.
   void Get(const Id& key, ValueKind kind, std::function<void(absl::StatusOr<GetResult>)> done);
 
+  // Reads a key that many owners share (collect.h): what the nodes nearest to it hold, one value an owner. None at all
+  // is OK too. InvalidArgument (PROTOCOL) if keys of this kind have one value (use Get; which refuses the others);
+  // Unavailable: NOT_BOOTSTRAPPED if no node could be asked, TOO_FEW_CLEAN_PATHS if nothing was found and the nodes
+  // that were asked cannot be the nearest. FailedPrecondition (FUTURE_DATED) if all that was found is dated ahead of
+  // this node's clock.
+  void GetAll(CollectQuery query, std::function<void(absl::StatusOr<Collected>)> done);
+
   // Stores `item` on the r nodes nearest to the key that it implies, and has it witnessed. InvalidArgument as the
   // value's type says; AlreadyExists (NAME_TAKEN) if the key is another's, as the reader's rule has it; Aborted
   // (CONFLICT) if another claims it in this moment; PermissionDenied (KEY_REVOKED) and FailedPrecondition (SUPERSEDED,
   // FUTURE_DATED, STALE) if nodes say so; otherwise Unavailable (TOO_FEW_REPLICAS) if fewer than min(quorum 3, nodes
-  // that could be asked) confirmed; Unavailable (NOT_BOOTSTRAPPED, TOO_FEW_CLEAN_PATHS).
+  // that could be asked) confirmed; Unavailable (NOT_BOOTSTRAPPED, TOO_FEW_CLEAN_PATHS). Of kinds of which a key has
+  // many owners' values, a node whose places are all taken is made up for by the next nearest; ResourceExhausted
+  // (LIMIT) if none has one.
   void Put(ValueKind kind, const Item& item, std::function<void(absl::StatusOr<PutResult>)> done);
 
-  // The best valid value in this node's own store.
+  // The best valid value in this node's own store. Of kinds of which a key has one value.
   [[nodiscard]] absl::StatusOr<Item> GetLocal(const Id& key, ValueKind kind) const;
 
   // Learned by the way: a peer that proved `contact.key` and can be dialled at its addresses.

@@ -36,6 +36,8 @@ template <>
 struct AnswerTo<StoreCall> : std::type_identity<StoreAnswer> {};
 template <>
 struct AnswerTo<FindClaimsCall> : std::type_identity<ClaimsAnswer> {};
+template <>
+struct AnswerTo<FindValuesCall> : std::type_identity<ValuesAnswer> {};
 
 // What a call expects, without what is in it, which may be a whole value.
 class Expected {

@@ -7,9 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/identity/agent_id.h"
+#include "common/dht/owner_proof.h"
 #include "common/identity/name_certificate.h"
-#include "common/identity/rotation.h"
 #include "common/record/record.h"
 #include "dotagent/dht/v1/dht.pb.h"
 
@@ -21,19 +20,6 @@ absl::StatusOr<v1::Proof> ParseProof(const std::string& bytes) {
   if (proof.ParseFromString(bytes)) return proof;
   return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadStatement,
                          "the proof that goes with the record is not a dotagent.dht.v1.Proof");
-}
-
-// Whose key signed: the identity that began with it, or that rotated to it.
-absl::StatusOr<Id> OwnerOf(const crypto::PublicKey& signer, const v1::Proof& proof, absl::Time now) {
-  if (proof.rotation_chain().empty()) return Id::FromBytes(identity::AgentId::FromFirstKey(signer).bytes());
-  ASSIGN_OR_RETURN(const std::vector<std::string> statements, identity::DecodeRotationChain(proof.rotation_chain()));
-  ASSIGN_OR_RETURN(const identity::RotationChain chain, identity::VerifyRotationChain(statements, now));
-  if (chain.current() != signer) {
-    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kKeyMismatch,
-                           "the rotation chain that goes with the record ends in another key than the one that signed "
-                           "the record; sign with the current key, or send the newest chain");
-  }
-  return Id::FromBytes(chain.agent.bytes());
 }
 
 absl::StatusOr<identity::NameCertificate> CheckCertificate(const record::Record& record, const std::string& bytes,
@@ -70,7 +56,7 @@ absl::StatusOr<Value> RecordValue::Validate(const Item& item, absl::Time now) co
               .expires = record.expires(),
               .item = item};
   ASSIGN_OR_RETURN(const v1::Proof proof, ParseProof(item.proof));
-  ASSIGN_OR_RETURN(value.owner, OwnerOf(value.signer, proof, now));
+  ASSIGN_OR_RETURN(value.owner, OwnerOf(value.signer, proof.rotation_chain(), now));
   if (policy_.registrars.empty()) return value;
   ASSIGN_OR_RETURN(const identity::NameCertificate certificate,
                    CheckCertificate(record, proof.name_certificate(), policy_.registrars, now));

@@ -26,6 +26,7 @@ class RecordValue final : public ValueType {
   // PermissionDenied (NOT_CERTIFIED) if the policy asks for a certificate and there is none for this name.
   [[nodiscard]] absl::StatusOr<Value> Validate(const Item& item, absl::Time now) const override;
   [[nodiscard]] bool first_claim() const override { return policy_.registrars.empty(); }
+  [[nodiscard]] bool many_owners() const override { return false; }
   [[nodiscard]] size_t enough() const override { return kReplicationFactor / 2 + 1; }
   [[nodiscard]] bool revokes_owner() const override { return false; }
   [[nodiscard]] absl::StatusOr<bool> Replaces(const Value& held, const Value& offered) const override;

@@ -15,6 +15,7 @@ class RevocationValue final : public ValueType {
   // one revokes another's key.
   [[nodiscard]] absl::StatusOr<Value> Validate(const Item& item, absl::Time now) const override;
   [[nodiscard]] bool first_claim() const override { return false; }
+  [[nodiscard]] bool many_owners() const override { return false; }
   [[nodiscard]] size_t enough() const override { return 1; }
   [[nodiscard]] bool revokes_owner() const override { return true; }
   [[nodiscard]] absl::StatusOr<bool> Replaces(const Value& held, const Value& offered) const override;

@@ -18,6 +18,7 @@ class RotationValue final : public ValueType {
   // As DecodeRotationChain and VerifyRotationChain. The signer is the current key.
   [[nodiscard]] absl::StatusOr<Value> Validate(const Item& item, absl::Time now) const override;
   [[nodiscard]] bool first_claim() const override { return false; }
+  [[nodiscard]] bool many_owners() const override { return false; }
   [[nodiscard]] size_t enough() const override { return kReplicationFactor / 2 + 1; }
   [[nodiscard]] bool revokes_owner() const override { return false; }
   // Aborted (CONFLICT) if `offered` forks off.

@@ -2,11 +2,11 @@
 
 #include <cstdint>
 #include <limits>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/status.h"
-#include "common/dht/value_type.h"
 
 namespace dotagent::dht {
 
@@ -22,6 +22,25 @@ absl::StatusOr<std::pair<ValueKind, Id>> ParseTableKey(absl::string_view table_k
   ASSIGN_OR_RETURN(const std::string bytes, HexDecode(table_key.substr(table_key.size() - kHexKey)));
   ASSIGN_OR_RETURN(const Id key, Id::FromBytes(bytes));
   return std::make_pair(*kind, key);
+}
+
+std::string SlotKey(absl::string_view prefix, const Slot& slot) {
+  std::string table_key = TableKey(prefix, slot.kind, slot.key);
+  if (slot.owner != Id()) absl::StrAppend(&table_key, "/", HexEncode(slot.owner.bytes()));
+  return table_key;
+}
+
+absl::StatusOr<Slot> ParseSlot(absl::string_view suffix) {
+  constexpr size_t kWithoutOwner = 2 + kIdBits / 4;
+  if (suffix.size() < kWithoutOwner) return Damaged("value's key");
+  Slot slot;
+  ASSIGN_OR_RETURN(std::tie(slot.kind, slot.key), ParseTableKey(suffix.substr(0, kWithoutOwner)));
+  suffix.remove_prefix(kWithoutOwner);
+  if (suffix.empty()) return slot;
+  if (suffix[0] != '/') return Damaged("value's key");
+  ASSIGN_OR_RETURN(const std::string bytes, HexDecode(suffix.substr(1)));
+  ASSIGN_OR_RETURN(slot.owner, Id::FromBytes(bytes));
+  return slot;
 }
 
 void AppendTime(absl::Time time, std::string* out) {

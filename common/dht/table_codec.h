@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/dht/types.h"
+#include "common/dht/value_type.h"
 
 namespace dotagent::dht {
 
@@ -18,6 +19,11 @@ namespace dotagent::dht {
 [[nodiscard]] std::string TableKey(absl::string_view prefix, ValueKind kind, const Id& key);
 // The kind and key at the end of what TableKey made. DataLoss (STORAGE).
 [[nodiscard]] absl::StatusOr<std::pair<ValueKind, Id>> ParseTableKey(absl::string_view table_key);
+
+// As TableKey, and a slash and the owner in hexadecimal where the slot has one.
+[[nodiscard]] std::string SlotKey(absl::string_view prefix, const Slot& slot);
+// What SlotKey made, without the prefix. DataLoss (STORAGE).
+[[nodiscard]] absl::StatusOr<Slot> ParseSlot(absl::string_view suffix);
 
 // 8 bytes, milliseconds since 1970, big-endian; all ones: InfiniteFuture.
 inline constexpr size_t kTimeSize = 8;

@@ -32,6 +32,9 @@ inline constexpr size_t kMaxAddressSize = 128;
 // of which only liars tell would otherwise be liars.
 inline constexpr size_t kMaxAnswerNodes = 32;
 inline constexpr size_t kMaxClaimKeys = 64;  // in one FindClaimsCall
+// In one ValuesAnswer. It has at least one value where there is one, whatever its size.
+inline constexpr size_t kMaxPageValues = 64;
+inline constexpr size_t kMaxPageBytes = 16 * 1024;
 
 // A node's id, a value's key, or the XOR distance between two of them: 256 bits, big-endian. A value.
 class Id {
@@ -86,7 +89,13 @@ struct Contact {
   uint64_t puzzle_solution = 0;  // of the node's dynamic puzzle (puzzle.h)
 };
 
-enum class ValueKind : uint8_t { kRecord = 1, kRevocation = 2, kRotation = 3 };
+enum class ValueKind : uint8_t {
+  kRecord = 1,
+  kRevocation = 2,
+  kRotation = 3,
+  kCapabilityAdvert = 4,
+  kRelayAdvert = 5,
+};
 
 // A value and what goes with it, as they travel.
 struct Item {
@@ -126,9 +135,16 @@ struct FindClaimsCall {
   ValueKind kind = ValueKind::kRecord;
   std::vector<Id> keys;  // 1 to kMaxClaimKeys
 };
+// The values of many owners under one key, page by page in the order of their owners' ids.
+struct FindValuesCall {
+  Id key;
+  ValueKind kind = ValueKind::kCapabilityAdvert;
+  std::optional<Id> after;          // whose owners come behind this one; none: from the first on
+  uint32_t limit = kMaxPageValues;  // 1 or more; of more than kMaxPageValues as many are meant
+};
 struct Request {
   Contact sender;
-  std::variant<PingCall, FindNodeCall, FindValueCall, StoreCall, FindClaimsCall> call;
+  std::variant<PingCall, FindNodeCall, FindValueCall, StoreCall, FindClaimsCall, FindValuesCall> call;
 };
 
 struct PingAnswer {};
@@ -148,9 +164,13 @@ struct StoreAnswer {
 struct ClaimsAnswer {
   std::vector<std::optional<Receipt>> receipts;  // one for each key that was asked for
 };
+struct ValuesAnswer {
+  std::vector<Item> items;
+  std::optional<Id> next;  // the last one's owner, to go on behind; none: there are no more
+};
 // A refusal travels as absl::Status.
 struct Response {
-  std::variant<PingAnswer, NodesAnswer, ValueAnswer, StoreAnswer, ClaimsAnswer, absl::Status> answer;
+  std::variant<PingAnswer, NodesAnswer, ValueAnswer, StoreAnswer, ClaimsAnswer, ValuesAnswer, absl::Status> answer;
 };
 
 }  // namespace dotagent::dht

@@ -16,6 +16,7 @@ constexpr size_t kRefreshWidth = 4;
 constexpr size_t kSizedBuckets = 3;
 constexpr absl::Duration kSizeWatch = absl::Minutes(1);
 constexpr size_t kClaimsPerTick = 10'000;
+constexpr absl::Duration kNeighbourhoodAge = absl::Minutes(1);
 }  // namespace
 
 absl::Duration Upkeep::Jittered(absl::Duration interval) {
@@ -98,6 +99,7 @@ void Upkeep::WalkOn() {
 
 void Upkeep::Copy(const Value& value) {
   const auto find_and_copy = [this, value] {
+    if (values_->types().Of(value.kind).many_owners()) return CopyAmongOthers(value);
     FindValue(peers_, values_, value.key, value.kind, Thoroughness::kAll,
               lifeline_.Guard([this, value](const QueryResult& found) { CopyBest(value, found); }));
   };
@@ -122,8 +124,25 @@ void Upkeep::CopyBest(const Value& held, const QueryResult& found) {
   if (best.owner != held.owner) return WalkOn();
   // Ours may be old: this node may have been down when it was replaced.
   if (best.item != held.item) Keep(best);
-  Replicate(peers_, values_, best, found.nearest, lifeline_.Guard([this, held](const ReplicateResult&) {
-    values_->Touch(held.kind, held.key, peers_->clock().Now());
+  CopyTo(best, found.nearest, values_->types().SlotOf(held));
+}
+
+void Upkeep::CopyAmongOthers(const Value& value) {
+  const absl::Duration now = peers_->clock().Elapsed();
+  const Slot slot = values_->types().SlotOf(value);
+  if (neighbourhood_.key == value.key && now - neighbourhood_.found < kNeighbourhoodAge) {
+    return CopyTo(value, neighbourhood_.nearest, slot);
+  }
+  FindNodes(peers_, value.key, lifeline_.Guard([this, value, slot](const QueryResult& found) {
+    neighbourhood_ = {value.key, found.nearest, peers_->clock().Elapsed()};
+    CopyTo(value, found.nearest, slot);
+  }),
+            {.paths = peers_->paths(), .wanted = kBucketSize});
+}
+
+void Upkeep::CopyTo(const Value& value, const std::vector<Contact>& nearest, const Slot& slot) {
+  Replicate(peers_, values_, value, nearest, lifeline_.Guard([this, slot](const ReplicateResult&) {
+    values_->Touch(slot, peers_->clock().Now());
     WalkOn();
   }));
 }

@@ -4,7 +4,8 @@
 // A copy does not prolong a value. A value that someone offered within the last half interval is left out: of its r
 // holders the first to come round does the work for all (Kademlia §2.5). Before a record is copied its key's revocation
 // is looked for, so that a revoked key's records leave the network within an interval; and a newer version that the
-// lookup finds replaces the one that is here.
+// lookup finds replaces the one that is here. Of a key that many owners share every value is copied by itself, to nodes
+// that are looked up once for all that come one after the other.
 //
 // The walk handles one value at a time; its pace is the network's.
 #ifndef DOTAGENT_COMMON_DHT_UPKEEP_H_
@@ -41,6 +42,9 @@ class Upkeep {
   void WalkOn();
   // Copies `value`, or what is found to have replaced it, to the nodes nearest to it, and walks on.
   void Copy(const Value& value);
+  // As Copy, of a key that many owners share.
+  void CopyAmongOthers(const Value& value);
+  void CopyTo(const Value& value, const std::vector<Contact>& nearest, const Slot& slot);
   // Stores what a lookup found. Where the disk fails the next walk finds it again.
   void Keep(const Value& value);
   void CopyBest(const Value& held, const QueryResult& found);
@@ -56,6 +60,13 @@ class Upkeep {
   std::vector<HeldValue> page_;  // what is left of the page that the walk is at
   bool last_page_ = false;
   std::string claims_cursor_;
+  // The nodes nearest to the key that many owners share at which the walk is.
+  struct Neighbourhood {
+    Id key;
+    std::vector<Contact> nearest;
+    absl::Duration found;
+  };
+  Neighbourhood neighbourhood_;
   Lifeline lifeline_;
 };
 

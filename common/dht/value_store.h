@@ -1,22 +1,24 @@
 // The values that this node keeps for others, on disk.
 //
 // Tables, all of one storage::Store, besides those of claim_store.h:
-//   dht/value/<kind>/<key>            a value behind a fixed header (dates, owner, signer), so that sweeping needs no
-//                                     parsing
-//   dht/signer/<signer>/<kind>/<key>  what a key signed that is kept here, for eviction at its revocation; holds the
-//   key
-//                                     of the node that stored it, for its quota
-//   dht/revoked/<signer>              empty: the key is revoked
+//   dht/value/<slot>            a value behind a fixed header (dates, owner, signer), so that sweeping needs no parsing
+//   dht/signer/<signer>/<slot>  what a key signed that is kept here, for eviction at its revocation; holds the key of
+//                               the node that stored it, for its quota, and of many owners' the seat's dates
+//   dht/revoked/<signer>        empty: the key is revoked
+//
+// where a slot is <kind>/<key>, and <kind>/<key>/<owner> for kinds of which a key has many owners' values.
 //
 // Defends against: taking over a name and replay of older records (claim_store.h); records of revoked keys; filling the
 // disk: the number of values is bounded, of any one node's as well, and when there is no room the value farthest from
 // this node's id gives way to a nearer one, so that a flood costs the values that others hold better. Revocations are
-// never evicted. A value that it confirmed is synced; a claim alone survives the process, not the machine.
+// never evicted. Under one key that many owners share there is room for a bounded number of them, which no flood can
+// take from them all (seats.h). A value that it confirmed is synced; a claim alone survives the process, not the
+// machine.
 //
 // Departure from the paper: a value lives as long as its signer said, not a fixed 24 h; passing it on does not prolong
 // it.
 //
-// Not thread-safe. Memory: about 100 bytes a value.
+// Not thread-safe. Memory: about 150 bytes a value.
 #ifndef DOTAGENT_COMMON_DHT_VALUE_STORE_H_
 #define DOTAGENT_COMMON_DHT_VALUE_STORE_H_
 
@@ -24,7 +26,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "absl/container/btree_map.h"
@@ -34,6 +36,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/dht/claim_store.h"
+#include "common/dht/seats.h"
 #include "common/dht/types.h"
 #include "common/dht/value_type.h"
 #include "common/storage/store.h"
@@ -70,8 +73,13 @@ class ValueStore {
   [[nodiscard]] absl::StatusOr<std::optional<Receipt>> Store(const Value& value, Keep keep,
                                                              const crypto::PublicKey& source, absl::Time now);
 
-  // NotFound if there is none, or it has expired.
+  // NotFound if there is none, or it has expired. Of kinds of which a key has one value.
   [[nodiscard]] absl::StatusOr<HeldValue> Get(ValueKind kind, const Id& key, absl::Time now) const;
+
+  // Of kinds of which a key has many owners' values: a page of them, as ValuesAnswer has it, of up to `limit` values
+  // that have not expired, whose owners come behind `after`. A cursor stays good whatever comes and goes.
+  [[nodiscard]] absl::StatusOr<ValuesAnswer> GetPage(ValueKind kind, const Id& key, const std::optional<Id>& after,
+                                                     size_t limit, absl::Time now) const;
 
   // This node's vote on whose key it is; none for kinds whose keys have no owners.
   [[nodiscard]] absl::StatusOr<std::optional<Receipt>> ReceiptFor(ValueKind kind, const Id& key, absl::Time now) const;
@@ -80,7 +88,7 @@ class ValueStore {
   [[nodiscard]] bool IsRevoked(const crypto::PublicKey& signer) const;
 
   // Notes that the value was passed on at `now`, as if it had just been received.
-  void Touch(ValueKind kind, const Id& key, absl::Time now);
+  void Touch(const Slot& slot, absl::Time now);
 
   // The other witnesses have been asked about a provisional claim: it stands, as `winner`'s. If that is another owner
   // than this node thought, the loser's value goes.
@@ -99,21 +107,26 @@ class ValueStore {
   [[nodiscard]] const ClaimStore& claims() const { return claims_; }
 
  private:
-  using Place = std::pair<Id, ValueKind>;  // a value's distance from this node, and its kind
+  using Place = std::tuple<Id, ValueKind, Id>;  // a slot, but with the key's distance from this node for the key
 
-  [[nodiscard]] absl::StatusOr<std::optional<HeldValue>> Load(ValueKind kind, const Id& key) const;
-  // Checks that there is room for one more value from `source`, and adds the eviction of the farthest to `batch` if
-  // need be; returns what is evicted.
-  [[nodiscard]] absl::StatusOr<std::optional<HeldValue>> MakeRoom(const Value& value, const crypto::PublicKey& source,
-                                                                  storage::Batch* batch) const;
+  [[nodiscard]] absl::StatusOr<std::optional<HeldValue>> Load(const Slot& slot) const;
+  // Checks that there is room for one more value, and adds the eviction of the farthest to `batch` if need be; returns
+  // what is evicted.
+  [[nodiscard]] absl::StatusOr<std::optional<HeldValue>> MakeRoom(const Value& value, storage::Batch* batch) const;
   // Adds the deletion of a value to `batch`.
   void Delete(const Value& value, storage::Batch* batch) const;
-  // Adds the deletion of every value that `signer` signed to `batch`, and returns their places.
-  [[nodiscard]] absl::StatusOr<std::vector<Place>> EvictSigner(const crypto::PublicKey& signer,
-                                                               storage::Batch* batch) const;
-  [[nodiscard]] Place PlaceOf(ValueKind kind, const Id& key) const { return {self_.DistanceTo(key), kind}; }
-  void NoteAdded(const Place& place, const crypto::PublicKey& source);
-  void NoteGone(const Place& place);
+  // Adds the deletion of every value that `signer` signed to `batch`, and returns where they lay.
+  [[nodiscard]] absl::StatusOr<std::vector<Slot>> EvictSigner(const crypto::PublicKey& signer,
+                                                              storage::Batch* batch) const;
+  // As MakeRoom, of the places under the value's key.
+  [[nodiscard]] absl::StatusOr<std::optional<HeldValue>> MakeSeat(const Value& value, absl::Time now,
+                                                                  storage::Batch* batch) const;
+  [[nodiscard]] absl::Status CheckQuota(const crypto::PublicKey& source) const;
+  [[nodiscard]] std::string SignerKey(const Value& value) const;
+  [[nodiscard]] Place PlaceOf(const Slot& slot) const { return {self_.DistanceTo(slot.key), slot.kind, slot.owner}; }
+  [[nodiscard]] Slot SlotAt(const Place& place) const;
+  void NoteAdded(const Slot& slot, const crypto::PublicKey& source, const Seats::Seat& seat);
+  void NoteGone(const Slot& slot);
 
   const crypto::PublicKey self_key_;
   const Id self_;
@@ -124,6 +137,7 @@ class ValueStore {
   absl::Status health_;
   absl::btree_map<Place, crypto::PublicKey> sources_;  // who stored each value, the nearest value first
   absl::flat_hash_map<crypto::PublicKey, size_t> per_source_;
+  Seats seats_;
 };
 
 }  // namespace dotagent::dht

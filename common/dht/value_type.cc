@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/crypto/hash.h"
+#include "common/dht/advert_value.h"
 #include "common/dht/record_value.h"
 #include "common/dht/revocation_value.h"
 #include "common/dht/rotation_value.h"
@@ -12,7 +13,7 @@
 namespace dotagent::dht {
 
 namespace {
-constexpr int kKinds = 3;
+constexpr int kKinds = 5;
 }  // namespace
 
 std::optional<ValueKind> KindFromNumber(int number) {
@@ -36,6 +37,8 @@ ValueTypes::ValueTypes(NamePolicy policy) {
   types_.push_back(std::make_unique<RecordValue>(std::move(policy)));
   types_.push_back(std::make_unique<RevocationValue>());
   types_.push_back(std::make_unique<RotationValue>());
+  types_.push_back(std::make_unique<CapabilityValue>());
+  types_.push_back(std::make_unique<RelayValue>());
 }
 
 ValueTypes::~ValueTypes() = default;

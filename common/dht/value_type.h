@@ -28,6 +28,7 @@ struct Value {
   absl::Time timestamp;                      // when it was signed, says the signer
   absl::Time certified = absl::UnixEpoch();  // by a registrar, from then on (registrar policy only)
   absl::Time expires;                        // InfiniteFuture: never
+  bool withdrawn = false;                    // an advert that nothing is offered any longer; not kept by ValueStore
   Item item;
 };
 
@@ -47,19 +48,32 @@ class ValueType {
   // first-claim).
   [[nodiscard]] virtual bool first_claim() const = 0;
 
+  // Whether a key is many owners', and each owner's value lies beside the others' (seats.h, collect.h). Never of a kind
+  // with first_claim.
+  [[nodiscard]] virtual bool many_owners() const = 0;
+
   // Of a kind whose keys have no owners: how many nodes' values a reader compares before he takes the best.
   [[nodiscard]] virtual size_t enough() const = 0;
 
   // Whether a value of this kind revokes its owner's key.
   [[nodiscard]] virtual bool revokes_owner() const = 0;
 
-  // Of two values under one key (with one owner, of a kind whose keys have owners): true if `offered` takes the place
-  // of `held`, false if `held` stays and that is as good to whoever offers. FailedPrecondition (SUPERSEDED) if `held`
-  // stays and whoever offers should know. The same on every node, in whatever order values arrive.
+  // Of two values under one key (with one owner, of a kind whose keys have owners or many): true if `offered` takes the
+  // place of `held`, false if `held` stays and that is as good to whoever offers. FailedPrecondition (SUPERSEDED) if
+  // `held` stays and whoever offers should know. The same on every node, in whatever order values arrive.
   [[nodiscard]] virtual absl::StatusOr<bool> Replaces(const Value& held, const Value& offered) const = 0;
 
   // What a reader is told when no node has one.
   [[nodiscard]] virtual absl::Status Absent() const = 0;
+};
+
+// Where a value lies. The owner is all zeros for a kind of which a key has one value.
+struct Slot {
+  ValueKind kind = ValueKind::kRecord;
+  Id key;
+  Id owner;
+
+  friend auto operator<=>(const Slot&, const Slot&) = default;
 };
 
 // The kind with this number, on the wire and on disk.
@@ -85,6 +99,9 @@ class ValueTypes {
   ~ValueTypes();
 
   [[nodiscard]] const ValueType& Of(ValueKind kind) const;
+  [[nodiscard]] Slot SlotOf(const Value& value) const {
+    return {value.kind, value.key, Of(value.kind).many_owners() ? value.owner : Id()};
+  }
   // Validate, and InvalidArgument (PROTOCOL) unless the value belongs under `key`.
   [[nodiscard]] absl::StatusOr<Value> ValidateUnder(const Id& key, ValueKind kind, const Item& item,
                                                     absl::Time now) const;

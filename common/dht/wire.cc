@@ -155,6 +155,12 @@ struct CallEncoder {
     out->mutable_find_claims()->set_kind(EncodeKind(call.kind));
     for (const Id& key : call.keys) out->mutable_find_claims()->add_keys(std::string(key.bytes()));
   }
+  void operator()(const FindValuesCall& call) const {
+    out->mutable_find_values()->set_key(std::string(call.key.bytes()));
+    out->mutable_find_values()->set_kind(EncodeKind(call.kind));
+    if (call.after) out->mutable_find_values()->set_after(std::string(call.after->bytes()));
+    out->mutable_find_values()->set_limit(call.limit);
+  }
 };
 
 struct AnswerEncoder {
@@ -181,6 +187,11 @@ struct AnswerEncoder {
       v1::Receipt* entry = out->mutable_claims()->add_receipts();
       if (receipt) EncodeReceipt(*receipt, entry);
     }
+  }
+  void operator()(const ValuesAnswer& answer) const {
+    out->mutable_values();
+    for (const Item& item : answer.items) EncodeItem(item, out->mutable_values()->add_items());
+    if (answer.next) out->mutable_values()->set_next(std::string(answer.next->bytes()));
   }
   void operator()(const absl::Status& refusal) const {
     // OK is no refusal; sent as one it would be a bug of ours, which the peer should hear of as such.
@@ -229,6 +240,38 @@ absl::StatusOr<ClaimsAnswer> DecodeClaims(const v1::ClaimsResponse& in) {
     std::optional<Receipt>& receipt = answer.receipts.emplace_back();
     if (encoded.owner().empty()) continue;
     ASSIGN_OR_RETURN(receipt, DecodeReceipt(encoded));
+  }
+  return answer;
+}
+
+absl::StatusOr<FindValuesCall> DecodeFindValues(const v1::FindValuesRequest& in) {
+  FindValuesCall call;
+  ASSIGN_OR_RETURN(call.key, DecodeKey(in.key()));
+  ASSIGN_OR_RETURN(call.kind, DecodeKind(in.kind()));
+  if (!in.after().empty()) {
+    ASSIGN_OR_RETURN(call.after, DecodeKey(in.after()));
+  }
+  if (in.limit() == 0) return Refusal("a question for no values; 1 or more");
+  call.limit = in.limit();
+  return call;
+}
+
+absl::StatusOr<ValuesAnswer> DecodeValues(v1::ValuesResponse* in) {
+  if (static_cast<size_t>(in->items_size()) > kMaxPageValues) {
+    return Refusal(absl::StrCat("a page of ", in->items_size(), " values; at most ", kMaxPageValues));
+  }
+  ValuesAnswer answer;
+  size_t size = 0;
+  for (v1::Item& encoded : *in->mutable_items()) {
+    size += encoded.value().size() + encoded.proof().size();
+    if (size > kMaxPageBytes && !answer.items.empty()) {
+      return Refusal(absl::StrCat("a page of over ", kMaxPageBytes, " bytes of values"));
+    }
+    ASSIGN_OR_RETURN(Item item, DecodeItem(&encoded));
+    answer.items.push_back(std::move(item));
+  }
+  if (!in->next().empty()) {
+    ASSIGN_OR_RETURN(answer.next, DecodeKey(in->next()));
   }
   return answer;
 }
@@ -282,6 +325,10 @@ absl::StatusOr<Request> DecodeRequest(absl::string_view bytes) {
       ASSIGN_OR_RETURN(request.call, DecodeFindClaims(in.find_claims()));
       return request;
     }
+    case v1::DhtRequest::kFindValues: {
+      ASSIGN_OR_RETURN(request.call, DecodeFindValues(in.find_values()));
+      return request;
+    }
     case v1::DhtRequest::CALL_NOT_SET:
       break;
   }
@@ -314,6 +361,10 @@ absl::StatusOr<Response> DecodeResponse(absl::string_view bytes) {
     }
     case v1::DhtResponse::kClaims: {
       ASSIGN_OR_RETURN(ClaimsAnswer answer, DecodeClaims(in.claims()));
+      return Response{std::move(answer)};
+    }
+    case v1::DhtResponse::kValues: {
+      ASSIGN_OR_RETURN(ValuesAnswer answer, DecodeValues(in.mutable_values()));
       return Response{std::move(answer)};
     }
     case v1::DhtResponse::kError:

@@ -56,8 +56,9 @@ absl::StatusOr<absl::Time> CheckDate(int64_t unix_ms, absl::Time now) {
 
 absl::StatusOr<Lifetime> CheckLifetime(int64_t signed_at_ms, int64_t expires_at_ms, absl::Duration max,
                                        absl::Time now) {
-  ASSIGN_OR_RETURN(const absl::Time signed_at, CheckDate(signed_at_ms, now));
+  const absl::Time signed_at = absl::FromUnixMillis(signed_at_ms);
   const absl::Time expires = absl::FromUnixMillis(expires_at_ms);
+  if (signed_at_ms <= 0) return BadStatement("it is dated before 1970");
   if (expires <= signed_at || expires - signed_at > max) {
     return BadStatement(absl::StrCat("it lasts ", absl::FormatDuration(expires - signed_at),
                                      "; it must be more than nothing and at most ", absl::FormatDuration(max)));

@@ -47,8 +47,9 @@ template <typename Message>
 // When a statement was signed. BAD_STATEMENT if that is before 1970 or over 5 minutes ahead of `now`.
 [[nodiscard]] absl::StatusOr<absl::Time> CheckDate(int64_t unix_ms, absl::Time now);
 
-// From when until when a statement holds that does not hold for ever. As CheckDate; BAD_STATEMENT too if it ends before
-// it begins or lasts longer than `max`; FailedPrecondition (STALE) once it has ended.
+// From when until when a statement holds that does not hold for ever. BAD_STATEMENT if it is dated before 1970, ends
+// before it begins or lasts longer than `max`. FailedPrecondition, which a wrong clock also leads to: FUTURE_DATED if
+// it is dated over 5 minutes ahead of `now`, STALE once it has ended.
 struct Lifetime {
   absl::Time signed_at;
   absl::Time expires;

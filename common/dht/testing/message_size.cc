@@ -55,6 +55,9 @@ struct CallSize {
     return Field(kIdSize) + kEnum + Field(SizeOf(call.item)) + (call.witness_only ? kBool : 0);
   }
   size_t operator()(const FindClaimsCall& call) const { return kEnum + call.keys.size() * Field(kIdSize); }
+  size_t operator()(const FindValuesCall& call) const {
+    return Field(kIdSize) + kEnum + (call.after ? Field(kIdSize) : 0) + kTag + VarintSize(call.limit);
+  }
 };
 
 struct AnswerSize {
@@ -68,6 +71,11 @@ struct AnswerSize {
   size_t operator()(const ClaimsAnswer& answer) const {
     size_t size = 0;
     for (const auto& receipt : answer.receipts) size += receipt ? SizeOf(receipt) : Field(0);
+    return Field(size);
+  }
+  size_t operator()(const ValuesAnswer& answer) const {
+    size_t size = answer.next ? Field(kIdSize) : 0;
+    for (const Item& item : answer.items) size += Field(SizeOf(item));
     return Field(size);
   }
   // A text, and rare.

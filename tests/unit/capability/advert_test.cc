@@ -79,7 +79,7 @@ TEST_F(AdvertTest, EachBrokenFieldHasItsReason) {
             reason::kBadStatement);
   EXPECT_EQ(Refusal([](A& a) { a.set_signed_at_ms(-1); }), reason::kBadStatement);
   EXPECT_EQ(Refusal([](A& a) { a.set_signed_at_ms(absl::ToUnixMillis(kNow + absl::Minutes(6))); }),
-            reason::kBadStatement);
+            reason::kFutureDated);
   EXPECT_EQ(Refusal([](A& a) { a.set_expires_at_ms(a.signed_at_ms()); }), reason::kBadStatement);
   EXPECT_EQ(Refusal([](A& a) { a.set_expires_at_ms(a.expires_at_ms() + 1); }), reason::kBadStatement) << "too long";
   EXPECT_EQ(Refusal([](A& a) { a.set_expires_at_ms(INT64_MAX); }), reason::kBadStatement);

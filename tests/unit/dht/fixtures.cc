@@ -1,6 +1,10 @@
 #include "tests/unit/dht/fixtures.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
+#include "common/capability/advert.h"
+#include "common/dht/relay_advert.h"
 #include "common/identity/revocation.h"
 #include "common/record/name.h"
 #include "common/record/record.h"
@@ -36,6 +40,30 @@ Item SignedRevocation(const crypto::Signer& key, absl::Time when) {
 
 Value RevocationOf(const crypto::Signer& key, absl::Time when) {
   return ValueTypes().Of(ValueKind::kRevocation).Validate(SignedRevocation(key, when), when).value();
+}
+
+Item SignedCapability(const crypto::Signer& key, absl::string_view capability, absl::Time when,
+                      std::vector<std::string> versions, absl::Duration lifetime) {
+  const capability::AdvertFields fields{.agent = identity::AgentId::FromFirstKey(key.public_key()),
+                                        .agent_name = "somebody.agent",
+                                        .capability = std::string(capability),
+                                        .versions = std::move(versions),
+                                        .lifetime = lifetime};
+  return Item{capability::SignCapabilityAdvert(key, fields, when).value(), ""};
+}
+
+Value CapabilityOf(const crypto::Signer& key, absl::string_view capability, absl::Time when, absl::Duration lifetime) {
+  const Item item = SignedCapability(key, capability, when, {"1.0.0"}, lifetime);
+  return ValueTypes().Of(ValueKind::kCapabilityAdvert).Validate(item, when).value();
+}
+
+Id KeyOfCapability(absl::string_view capability) {
+  return Id::FromBytes(capability::CapabilityKey(capability)).value();
+}
+
+Item SignedRelay(const crypto::Signer& key, absl::Time when, absl::Duration lifetime) {
+  const RelayAdvert advert{.addresses = {"/ip4/192.0.2.9/tcp/4001"}, .max_circuits = 100, .load_permille = 250};
+  return Item{SignRelayAdvert(key, advert, when, lifetime).value(), ""};
 }
 
 Id KeyOfName(absl::string_view name) { return Id::FromBytes(record::Name::Parse(name).value().DhtKey()).value(); }

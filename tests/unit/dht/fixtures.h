@@ -3,6 +3,7 @@
 #define DOTAGENT_TESTS_UNIT_DHT_FIXTURES_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -25,6 +26,13 @@ Item SignedRecord(const crypto::Signer& key, absl::string_view name, absl::Time 
 Value RecordOf(const crypto::Signer& key, absl::string_view name, absl::Time when, int64_t ttl_seconds = 86400);
 Item SignedRevocation(const crypto::Signer& key, absl::Time when);
 Value RevocationOf(const crypto::Signer& key, absl::Time when);
+// By `key`, which is its identity's first. No versions: withdrawn.
+Item SignedCapability(const crypto::Signer& key, absl::string_view capability, absl::Time when,
+                      std::vector<std::string> versions = {"1.0.0"}, absl::Duration lifetime = absl::Hours(24));
+Value CapabilityOf(const crypto::Signer& key, absl::string_view capability, absl::Time when,
+                   absl::Duration lifetime = absl::Hours(24));
+Id KeyOfCapability(absl::string_view capability);
+Item SignedRelay(const crypto::Signer& key, absl::Time when, absl::Duration lifetime = absl::Hours(6));
 Id KeyOfName(absl::string_view name);
 Id RandomId(Random& random);
 // A copy of `item` in which byte `index` of the value differs.
