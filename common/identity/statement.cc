@@ -63,6 +63,11 @@ absl::StatusOr<Lifetime> CheckLifetime(int64_t signed_at_ms, int64_t expires_at_
     return BadStatement(absl::StrCat("it lasts ", absl::FormatDuration(expires - signed_at),
                                      "; it must be more than nothing and at most ", absl::FormatDuration(max)));
   }
+  if (signed_at > now + kMaxAhead) {
+    return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kFutureDated,
+                           absl::StrCat("it is dated ", absl::FormatTime(signed_at, absl::UTCTimeZone()),
+                                        ", more than 5 minutes ahead; check the clocks"));
+  }
   if (expires <= now) {
     return ErrorWithReason(
         absl::StatusCode::kFailedPrecondition, reason::kStale,
