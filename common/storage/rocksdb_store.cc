@@ -26,12 +26,14 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/storage/keys.h"
+#include "common/storage/read_cache.h"
 #include "common/storage/store.h"
 
 namespace dotagent::storage {
 namespace {
 
 constexpr absl::string_view kSchemaKey("\0schema", 7);
+constexpr size_t kReadCacheBytes = size_t{2} << 20;
 
 rocksdb::Slice ToSlice(absl::string_view text) { return {text.data(), text.size()}; }
 absl::string_view ToView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
@@ -65,9 +67,11 @@ absl::Status InUseError(absl::string_view path) {
                       absl::StrCat(path, " is in use by another process; stop that process, or use another folder"));
 }
 
+absl::Status NotThere() { return absl::NotFoundError("no such key"); }
+
 absl::Status ToStatus(const rocksdb::Status& status, absl::string_view path) {
   if (status.ok()) return absl::OkStatus();
-  if (status.IsNotFound()) return absl::NotFoundError("no such key");
+  if (status.IsNotFound()) return NotThere();
   const std::string text = status.ToString();
   if (status.IsNoSpace()) {
     return StorageError(absl::StatusCode::kUnavailable,
@@ -174,9 +178,19 @@ class RocksDbStore : public Store {
       : path_(options.path), min_free_bytes_(options.min_free_bytes), db_(std::move(db)) {}
 
   absl::StatusOr<std::string> Get(absl::string_view key) const override {
+    ReadCache::Answer cached = cache_.Get(key);
+    if (cached.known) {
+      if (!cached.found) return NotThere();
+      return *std::move(cached.found);
+    }
     std::string value;
-    RETURN_IF_ERROR(ToStatus(db_->Get(rocksdb::ReadOptions(), ToSlice(key), &value), path_));
-    return value;
+    const rocksdb::Status read = db_->Get(rocksdb::ReadOptions(), ToSlice(key), &value);
+    if (read.ok()) {
+      cache_.AddRead(key, value, cached.ticket);
+      return value;
+    }
+    if (read.IsNotFound()) cache_.AddRead(key, std::nullopt, cached.ticket);
+    return ToStatus(read, path_);
   }
 
   absl::Status Write(const Batch& batch, Durability durability) override {
@@ -229,12 +243,16 @@ class RocksDbStore : public Store {
     }
     rocksdb::WriteOptions options;
     options.sync = durability == Durability::kSync;
-    return ToStatus(db_->Write(options, &changes), path_);
+    const uint64_t ticket = cache_.BeginWrite(batch);
+    const rocksdb::Status written = db_->Write(options, &changes);
+    cache_.EndWrite(batch, written.ok(), ticket);
+    return ToStatus(written, path_);
   }
 
   const std::string path_;
   const uint64_t min_free_bytes_;
   const std::unique_ptr<rocksdb::DB> db_;
+  mutable ReadCache cache_{kReadCacheBytes};
 };
 
 }  // namespace
