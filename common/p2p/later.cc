@@ -1,6 +1,7 @@
 #include "common/p2p/later.h"
 
 #include <asio/steady_timer.hpp>
+#include <chrono>
 #include <map>
 #include <system_error>
 #include <utility>
@@ -8,6 +9,13 @@
 #include "common/p2p/timer.h"
 
 namespace dotagent::p2p {
+namespace {
+
+// From this delay on, times are rounded up to a multiple of the grain, so that those near each other are one wake-up.
+constexpr absl::Duration kCoarseFrom = absl::Milliseconds(500);
+constexpr std::chrono::milliseconds kGrain(32);
+
+}  // namespace
 
 struct Later::State : std::enable_shared_from_this<State> {
   using Time = asio::steady_timer::time_point;
@@ -48,7 +56,9 @@ Later::~Later() {
 }
 
 void Later::RunAfter(absl::Duration delay, std::function<void()> run) {
-  state_->waiting.emplace(asio::steady_timer::clock_type::now() + TimerDelay(delay), std::move(run));
+  auto due = asio::steady_timer::clock_type::now() + TimerDelay(delay);
+  if (delay >= kCoarseFrom) due += (kGrain - due.time_since_epoch() % kGrain) % kGrain;
+  state_->waiting.emplace(due, std::move(run));
   state_->Arm();
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -48,6 +49,17 @@ TEST_F(LaterTest, NothingRunsTooEarly) {
   loop_.Run([&] { later_->RunAfter(absl::Milliseconds(40), Note(1)); });
   EXPECT_EQ(WaitFor(1).size(), 1U);
   EXPECT_GE(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(40));
+}
+
+TEST_F(LaterTest, LongDelaysEndInOrderAndNotTooEarly) {
+  const auto began = std::chrono::steady_clock::now();
+  loop_.Run([&] {
+    later_->RunAfter(absl::Milliseconds(540), Note(2));
+    later_->RunAfter(absl::Milliseconds(500), Note(0));
+    later_->RunAfter(absl::Milliseconds(500), Note(1));
+  });
+  EXPECT_EQ(WaitFor(3), std::vector<int>({0, 1, 2}));
+  EXPECT_GE(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(540));
 }
 
 TEST_F(LaterTest, WhatRunsMayAskForMore) {
