@@ -48,7 +48,11 @@ void ClaimCheck::Begin() {
     const auto receipt = values_->ReceiptFor(kind, key, now);
     if (!receipt.ok()) continue;
     // One that has lapsed has no votes, and nothing to ask.
-    if (receipt->has_value() && now - (*receipt)->first_seen < kSettleAfter) continue;
+    if (receipt->has_value()) {
+      // One that was made when the clock was ahead is not young for as long as that.
+      const absl::Duration age = now - (*receipt)->first_seen;
+      if (age >= absl::ZeroDuration() && age < kSettleAfter) continue;
+    }
     round->keys.push_back(key);
     auto& votes = round->votes.emplace_back();
     if (receipt->has_value()) votes[(*receipt)->owner] = {1, (*receipt)->digest};

@@ -172,5 +172,19 @@ TEST_F(ClockTest, AWitnessADayAheadGivesNoNameAwayEarly) {
   }
 }
 
+// A thief reaches a newcomer whose clock is ahead; then the clock is set right, and the claim is dated tomorrow.
+TEST_F(ClockTest, AClaimMadeWithTheClockAheadIsStillChecked) {
+  ASSERT_TRUE(simulation_.Put(others_[0], kRecord, RecordOf(now(), kWeekTtl)).ok());
+  const size_t newcomer = simulation_.AddNode();
+  simulation_.SetClockOffset(newcomer, kDay);
+  ASSERT_TRUE(Store(newcomer, SignedRecord(KeyFromSeed(2), "bob.agent", now(), kWeekTtl)).ok());
+  simulation_.SetClockOffset(newcomer, absl::ZeroDuration());
+  simulation_.Start(newcomer, {Simulation::AddressOf(0)}, [](const absl::Status&) {});
+  const Item renewed = RecordOf(now() + absl::Seconds(1), kWeekTtl);
+  EXPECT_EQ(ReasonOf(Store(newcomer, renewed)), reason::kNameTaken) << "it cannot know yet";
+  simulation_.RunFor(absl::Minutes(3));
+  EXPECT_TRUE(Store(newcomer, renewed).ok());
+}
+
 }  // namespace
 }  // namespace dotagent::dht
