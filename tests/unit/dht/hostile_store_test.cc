@@ -155,11 +155,13 @@ TEST_F(HostileStoreTest, AReplayedRecordReplacesNothingAndProlongsNothing) {
   simulation_.RunFor(signed_at + absl::Hours(1) - now());
   EXPECT_TRUE(absl::IsNotFound(simulation_.dht(0).GetLocal(kBob, kRecord).status()));
   EXPECT_EQ(ReasonOf(StoreRecord(current)), reason::kStale);
+  simulation_.RunFor(absl::Hours(3));  // it is swept, and still its date is known
+  EXPECT_EQ(simulation_.dht(0).stored_values(), 0);
   EXPECT_EQ(ReasonOf(StoreRecord(old)), reason::kSuperseded);
   // Nor does it keep the name: the claim lapses 30 days after its date.
-  simulation_.SetClockOffset(0, absl::Hours(24 * 30 - 1) - absl::Seconds(1));
+  simulation_.SetClockOffset(0, signed_at + absl::Hours(24 * 30) - now() - absl::Seconds(1));
   EXPECT_EQ(ReceiptOf(kBob, kRecord), receipt);
-  simulation_.SetClockOffset(0, absl::Hours(24 * 30 - 1));
+  simulation_.SetClockOffset(0, signed_at + absl::Hours(24 * 30) - now());
   EXPECT_EQ(ReceiptOf(kBob, kRecord), std::nullopt);
 }
 
