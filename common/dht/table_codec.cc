@@ -19,8 +19,9 @@ absl::StatusOr<std::pair<ValueKind, Id>> ParseTableKey(absl::string_view table_k
   if (table_key.size() < kHexKey + 2) return Damaged("value's key");
   const std::optional<ValueKind> kind = KindFromNumber(table_key[table_key.size() - kHexKey - 2] - '0');
   if (!kind) return Damaged("value's key");
-  ASSIGN_OR_RETURN(const std::string bytes, HexDecode(table_key.substr(table_key.size() - kHexKey)));
-  ASSIGN_OR_RETURN(const Id key, Id::FromBytes(bytes));
+  const absl::StatusOr<std::string> bytes = HexDecode(table_key.substr(table_key.size() - kHexKey));
+  if (!bytes.ok()) return Damaged("value's key");
+  ASSIGN_OR_RETURN(const Id key, Id::FromBytes(*bytes));
   return std::make_pair(*kind, key);
 }
 
@@ -38,8 +39,9 @@ absl::StatusOr<Slot> ParseSlot(absl::string_view suffix) {
   suffix.remove_prefix(kWithoutOwner);
   if (suffix.empty()) return slot;
   if (suffix[0] != '/') return Damaged("value's key");
-  ASSIGN_OR_RETURN(const std::string bytes, HexDecode(suffix.substr(1)));
-  ASSIGN_OR_RETURN(slot.owner, Id::FromBytes(bytes));
+  const absl::StatusOr<std::string> bytes = HexDecode(suffix.substr(1));
+  if (!bytes.ok() || bytes->size() != kIdBits / 8) return Damaged("value's key");
+  ASSIGN_OR_RETURN(slot.owner, Id::FromBytes(*bytes));
   return slot;
 }
 
