@@ -107,7 +107,12 @@ class Model {
     const bool same = table_.Knows(contact);
     const auto oldest =
         table_.Seen(contact, now_, round_trip == 0 ? absl::InfiniteDuration() : absl::Milliseconds(round_trip));
-    failures_[contact.id] = 0;
+    // One without an address that can be kept is ignored.
+    if (std::any_of(contact.addresses.begin(), contact.addresses.end(), [](absl::string_view address) {
+          return !address.empty() && address.size() <= dotagent::dht::kMaxAddressSize;
+        })) {
+      failures_[contact.id] = 0;
+    }
     Check(!same || (was_in && table_.Knows(contact) && !oldest));
     if (oldest) Check(table_.Contains(oldest->id) && !table_.Contains(contact.id));
   }
