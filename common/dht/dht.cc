@@ -108,8 +108,8 @@ struct Dht::Impl {
   Impl(DhtOptions options_in, Network* network, const Clock* clock_in, Random* random, storage::Store* store)
       : options(WithId(std::move(options_in))),
         clock(clock_in),
-        peers({.self = options.self, .paths = options.paths, .puzzle = options.puzzle}, network, clock_in, random,
-              store),
+        peers({.self = options.self, .paths = options.paths, .puzzle = options.puzzle, .table = options.table}, network,
+              clock_in, random, store),
         values(options.signer, store, options.values),
         bootstrap(&peers),
         upkeep(&peers, &values, options.refresh_interval, options.republish_interval),
@@ -227,7 +227,7 @@ absl::StatusOr<Response> Dht::Impl::Answer(const Contact& sender, const Request&
     }
     return Response{std::move(answer)};
   }
-  return Response{PingAnswer{}};
+  return Response{PingAnswer{options.self.puzzle_solution}};
 }
 
 absl::Status Dht::Impl::CheckNear(const Id& key) {
@@ -322,22 +322,32 @@ void Dht::Impl::FinishGet(const Id& key, ValueKind kind, QueryResult found,
 }
 
 void Dht::Put(ValueKind kind, const Item& item, std::function<void(absl::StatusOr<PutResult>)> done) {
+  absl::StatusOr<Value> checked = Check(kind, item);
+  if (checked.ok()) return Put(*std::move(checked), std::move(done));
+  impl_->Refuse(checked.status(), std::move(done));
+}
+
+absl::StatusOr<Value> Dht::Check(ValueKind kind, const Item& item) const {
+  return impl_->values.types().Of(kind).Validate(item, impl_->clock->Now());
+}
+
+void Dht::Put(Value checked, std::function<void(absl::StatusOr<PutResult>)> done) {
   Impl* impl = impl_.get();
-  absl::StatusOr<Value> checked = impl->values.types().Of(kind).Validate(item, impl->clock->Now());
-  absl::Status status = checked.status();
-  if (status.ok() && impl->IsAlone()) status = NotBootstrapped();
-  if (!status.ok()) return impl->Refuse(status, std::move(done));
-  if (impl->values.types().Of(kind).many_owners()) {
-    return FindNodes(&impl->peers, checked->key,
-                     impl->lifeline.Guard([impl, value = *checked, done = std::move(done)](const QueryResult& found) {
-                       impl->StoreAmongOthers(value, found, done);
-                     }),
-                     {.paths = impl->options.paths, .wanted = kBucketSize});
+  if (impl->IsAlone()) return impl->Refuse(NotBootstrapped(), std::move(done));
+  if (impl->values.types().Of(checked.kind).many_owners()) {
+    const Id key = checked.key;
+    return FindNodes(
+        &impl->peers, key,
+        impl->lifeline.Guard([impl, value = std::move(checked), done = std::move(done)](const QueryResult& found) {
+          impl->StoreAmongOthers(value, found, done);
+        }),
+        {.paths = impl->options.paths, .wanted = kBucketSize});
   }
   // Not FindNodes: what is there already decides whether this may be stored at all.
-  const Id key = checked->key;
+  const Id key = checked.key;
+  const ValueKind kind = checked.kind;
   FindValue(&impl->peers, &impl->values, key, kind, Thoroughness::kAll,
-            impl->lifeline.Guard([impl, value = *std::move(checked), done = std::move(done)](const QueryResult& found) {
+            impl->lifeline.Guard([impl, value = std::move(checked), done = std::move(done)](const QueryResult& found) {
               impl->Store(value, found, done);
             }));
 }

@@ -29,6 +29,7 @@
 #include "common/dht/collect.h"
 #include "common/dht/network.h"
 #include "common/dht/puzzle.h"
+#include "common/dht/routing_table.h"
 #include "common/dht/types.h"
 #include "common/dht/value_store.h"
 #include "common/storage/store.h"
@@ -36,10 +37,13 @@
 namespace dotagent::dht {
 
 struct DhtOptions {
-  Contact self;  // no addresses: client mode, stores nothing and answers no one. The id is computed from the key
-  const crypto::Signer* signer = nullptr;              // of self.key, for receipts; must outlive the node
-  size_t paths = 8;                                    // d
-  PuzzleDifficulty puzzle;                             // the same at every node of a network
+  // No addresses: client mode, stores nothing and answers no one. The id is computed from the key; the key and the
+  // solution must solve `puzzle`, or no one takes the node in.
+  Contact self;
+  const crypto::Signer* signer = nullptr;  // of self.key, for receipts; must outlive the node
+  size_t paths = 8;                        // d
+  PuzzleDifficulty puzzle;                 // the same at every node of a network (network_rules.h)
+  RoutingTableOptions table;
   absl::Duration refresh_interval = absl::Hours(1);    // of buckets without traffic
   absl::Duration republish_interval = absl::Hours(1);  // of stored values to the nodes nearest now
   ValueStoreOptions values;
@@ -112,6 +116,11 @@ class Dht {
   // many owners' values, a node whose places are all taken is made up for by the next nearest; ResourceExhausted
   // (LIMIT) if none has one.
   void Put(ValueKind kind, const Item& item, std::function<void(absl::StatusOr<PutResult>)> done);
+
+  // Put's check of `item`, for who must know its owner first.
+  [[nodiscard]] absl::StatusOr<Value> Check(ValueKind kind, const Item& item) const;
+  // Put, of a value that has just been checked.
+  void Put(Value checked, std::function<void(absl::StatusOr<PutResult>)> done);
 
   // The best valid value in this node's own store. Of kinds of which a key has one value.
   [[nodiscard]] absl::StatusOr<Item> GetLocal(const Id& key, ValueKind kind) const;

@@ -27,6 +27,7 @@
 #define DOTAGENT_COMMON_DHT_PUZZLE_H_
 
 #include <cstdint>
+#include <functional>
 
 #include "absl/status/statusor.h"
 #include "common/base/random.h"
@@ -50,16 +51,21 @@ inline constexpr int kMaxDynamicBits = 40;
 // The same for a node whose id is known to be its key's. One hash.
 [[nodiscard]] bool SolvesStatic(const Id& node, int bits);
 
+// Told now and then, about once a second, how many attempts have been made; false gives up.
+using PuzzleProgress = std::function<bool(uint64_t attempts)>;
+
 // A new key whose node solves the static puzzle: 2^bits keys are made on average, and never more than 64 · 2^bits
 // (which are too few once in e^64 times: ResourceExhausted, LIMIT). InvalidArgument (LIMIT) for bits outside
-// [0, kMaxStaticBits]. Blocks all that time; see the table above.
-[[nodiscard]] absl::StatusOr<crypto::SigningKey> GenerateNodeKey(int bits, Random& random);
+// [0, kMaxStaticBits]; Cancelled if `progress` gave up. Blocks all that time; see the table above.
+[[nodiscard]] absl::StatusOr<crypto::SigningKey> GenerateNodeKey(int bits, Random& random,
+                                                                 const PuzzleProgress& progress = nullptr);
 
 // Whether `solution` is an X for the node. One hash. Always true for 0 bits.
 [[nodiscard]] bool SolvesDynamic(const Id& node, uint64_t solution, int bits);
 
 // An X for the node, from a random start; 0 for 0 bits. Cost and errors as GenerateNodeKey, with kMaxDynamicBits.
-[[nodiscard]] absl::StatusOr<uint64_t> SolveDynamic(const Id& node, int bits, Random& random);
+[[nodiscard]] absl::StatusOr<uint64_t> SolveDynamic(const Id& node, int bits, Random& random,
+                                                    const PuzzleProgress& progress = nullptr);
 
 }  // namespace dotagent::dht
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/dht/owner_proof.h"
+#include "common/dht/wire.h"
 #include "common/identity/name_certificate.h"
 #include "common/record/record.h"
 #include "dotagent/dht/v1/dht.pb.h"
@@ -16,6 +17,11 @@ namespace dotagent::dht {
 namespace {
 
 absl::StatusOr<v1::Proof> ParseProof(const std::string& bytes) {
+  if (bytes.size() > kMaxProofSize) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kTooLarge,
+                           absl::StrCat("the proof that goes with the record has ", bytes.size(), " bytes; at most ",
+                                        kMaxProofSize, " are allowed"));
+  }
   v1::Proof proof;
   if (proof.ParseFromString(bytes)) return proof;
   return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadStatement,
@@ -38,6 +44,13 @@ absl::StatusOr<identity::NameCertificate> CheckCertificate(const record::Record&
 }
 
 }  // namespace
+
+std::string EncodeProof(const record::NameProof& proof) {
+  v1::Proof out;
+  out.set_rotation_chain(proof.rotation_chain);
+  out.set_name_certificate(proof.name_certificate);
+  return out.SerializeAsString();
+}
 
 size_t RecordValue::max_size() const { return record::kMaxRecordSize; }
 

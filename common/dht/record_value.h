@@ -9,9 +9,11 @@
 #ifndef DOTAGENT_COMMON_DHT_RECORD_VALUE_H_
 #define DOTAGENT_COMMON_DHT_RECORD_VALUE_H_
 
+#include <string>
 #include <utility>
 
 #include "common/dht/value_type.h"
+#include "common/record/name_proof.h"
 
 namespace dotagent::dht {
 
@@ -35,6 +37,9 @@ class RecordValue final : public ValueType {
  private:
   const NamePolicy policy_;
 };
+
+// A record's proof as an Item carries it; empty if there is nothing to prove.
+[[nodiscard]] std::string EncodeProof(const record::NameProof& proof);
 
 }  // namespace dotagent::dht
 

@@ -147,7 +147,9 @@ struct Request {
   std::variant<PingCall, FindNodeCall, FindValueCall, StoreCall, FindClaimsCall, FindValuesCall> call;
 };
 
-struct PingAnswer {};
+struct PingAnswer {
+  uint64_t puzzle_solution = 0;  // the answering node's own: who has only its address needs it to make a Contact
+};
 struct NodesAnswer {
   std::vector<Contact> nodes;
 };

@@ -165,7 +165,7 @@ struct CallEncoder {
 
 struct AnswerEncoder {
   v1::DhtResponse* out;
-  void operator()(const PingAnswer&) const { out->mutable_ping(); }
+  void operator()(const PingAnswer& answer) const { out->mutable_ping()->set_puzzle_solution(answer.puzzle_solution); }
   void operator()(const NodesAnswer& answer) const {
     out->mutable_nodes();
     for (const Contact& node : answer.nodes) EncodeContact(node, out->mutable_nodes()->add_nodes());
@@ -345,7 +345,7 @@ absl::StatusOr<Response> DecodeResponse(absl::string_view bytes) {
   ASSIGN_OR_RETURN(v1::DhtResponse in, Parse<v1::DhtResponse>(bytes, kMaxDhtMessage));
   switch (in.answer_case()) {
     case v1::DhtResponse::kPing:
-      return Response{PingAnswer{}};
+      return Response{PingAnswer{in.ping().puzzle_solution()}};
     case v1::DhtResponse::kNodes: {
       ASSIGN_OR_RETURN(std::vector<Contact> nodes, DecodeAll(in.nodes().nodes(), kMaxAnswerNodes));
       return Response{NodesAnswer{std::move(nodes)}};

@@ -61,7 +61,7 @@ struct CallSize {
 };
 
 struct AnswerSize {
-  size_t operator()(const PingAnswer&) const { return Field(0); }
+  size_t operator()(const PingAnswer& answer) const { return Field(answer.puzzle_solution == 0 ? 0 : kFixed64); }
   size_t operator()(const NodesAnswer& answer) const { return Field(SizeOf(answer.nodes)); }
   size_t operator()(const ValueAnswer& answer) const {
     return Field((answer.item ? Field(SizeOf(*answer.item)) : 0) + SizeOf(answer.nodes) + SizeOf(answer.receipt) +

@@ -43,7 +43,7 @@ TEST(MessageSizeTest, IsThatOfEveryEncodedResponse) {
   const Receipt receipt{Id(), Id(), kStart, std::string(crypto::kSignatureSize, 's')};
   for (const size_t contacts : {0, 1, 2, 20}) {
     for (const auto& answer : std::vector<decltype(Response::answer)>{
-             PingAnswer{}, StoreAnswer{}, StoreAnswer{receipt}, NodesAnswer{Contacts(contacts)},
+             PingAnswer{}, PingAnswer{9}, StoreAnswer{}, StoreAnswer{receipt}, NodesAnswer{Contacts(contacts)},
              ValueAnswer{Item{"v", "p"}, receipt, Contacts(contacts)},
              ValueAnswer{std::nullopt, std::nullopt, Contacts(contacts)}, ValueAnswer{.same_census = true},
              ValueAnswer{Item{std::string(16'383, 'v'), ""}, std::nullopt, Contacts(contacts)},

@@ -11,8 +11,10 @@
 #include "common/base/status.h"
 #include "common/dht/dht.h"
 #include "common/dht/receipt.h"
+#include "common/dht/record_value.h"
 #include "common/dht/testing/simulation.h"
 #include "common/dht/verdict.h"
+#include "common/dht/wire.h"
 #include "common/identity/agent_certificate.h"
 #include "common/identity/rotation.h"
 #include "dotagent/dht/v1/dht.pb.h"
@@ -234,6 +236,16 @@ TEST_F(RegistrarTest, TheRegistrarCanGiveTheNameToAnother) {
   EXPECT_EQ(simulation_->Get(2, kBob, kRecord)->item, successor);
   EXPECT_EQ(ReasonOf(simulation_->Put(3, kRecord, Certified(bob_, "bob.agent", now, registrar_)).status()),
             reason::kNameTaken);
+}
+
+TEST_F(RegistrarTest, AProofThatIsLargerThanWhatTravelsIsRefusedAtOnce) {
+  Item record = Certified(bob_, "bob.agent", simulation_->clock().Now(), registrar_);
+  const auto checked = simulation_->dht(0).Check(kRecord, record);
+  ASSERT_TRUE(checked.ok()) << checked.status();
+  EXPECT_EQ(checked->owner, AgentOf(bob_));
+  EXPECT_EQ(EncodeProof({.rotation_chain = {}, .name_certificate = {}}), "");
+  record.proof = EncodeProof({.rotation_chain = std::string(kMaxProofSize, 'r'), .name_certificate = {}});
+  EXPECT_EQ(ReasonOf(simulation_->dht(0).Check(kRecord, record).status()), reason::kTooLarge);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "absl/strings/escaping.h"
 #include "common/base/status.h"
@@ -90,6 +91,20 @@ TEST(PuzzleTest, AStuckRandomSourceEndsTheSearch) {
   } random;
   EXPECT_EQ(ReasonOf(GenerateNodeKey(6, random).status()), reason::kLimit) << "it makes one key only";
   EXPECT_TRUE(SolveDynamic(Id(), 8, random).ok()) << "counts on from where it starts";
+}
+
+TEST(PuzzleTest, LongWorkIsReportedAndCanBeGivenUp) {
+  SeededRandom random(4);
+  std::vector<uint64_t> told;
+  const auto solution = SolveDynamic(RandomId(random), kMaxDynamicBits, random, [&](uint64_t attempts) {
+    told.push_back(attempts);
+    return told.size() < 2;
+  });
+  EXPECT_TRUE(absl::IsCancelled(solution.status())) << solution.status();
+  ASSERT_EQ(told.size(), 2U);
+  EXPECT_EQ(told[1], 2 * told[0]);
+  const auto key = GenerateNodeKey(kMaxStaticBits, random, [](uint64_t) { return false; });
+  EXPECT_TRUE(absl::IsCancelled(key.status())) << key.status();
 }
 
 }  // namespace

@@ -70,6 +70,8 @@ TEST(WireTest, RequestsRoundTrip) {
 
 TEST(WireTest, ResponsesRoundTrip) {
   EXPECT_TRUE(std::holds_alternative<PingAnswer>(DecodeResponse(EncodeResponse({PingAnswer{}}))->answer));
+  const auto pong = DecodeResponse(EncodeResponse({PingAnswer{.puzzle_solution = 7}}));
+  EXPECT_EQ(std::get<PingAnswer>(pong->answer).puzzle_solution, 7);
   EXPECT_TRUE(std::holds_alternative<StoreAnswer>(DecodeResponse(EncodeResponse({StoreAnswer{}}))->answer));
 
   const std::vector<Contact> nodes = {ContactFromSeed(1), ContactFromSeed(2)};
