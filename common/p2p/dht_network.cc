@@ -10,17 +10,17 @@
 namespace dotagent::p2p {
 
 struct DhtNetwork::State {
-  State(asio::io_context& context, Node& owner, absl::Duration timeout)
-      : io(context), node(owner), call_timeout(timeout), later(context) {}
+  State(asio::io_context& context, Node& owner, DhtNetworkOptions its_options)
+      : io(context), node(owner), options(std::move(its_options)), later(context) {}
 
   asio::io_context& io;
   Node& node;
-  const absl::Duration call_timeout;
+  const DhtNetworkOptions options;
   Later later;
 };
 
-DhtNetwork::DhtNetwork(asio::io_context& context, Node& node, absl::Duration call_timeout)
-    : state_(std::make_shared<State>(context, node, call_timeout)) {}
+DhtNetwork::DhtNetwork(asio::io_context& context, Node& node, DhtNetworkOptions options)
+    : state_(std::make_shared<State>(context, node, std::move(options))) {}
 
 DhtNetwork::~DhtNetwork() = default;
 
@@ -31,7 +31,7 @@ void DhtNetwork::Serve(dht::Dht& dht) {
     return dht.Handle(peer, *decoded);
   };
   state_->node.ServeCalls(
-      dht::kProtocolId, dht::kMaxDhtMessage,
+      state_->options.protocol, dht::kMaxDhtMessage,
       [weak = std::weak_ptr<State>(state_), answer](const crypto::PublicKey& peer, const std::string& request,
                                                     const std::function<void(std::string)>& respond) {
         if (weak.expired()) return;  // the DHT is gone: the call is reset
@@ -48,10 +48,16 @@ void DhtNetwork::Call(const dht::Contact& to, const dht::Request& request,
       if (auto address = Multiaddr::Parse(text); address.ok()) peer.addresses.push_back(*std::move(address));
     }
   }
-  state_->node.Call(peer, dht::kProtocolId, dht::EncodeRequest(request), dht::kMaxDhtMessage, state_->call_timeout,
-                    [done = std::move(done)](const absl::StatusOr<std::string>& response) {
-                      if (!response.ok()) return done(response.status());
-                      done(dht::DecodeResponse(*response));
+  state_->node.Call(peer, state_->options.protocol, dht::EncodeRequest(request), dht::kMaxDhtMessage,
+                    state_->options.call_timeout,
+                    [weak = std::weak_ptr<State>(state_), callee = to.key,
+                     done = std::move(done)](const absl::StatusOr<std::string>& response) {
+                      if (response.ok()) return done(dht::DecodeResponse(*response));
+                      const auto state = weak.lock();
+                      if (absl::IsUnimplemented(response.status()) && state && state->options.met_stranger) {
+                        state->options.met_stranger(callee);
+                      }
+                      done(response.status());
                     });
 }
 
@@ -62,11 +68,30 @@ void DhtNetwork::Identify(const std::string& address, std::function<void(absl::S
     return;
   }
   const std::string contact_address = parsed->relay.has_value() ? parsed->ToString() : parsed->Transport();
-  state_->node.Connect({parsed->peer, {*parsed}},
-                       [contact_address, done = std::move(done)](const absl::StatusOr<crypto::PublicKey>& key) {
-                         if (!key.ok()) return done(key.status());
-                         done(dht::Contact{dht::Id::OfNode(*key), *key, {contact_address}});
-                       });
+  const auto connected = [this, weak = std::weak_ptr<State>(state_), contact_address,
+                          done = std::move(done)](const absl::StatusOr<crypto::PublicKey>& key) {
+    if (!key.ok()) return done(key.status());
+    dht::Contact contact{dht::Id::OfNode(*key), *key, {contact_address}};
+    const auto state = weak.lock();
+    if (!state || !state->options.dynamic_puzzle || *key == state->node.key()) return done(std::move(contact));
+    AskSolution(std::move(contact), done);
+  };
+  state_->node.Connect({parsed->peer, {*parsed}}, connected);
+}
+
+void DhtNetwork::AskSolution(dht::Contact contact, std::function<void(absl::StatusOr<dht::Contact>)> done) {
+  dht::Request ping;
+  ping.sender.key = state_->node.key();
+  Call(contact, ping, [contact, done = std::move(done)](const absl::StatusOr<dht::Response>& response) mutable {
+    if (!response.ok()) return done(response.status());
+    const auto* answer = std::get_if<dht::PingAnswer>(&response->answer);
+    if (answer == nullptr) {
+      return done(ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
+                                  "the node does not answer a ping; it is no node of this DHT"));
+    }
+    contact.puzzle_solution = answer->puzzle_solution;
+    done(std::move(contact));
+  });
 }
 
 void DhtNetwork::RunAfter(absl::Duration delay, std::function<void()> run) {

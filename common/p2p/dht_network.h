@@ -9,14 +9,24 @@
 
 #include "common/dht/dht.h"
 #include "common/dht/network.h"
+#include "common/dht/wire.h"
 #include "common/p2p/node.h"
 
 namespace dotagent::p2p {
 
+struct DhtNetworkOptions {
+  absl::Duration call_timeout = absl::Seconds(2);
+  std::string protocol = dht::kProtocolId;  // ProtocolIdOf the network's rules: nodes with others are strangers
+  // Nodes are only known with the solution of their dynamic puzzle: Identify asks them for it.
+  bool dynamic_puzzle = false;
+  // A node was called that does not speak `protocol`: it has other rules, or is no node of the DHT.
+  std::function<void(const crypto::PublicKey&)> met_stranger = nullptr;
+};
+
 // Both must outlive it.
 class DhtNetwork : public dht::Network {
  public:
-  DhtNetwork(asio::io_context& context, Node& node, absl::Duration call_timeout = absl::Seconds(2));
+  DhtNetwork(asio::io_context& context, Node& node, DhtNetworkOptions options = {});
   ~DhtNetwork() override;
 
   // Answers the DHT protocol on the node's port with `dht`. Call once; `dht` must outlive the node's sessions
@@ -30,6 +40,10 @@ class DhtNetwork : public dht::Network {
 
  private:
   struct State;
+
+  // Asks a node that has just been dialled for what Identify cannot see.
+  void AskSolution(dht::Contact contact, std::function<void(absl::StatusOr<dht::Contact>)> done);
+
   std::shared_ptr<State> state_;
 };
 

@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 #include "common/base/status.h"
+#include "common/dht/network_rules.h"
+#include "common/dht/puzzle.h"
 #include "common/dht/wire.h"
 #include "common/identity/agent_id.h"
 #include "common/identity/revocation.h"
@@ -18,12 +21,20 @@ namespace {
 // A node with a DHT on its port.
 class DhtNode {
  public:
-  explicit DhtNode(Loop& loop) : loop_(loop), node_(loop), store_(storage::NewMemoryStore()) {
+  explicit DhtNode(Loop& loop, const dht::PuzzleDifficulty& puzzle = {})
+      : loop_(loop), node_(loop), store_(storage::NewMemoryStore()) {
     const std::string address = node_.address().ToString();
     loop_.Run([&] {
-      network_ = std::make_unique<DhtNetwork>(loop_.context(), node_.node());
+      network_ = std::make_unique<DhtNetwork>(
+          loop_.context(), node_.node(),
+          DhtNetworkOptions{.protocol = dht::ProtocolIdOf({}, puzzle),
+                            .dynamic_puzzle = puzzle.dynamic_bits > 0,
+                            .met_stranger = [this](const crypto::PublicKey& key) { strangers_.push_back(key); }});
+      const dht::Id id = dht::Id::OfNode(node_.key());
       dht::DhtOptions options;
-      options.self = dht::Contact{dht::Id::OfNode(node_.key()), node_.key(), {address}};
+      options.self = dht::Contact{id, node_.key(), {address}};
+      options.self.puzzle_solution = dht::SolveDynamic(id, puzzle.dynamic_bits, node_.random()).value();
+      options.puzzle = puzzle;
       options.signer = &node_.signer();
       dht_ = std::make_unique<dht::Dht>(options, network_.get(), &node_.clock(), &node_.random(), store_.get());
       network_->Serve(*dht_);
@@ -45,6 +56,10 @@ class DhtNode {
   TestNode& node() { return node_; }
   dht::Dht& dht() { return *dht_; }
   DhtNetwork& network() { return *network_; }
+  // Nodes with other rules that it has called.
+  [[nodiscard]] std::vector<crypto::PublicKey> strangers() {
+    return loop_.Run([this] { return strangers_; });
+  }
 
  private:
   Loop& loop_;
@@ -52,6 +67,7 @@ class DhtNode {
   std::unique_ptr<storage::Store> store_;
   std::unique_ptr<DhtNetwork> network_;
   std::unique_ptr<dht::Dht> dht_;
+  std::vector<crypto::PublicKey> strangers_;
 };
 
 TEST(DhtNetworkTest, ThreeNodesJoinStoreAndFindOverRealSockets) {
@@ -101,6 +117,33 @@ TEST(DhtNetworkTest, IdentifyTellsWhoAnswers) {
   Outcome<absl::StatusOr<dht::Contact>> bad;
   loop.Run([&] { a.network().Identify("no address", bad.Callback()); });
   EXPECT_EQ(ReasonOf(bad.Wait().status()), reason::kBadAddress);
+}
+
+TEST(DhtNetworkTest, NodesThatKnowOnlyAnAddressLearnThePuzzlesSolution) {
+  const dht::PuzzleDifficulty puzzle{.dynamic_bits = 6};
+  Loop loop;
+  DhtNode first(loop, puzzle);
+  DhtNode second(loop, puzzle);
+  EXPECT_EQ(first.Start({}), absl::OkStatus());
+  EXPECT_EQ(second.Start({first.node().address().ToString()}), absl::OkStatus());
+  EXPECT_TRUE(Eventually(loop, [&] { return first.dht().known_nodes() == 1 && second.dht().known_nodes() == 1; }));
+}
+
+TEST(DhtNetworkTest, NodesWithOtherRulesAreStrangersToEachOther) {
+  Loop loop;
+  DhtNode plain(loop);
+  DhtNode puzzled(loop, {.dynamic_bits = 6});
+  EXPECT_EQ(plain.Start({}), absl::OkStatus());
+  const absl::Status joined = puzzled.Start({plain.node().address().ToString()});
+  EXPECT_EQ(ReasonOf(joined), reason::kNotBootstrapped) << joined;
+  EXPECT_EQ(puzzled.strangers(), std::vector<crypto::PublicKey>{plain.node().key()});
+  DhtNode late(loop);
+  const absl::Status neither = late.Start({puzzled.node().address().ToString()});
+  EXPECT_EQ(ReasonOf(neither), reason::kNotBootstrapped) << neither;
+  EXPECT_EQ(late.strangers(), std::vector<crypto::PublicKey>{puzzled.node().key()});
+  for (DhtNode* node : {&plain, &puzzled, &late}) {
+    EXPECT_EQ(loop.Run([&] { return node->dht().known_nodes(); }), 0U);
+  }
 }
 
 TEST(DhtNetworkTest, AMalformedRequestIsAnsweredWithARefusal) {

@@ -41,7 +41,8 @@ class HonestNode {
     options.self = ContactOf(node_);
     options.signer = &node_.signer();
     loop_.Run([&] {
-      network_ = std::make_unique<DhtNetwork>(loop_.context(), node_.node(), kCallTimeout);
+      network_ =
+          std::make_unique<DhtNetwork>(loop_.context(), node_.node(), DhtNetworkOptions{.call_timeout = kCallTimeout});
       dht_ = std::make_unique<dht::Dht>(options, network_.get(), &node_.clock(), &node_.random(), store_.get());
       network_->Serve(*dht_);
     });
