@@ -247,4 +247,16 @@ absl::StatusOr<NameCertificate> VerifyNameCertificateFor(const crypto::PublicKey
   return believed;
 }
 
+absl::StatusOr<absl::Time> EndOfNameCertificate(absl::string_view certificate) {
+  ASSIGN_OR_RETURN(const Parts parts, TakeApart(certificate));
+  return parts.not_after;
+}
+
+std::string NameCertificateToPem(absl::string_view certificate) { return CertificateToPem(certificate); }
+
+absl::StatusOr<std::string> NameCertificateFromPem(absl::string_view pem) {
+  ASSIGN_OR_RETURN(const crypto::X509Ptr certificate, CertificateFromPem(pem));
+  return CertificateToDer(*certificate);
+}
+
 }  // namespace dotagent::identity

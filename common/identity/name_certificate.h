@@ -47,6 +47,14 @@ struct NameCertificate {
                                                                        absl::Span<const crypto::PublicKey> registrars,
                                                                        absl::Time now);
 
+// When it ends, whoever issued it: for its holder, who is to renew it in time. Verifies nothing but the form:
+// InvalidArgument (TOO_LARGE, BAD_STATEMENT).
+[[nodiscard]] absl::StatusOr<absl::Time> EndOfNameCertificate(absl::string_view certificate);
+
+// As a PEM file holds it, and back: InvalidArgument (BAD_STATEMENT) if `pem` holds no certificate.
+[[nodiscard]] std::string NameCertificateToPem(absl::string_view certificate);
+[[nodiscard]] absl::StatusOr<std::string> NameCertificateFromPem(absl::string_view pem);
+
 }  // namespace dotagent::identity
 
 #endif  // DOTAGENT_COMMON_IDENTITY_NAME_CERTIFICATE_H_

@@ -379,5 +379,14 @@ TEST(CertificateNamesTest, KnowTheNormalFormAndTheUris) {
   EXPECT_EQ(SpiffeId("example.org", "alice.lab.agent"), "spiffe://example.org/agent/alice.lab");
 }
 
+TEST_F(NameCertificateTest, ItsHolderSeesWhenItEndsAndKeepsItAsPem) {
+  const std::string certificate = Issue();
+  EXPECT_EQ(EndOfNameCertificate(certificate).value(), Verify(certificate)->not_after);
+  EXPECT_EQ(NameCertificateFromPem(NameCertificateToPem(certificate)).value(), certificate);
+  EXPECT_EQ(ReasonOf(EndOfNameCertificate(certificate.substr(1)).status()), reason::kBadStatement);
+  EXPECT_EQ(ReasonOf(NameCertificateFromPem(certificate).status()), reason::kBadStatement);
+  EXPECT_EQ(ReasonOf(NameCertificateFromPem("").status()), reason::kBadStatement);
+}
+
 }  // namespace
 }  // namespace dotagent::identity
