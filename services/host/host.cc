@@ -14,9 +14,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/crypto/key_file.h"
 #include "common/crypto/peer_id.h"
 #include "common/rpc/server.h"
+#include "services/host/node_key.h"
 #include "services/host/ready_file.h"
 
 namespace dotagent::host {
@@ -106,7 +106,7 @@ absl::StatusOr<std::unique_ptr<Host>> Host::Create(const std::string& service, c
   RETURN_IF_ERROR(MakeDataDir(options.data_dir));
   const std::string key_file =
       options.key_file.empty() ? absl::StrCat(options.data_dir, "/node.pem") : options.key_file;
-  ASSIGN_OR_RETURN(impl.key, crypto::ReadOrCreateKeyFile(key_file, impl.random));
+  ASSIGN_OR_RETURN(impl.key, ReadOrMakeNodeKey(key_file, options.key_puzzle_bits, impl.random, impl.clock));
   ASSIGN_OR_RETURN(impl.certificate, identity::MakeNodeCertificate(*impl.key, options.tls_hosts, impl.clock.Now()));
   ASSIGN_OR_RETURN(impl.store, storage::OpenRocksDb(
                                    {.path = absl::StrCat(options.data_dir, "/db"), .schema_version = schema_version}));

@@ -52,6 +52,9 @@ struct HostOptions {
   std::string log_level = "info";   // --log-level
   std::string log_format = "json";  // --log-format: json or text
 
+  // Not an option of every service: the key must solve the DHT's static puzzle of so many bits (node_key.h).
+  int key_puzzle_bits = 0;
+
   void AddTo(OptionTable& table);
 };
 
