@@ -6,6 +6,7 @@
 #include "common/base/config.h"
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
+#include "common/record/name_proof.h"
 #include "common/telemetry/log.h"
 #include "services/gateway/holder_check.h"
 #include "services/gateway/homes.h"
@@ -125,17 +126,21 @@ void Gateway::Register(absl::string_view token, const gateway::v1::RegisterReque
   if (!agent.ok()) return done(agent.status());
   const auto record = CheckRegistration(request.record_json(), **agent);
   if (!record.ok()) return done(record.status());
-  parts_.directory.Publish(record->json(), [this, agent = *agent, name = record->name(), done = std::move(done)](
-                                               const absl::StatusOr<host::Publication>& published) {
-    if (!published.ok()) return done(published.status());
-    NoteHolder(*agent, name, parts_.clock.Now());
-    telemetry::Log(telemetry::Level::kInfo, "name registered",
-                   {{"name", name.text()}, {"stored_by", absl::StrCat(published->stored_by.size())}});
-    gateway::v1::RegisterResponse response;
-    for (const std::string& peer : published->stored_by) response.add_stored_by(peer);
-    response.set_asked(published->asked);
-    done(std::move(response));
-  });
+  const record::NameProof proof{.rotation_chain = request.rotation_chain(),
+                                .name_certificate = request.name_certificate()};
+  parts_.directory.Publish(record->json(), proof,
+                           [this, agent = *agent, name = record->name(),
+                            done = std::move(done)](const absl::StatusOr<host::Publication>& published) {
+                             if (!published.ok()) return done(published.status());
+                             NoteHolder(*agent, name, parts_.clock.Now());
+                             telemetry::Log(
+                                 telemetry::Level::kInfo, "name registered",
+                                 {{"name", name.text()}, {"stored_by", absl::StrCat(published->stored_by.size())}});
+                             gateway::v1::RegisterResponse response;
+                             for (const std::string& peer : published->stored_by) response.add_stored_by(peer);
+                             response.set_asked(published->asked);
+                             done(std::move(response));
+                           });
 }
 
 void Gateway::Resolve(absl::string_view token, const gateway::v1::ResolveRequest& request,

@@ -73,9 +73,12 @@ class ResolverDirectory : public Directory {
         });
   }
 
-  void Publish(const std::string& record_json, std::function<void(absl::StatusOr<Publication>)> done) override {
+  void Publish(const std::string& record_json, const record::NameProof& proof,
+               std::function<void(absl::StatusOr<Publication>)> done) override {
     pb::PublishRequest request;
     request.set_record_json(record_json);
+    request.set_rotation_chain(proof.rotation_chain);
+    request.set_name_certificate(proof.name_certificate);
     calls_.Unary<Async, pb::PublishRequest, pb::PublishResponse>(
         stub_->async(), &Async::Publish, std::move(request), kPublishTimeout,
         [done = std::move(done)](const absl::StatusOr<pb::PublishResponse>& response) {

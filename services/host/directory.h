@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/record/name.h"
+#include "common/record/name_proof.h"
 #include "common/record/record.h"
 #include "common/rpc/call.h"
 
@@ -47,7 +48,8 @@ class Directory {
   // otherwise as the resolver says.
   virtual void Resolve(const record::Name& name, bool bypass_cache,
                        std::function<void(absl::StatusOr<Resolution>)> done) = 0;
-  virtual void Publish(const std::string& record_json, std::function<void(absl::StatusOr<Publication>)> done) = 0;
+  virtual void Publish(const std::string& record_json, const record::NameProof& proof,
+                       std::function<void(absl::StatusOr<Publication>)> done) = 0;
 
   // `statement`: a signed revocation, for the DHT.
   virtual void PublishRevocation(const std::string& statement, std::function<void(absl::Status)> done) = 0;

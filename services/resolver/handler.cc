@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
+#include "common/dht/record_value.h"
 #include "common/identity/agent_id.h"
 #include "common/telemetry/log.h"
 
@@ -158,6 +159,10 @@ void Handler::Land(const record::Name& name, absl::StatusOr<Answer> found) {
   }
 }
 
+absl::Status Handler::CheckPin(const record::Name& name, const identity::AgentId& owner) {
+  return parts_.registrar_decides ? absl::OkStatus() : parts_.pins.Check(name, owner, parts_.clock.Now());
+}
+
 absl::StatusOr<std::shared_ptr<const Answer>> Handler::Judge(const record::Name& name, absl::StatusOr<Answer> found,
                                                              absl::Time asked) {
   absl::Status status = found.status();
@@ -176,7 +181,7 @@ absl::StatusOr<std::shared_ptr<const Answer>> Handler::Judge(const record::Name&
     if (ReasonOf(status) == reason::kKeyRevoked) cache_.Evict(name);
     return status;
   }
-  status = parts_.pins.Check(name, found->owner, parts_.clock.Now());
+  status = CheckPin(name, found->owner);
   if (!status.ok()) {
     metrics_.conflicts_with_pin.Increment();
     OnConflict(name, status);
@@ -253,35 +258,39 @@ void Handler::Pump(const std::shared_ptr<Batch>& batch) {
 }
 
 void Handler::Publish(const v1::PublishRequest& request, Callback<v1::PublishResponse> done) {
-  const absl::Time now = parts_.clock.Now();
-  auto record = record::Record::Verify(request.record_json(), now);
-  absl::Status allowed = record.ok() ? finder_.CheckNotRevoked(*record) : record.status();
-  auto owner = record.ok() ? identity::AgentId::FromFirstKey(record->public_key()) : identity::AgentId();
-  if (allowed.ok()) {
-    if (!parts_.pins.Check(record->name(), owner, now).ok()) {
-      allowed = ErrorWithReason(absl::StatusCode::kAlreadyExists, reason::kNameTaken,
-                                absl::StrCat("another key holds ", record->name().text(),
-                                             "; choose another name, or sign with the key that holds it"));
-    }
-  }
-  if (!allowed.ok()) {
+  const auto refuse = [&](const absl::Status& status) {
     metrics_.publish_refused.Increment();
-    return done(allowed);
+    done(status);
+  };
+  auto record = record::Record::Verify(request.record_json(), parts_.clock.Now());
+  if (!record.ok()) return refuse(record.status());
+  const absl::Status allowed = finder_.CheckNotRevoked(*record);
+  if (!allowed.ok()) return refuse(allowed);
+  // Whose it is may follow from the proof, and with it whether the pin and the cache agree.
+  auto value = parts_.dht.Check(dht::ValueKind::kRecord,
+                                {.bytes = record->json(),
+                                 .proof = dht::EncodeProof({.rotation_chain = request.rotation_chain(),
+                                                            .name_certificate = request.name_certificate()})});
+  if (!value.ok()) return refuse(value.status());
+  const auto owner = identity::AgentId::FromBytes(value->owner.bytes());
+  if (!owner.ok()) return refuse(owner.status());
+  if (!CheckPin(record->name(), *owner).ok()) {
+    return refuse(ErrorWithReason(absl::StatusCode::kAlreadyExists, reason::kNameTaken,
+                                  absl::StrCat("another key holds ", record->name().text(),
+                                               "; choose another name, or sign with the key that holds it")));
   }
-  const dht::Item item{.bytes = record->json(), .proof = {}};
-  parts_.dht.Put(
-      dht::ValueKind::kRecord, item,
-      [this, owner, record = *std::move(record), done = std::move(done)](const absl::StatusOr<dht::PutResult>& stored) {
-        (stored.ok() ? metrics_.published : metrics_.publish_refused).Increment();
-        if (!stored.ok()) return done(WithContext(stored.status(), record.name().text()));
-        Remember(std::make_shared<const Answer>(Answer{
-            .record = record, .owner = owner, .agreeing_nodes = static_cast<uint32_t>(stored->stored_by.size())}));
-        v1::PublishResponse response;
-        for (const crypto::PublicKey& node : stored->stored_by) response.add_stored_by(crypto::PeerIdFromKey(node));
-        response.set_asked(stored->asked);
-        response.set_witnesses(static_cast<uint32_t>(stored->witnesses));
-        done(std::move(response));
-      });
+  parts_.dht.Put(*std::move(value), [this, owner = *owner, record = *std::move(record),
+                                     done = std::move(done)](const absl::StatusOr<dht::PutResult>& stored) {
+    (stored.ok() ? metrics_.published : metrics_.publish_refused).Increment();
+    if (!stored.ok()) return done(WithContext(stored.status(), record.name().text()));
+    Remember(std::make_shared<const Answer>(
+        Answer{.record = record, .owner = owner, .agreeing_nodes = static_cast<uint32_t>(stored->stored_by.size())}));
+    v1::PublishResponse response;
+    for (const crypto::PublicKey& node : stored->stored_by) response.add_stored_by(crypto::PeerIdFromKey(node));
+    response.set_asked(stored->asked);
+    response.set_witnesses(static_cast<uint32_t>(stored->witnesses));
+    done(std::move(response));
+  });
 }
 
 void Handler::PublishRevocation(const v1::PublishRevocationRequest& request,

@@ -54,6 +54,8 @@ class Handler {
     telemetry::Metrics& metrics;
     // Runs work on the service's loop, from any thread.
     std::function<void(std::function<void()>)> post;
+    // A name is his whom the registrar certified last: another owner than before is then no conflict.
+    bool registrar_decides = false;
   };
   // Everything must outlive it, and what was posted must run before it goes or not at all.
   explicit Handler(Parts parts);
@@ -94,6 +96,8 @@ class Handler {
   void Renew(const record::Name& name);
   Flight& Depart(const record::Name& name);
   void Land(const record::Name& name, absl::StatusOr<Answer> found);
+  // OK if nobody else was seen to hold the name, or that does not matter.
+  [[nodiscard]] absl::Status CheckPin(const record::Name& name, const identity::AgentId& owner);
   [[nodiscard]] absl::StatusOr<std::shared_ptr<const Answer>> Judge(const record::Name& name,
                                                                     absl::StatusOr<Answer> found, absl::Time asked);
   void Remember(std::shared_ptr<const Answer> answer);

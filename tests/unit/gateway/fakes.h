@@ -70,7 +70,9 @@ class FakeDirectory : public host::Directory {
       done(ErrorWithReason(absl::StatusCode::kNotFound, reason::kNameNotFound, name.text()));
     });
   }
-  void Publish(const std::string& json, std::function<void(absl::StatusOr<host::Publication>)> done) override {
+  void Publish(const std::string& json, const record::NameProof& proof,
+               std::function<void(absl::StatusOr<host::Publication>)> done) override {
+    last_proof = proof;
     tasks_.Post([this, json, done = std::move(done)] {
       auto record = record::Record::Verify(json, clock_.Now());
       if (!record.ok()) return done(record.status());
@@ -84,6 +86,7 @@ class FakeDirectory : public host::Directory {
   void Shutdown() override {}
 
   int resolves = 0;
+  record::NameProof last_proof;  // of the newest Publish
 
  private:
   Tasks& tasks_;
@@ -376,9 +379,12 @@ struct TestAgent {
                                 key);
   }
 
-  [[nodiscard]] absl::StatusOr<gateway::v1::RegisterResponse> Register(const std::string& record_json) {
+  [[nodiscard]] absl::StatusOr<gateway::v1::RegisterResponse> Register(const std::string& record_json,
+                                                                       const record::NameProof& proof = {}) {
     gateway::v1::RegisterRequest request;
     request.set_record_json(record_json);
+    request.set_rotation_chain(proof.rotation_chain);
+    request.set_name_certificate(proof.name_certificate);
     absl::StatusOr<gateway::v1::RegisterResponse> result = absl::UnknownError("not answered");
     gateway.logic->Register(token, request, [&](auto response) { result = std::move(response); });
     world.tasks.Run();

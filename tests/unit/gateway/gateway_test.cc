@@ -77,6 +77,13 @@ TEST_F(GatewayTest, RegistersARecordOfTheAuthenticatedKeyThatLivesHere) {
   EXPECT_EQ(registered->asked(), 5u);
 }
 
+TEST_F(GatewayTest, WhatGoesWithARecordIsPassedOn) {
+  ASSERT_TRUE(alice_.Authenticate().ok());
+  ASSERT_TRUE(alice_.Register(alice_.MakeRecord({one_.address()})->json(), {"the chain", "the certificate"}).ok());
+  EXPECT_EQ(alice_.world.directory.last_proof.rotation_chain, "the chain");
+  EXPECT_EQ(alice_.world.directory.last_proof.name_certificate, "the certificate");
+}
+
 TEST_F(GatewayTest, DeliversAcrossGatewaysAndKeepsUntilAcknowledged) {
   alice_.Settle();
   bob_.Settle();

@@ -40,6 +40,8 @@ class FakeResolver : public v1::ResolverService::CallbackService {
   grpc::ServerUnaryReactor* Publish(grpc::CallbackServerContext* context, const v1::PublishRequest* request,
                                     v1::PublishResponse* response) override {
     response->add_stored_by(request->record_json());
+    response->add_stored_by(request->rotation_chain());
+    response->add_stored_by(request->name_certificate());
     response->set_asked(5);
     return Finish(context);
   }
@@ -121,12 +123,13 @@ TEST_F(DirectoryTest, ResolvesAndPublishes) {
   EXPECT_TRUE(PublishRevocation().ok());
 
   absl::Notification answered;
-  directory_->Publish("the record", [&](const absl::StatusOr<Publication>& published) {
-    ASSERT_TRUE(published.ok()) << published.status();
-    EXPECT_THAT(published->stored_by, ElementsAre("the record"));
-    EXPECT_EQ(published->asked, 5u);
-    answered.Notify();
-  });
+  directory_->Publish("the record", {"the chain", "the certificate"},
+                      [&](const absl::StatusOr<Publication>& published) {
+                        ASSERT_TRUE(published.ok()) << published.status();
+                        EXPECT_THAT(published->stored_by, ElementsAre("the record", "the chain", "the certificate"));
+                        EXPECT_EQ(published->asked, 5u);
+                        answered.Notify();
+                      });
   answered.WaitForNotification();
 }
 

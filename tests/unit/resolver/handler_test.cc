@@ -16,6 +16,9 @@
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
 #include "common/dht/testing/simulation.h"
+#include "common/identity/agent_certificate.h"
+#include "common/identity/rotation.h"
+#include "common/record/name_proof.h"
 #include "tests/unit/resolver/samples.h"
 
 namespace dotagent::resolver_service {
@@ -47,7 +50,7 @@ class FakeRevocations : public Revocations {
 
 // A resolver's logic on one node.
 struct Resolver {
-  Resolver(dht::Simulation& simulation, size_t node)
+  Resolver(dht::Simulation& simulation, size_t node, bool registrar_decides = false)
       : revocations(simulation.clock()),
         pins(Pins::Load(simulation.store(node), metrics).value()),
         handler({.dht = simulation.dht(node),
@@ -55,7 +58,8 @@ struct Resolver {
                  .pins = *pins,
                  .clock = simulation.clock(),
                  .metrics = metrics,
-                 .post = [](const std::function<void()>& work) { work(); }}) {
+                 .post = [](const std::function<void()>& work) { work(); },
+                 .registrar_decides = registrar_decides}) {
     revocations.handler = &handler;
   }
   telemetry::Metrics metrics;
@@ -68,12 +72,12 @@ class HandlerTest : public testing::Test {
  protected:
   static constexpr size_t kNodes = 10;
 
-  HandlerTest() : simulation_({.seed = 7}) {
-    for (size_t i = 0; i < kNodes; ++i) simulation_.AddNode();
+  explicit HandlerTest(const dht::NamePolicy& policy = {}) : simulation_({.seed = 7}) {
+    for (size_t i = 0; i < kNodes; ++i) simulation_.AddNode(dht::DhtOptions{.values = {.policy = policy}});
     simulation_.StartAll();
     nearest_ = simulation_.NearestTo(*dht::Id::FromBytes(NameOf("bob.agent").DhtKey()), kNodes);
-    near_.emplace(simulation_, nearest_.front());
-    far_.emplace(simulation_, nearest_.back());
+    near_.emplace(simulation_, nearest_.front(), !policy.registrars.empty());
+    far_.emplace(simulation_, nearest_.back(), !policy.registrars.empty());
   }
 
   // Runs the network until `start`'s callback has been called.
@@ -87,9 +91,12 @@ class HandlerTest : public testing::Test {
     EXPECT_TRUE(simulation_.RunUntil([&] { return result.has_value(); }, absl::Minutes(5)));
     return result.has_value() ? *std::move(result) : absl::UnknownError("no answer");
   }
-  absl::StatusOr<v1::PublishResponse> Publish(Resolver& at, const std::string& json) {
+  absl::StatusOr<v1::PublishResponse> Publish(Resolver& at, const std::string& json,
+                                              const record::NameProof& proof = {}) {
     v1::PublishRequest request;
     request.set_record_json(json);
+    request.set_rotation_chain(proof.rotation_chain);
+    request.set_name_certificate(proof.name_certificate);
     return Await<v1::PublishResponse>([&](auto done) { at.handler.Publish(request, std::move(done)); });
   }
   absl::StatusOr<v1::ResolveResponse> Resolve(Resolver& at, const std::string& name, bool bypass_cache = false) {
@@ -504,6 +511,77 @@ TEST_F(HandlerTest, ALonelyResolverSaysThatItIsAlone) {
   ASSERT_TRUE(alone.RunUntil([&] { return answer.has_value(); }, absl::Minutes(5)));
   EXPECT_EQ(answer->status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(ReasonOf(answer->status()), reason::kNotBootstrapped);
+}
+
+TEST_F(HandlerTest, ARotatedKeyKeepsItsNameByItsChain) {
+  const absl::Time start = simulation_.clock().Now();
+  const crypto::SigningKey second = KeyFromSeed(21);
+  const crypto::SigningKey third = KeyFromSeed(22);
+  std::vector<std::string> chain = {identity::MakeInception(bob_, second.public_key(), start).value()};
+  chain.push_back(identity::MakeRotation(identity::VerifyRotationChain(chain, start).value(), bob_, second,
+                                         third.public_key(), start)
+                      .value());
+  const record::NameProof proof{.rotation_chain = identity::EncodeRotationChain(chain), .name_certificate = {}};
+  const std::string owner(identity::AgentId::FromFirstKey(bob_.public_key()).bytes());
+
+  ASSERT_TRUE(Publish(*near_, MakeRecord().json()).ok());
+  ASSERT_TRUE(Resolve(*far_, "bob.agent").ok());
+  simulation_.RunFor(absl::Seconds(20));
+  const record::Record rotated = SignedRecord(second, "bob.agent", simulation_.clock().Now());
+  const auto without = Publish(*near_, rotated.json());
+  EXPECT_EQ(ReasonOf(without.status()), reason::kNameTaken) << "nothing shows whose key it is";
+  const auto with_chain = Publish(*near_, rotated.json(), proof);
+  ASSERT_TRUE(with_chain.ok()) << with_chain.status();
+  // What is remembered, and what the other resolver has pinned, is the owner and not the key.
+  EXPECT_EQ(Resolve(*near_, "bob.agent")->owner(), owner);
+  const auto found = Resolve(*far_, "bob.agent", /*bypass_cache=*/true);
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->record_json(), rotated.json());
+  EXPECT_EQ(found->owner(), owner);
+
+  const record::Record stranger = SignedRecord(third, "bob.agent", simulation_.clock().Now());
+  EXPECT_EQ(ReasonOf(Publish(*far_, stranger.json(), proof).status()), reason::kKeyMismatch);
+  EXPECT_EQ(ReasonOf(Publish(*far_, rotated.json(), {.rotation_chain = "x", .name_certificate = {}}).status()),
+            reason::kBadStatement);
+}
+
+class RegistrarHandlerTest : public HandlerTest {
+ protected:
+  RegistrarHandlerTest() : HandlerTest({{KeyFromSeed(70).public_key()}}) {}
+
+  record::NameProof CertifiedBy(const crypto::Signer& registrar, const crypto::Signer& key) {
+    const crypto::PublicKey holder = key.public_key();
+    return {.rotation_chain = {},
+            .name_certificate = identity::IssueAgentCertificate(
+                                    identity::CertificateProfile::kName, registrar,
+                                    {holder, identity::AgentId::FromFirstKey(holder), "bob.agent"},
+                                    {"example.org", simulation_.clock().Now(), absl::Hours(24), std::string(8, 's')})
+                                    .value()};
+  }
+
+  const crypto::SigningKey registrar_ = KeyFromSeed(70);
+};
+
+TEST_F(RegistrarHandlerTest, ARecordIsPublishedWithItsRegistrarsCertificateOnly) {
+  const std::string json = MakeRecord().json();
+  EXPECT_EQ(ReasonOf(Publish(*near_, json).status()), reason::kNotCertified);
+  EXPECT_EQ(ReasonOf(Publish(*near_, json, CertifiedBy(KeyFromSeed(71), bob_)).status()), reason::kKeyMismatch);
+  const auto published = Publish(*near_, json, CertifiedBy(registrar_, bob_));
+  ASSERT_TRUE(published.ok()) << published.status();
+  EXPECT_EQ(Resolve(*far_, "bob.agent")->record_json(), json);
+}
+
+TEST_F(RegistrarHandlerTest, ANewOwnerByTheRegistrarsWordIsNoConflict) {
+  ASSERT_TRUE(Publish(*near_, MakeRecord().json(), CertifiedBy(registrar_, bob_)).ok());
+  ASSERT_TRUE(Resolve(*far_, "bob.agent").ok());
+  simulation_.RunFor(absl::Minutes(1));
+  const crypto::SigningKey carol = KeyFromSeed(2);
+  const record::Record hers = SignedRecord(carol, "bob.agent", simulation_.clock().Now());
+  const auto published = Publish(*near_, hers.json(), CertifiedBy(registrar_, carol));
+  ASSERT_TRUE(published.ok()) << published.status();
+  const auto found = Resolve(*far_, "bob.agent", /*bypass_cache=*/true);
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->record_json(), hers.json());
 }
 
 }  // namespace
