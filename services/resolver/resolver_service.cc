@@ -7,6 +7,7 @@
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
 #include "common/dht/dht.h"
+#include "common/dht/network_rules.h"
 #include "common/p2p/dht_network.h"
 #include "common/p2p/dns_network.h"
 #include "common/p2p/multiaddr.h"
@@ -22,6 +23,7 @@ namespace {
 
 constexpr uint32_t kSchemaVersion = 1;
 constexpr auto kGaugeInterval = std::chrono::seconds(1);
+constexpr absl::Duration kStrangerWarningInterval = absl::Minutes(1);
 
 class FeedRevocations : public Revocations {
  public:
@@ -53,25 +55,15 @@ class ResolverServer : public host::Service {
     host_->loop().Stop();
   }
 
-  [[nodiscard]] absl::Status Start(const Options& options) {
-    const crypto::PublicKey& key = host_->key().public_key();
+  [[nodiscard]] absl::Status Start(const Options& options, NetworkSettings settings) {
+    settings_ = std::move(settings);
     ASSIGN_OR_RETURN(pins_, Pins::Load(host_->store(), host_->metrics()));
-    host_->loop().Run([&] {
-      network_ = std::make_unique<p2p::DhtNetwork>(host_->loop().context(), host_->node());
-      names_ = p2p::NewSystemNameResolver(host_->loop().context());
-      bootstrap_network_ = std::make_unique<p2p::DnsNetwork>(network_.get(), names_.get(), key);
-      dht_ = std::make_unique<dht::Dht>(
-          dht::DhtOptions{.self = {dht::Id::OfNode(key), key, host_->node().addresses()}, .signer = &host_->key()},
-          bootstrap_network_.get(), &host_->clock(), &host_->random(), &host_->store());
-      handler_ = std::make_unique<Handler>(Handler::Parts{.dht = *dht_,
-                                                          .revocations = revocations_,
-                                                          .pins = *pins_,
-                                                          .clock = host_->clock(),
-                                                          .metrics = host_->metrics(),
-                                                          .post = host_->executor()});
-      bootstrap_network_->OnFound([this](const dht::Contact& contact) { dht_->AddContact(contact); });
-      network_->Serve(*dht_);
-    });
+    if (settings_.registrar_decides && settings_.policy.registrars.empty()) {
+      ASSIGN_OR_RETURN(const crypto::PublicKey registrar, IdentityAsRegistrar(*host_, options.identity));
+      settings_.policy.registrars.push_back(registrar);
+    }
+    ASSIGN_OR_RETURN(const uint64_t solution, OwnPuzzleSolution(*host_, settings_.puzzle.dynamic_bits));
+    host_->loop().Run([&] { BuildDht(solution); });
     ASSIGN_OR_RETURN(feed_, host::RevocationFeed::Create(
                                 *host_, options.identity,
                                 [this](const identity::Revocation& revocation, const std::string& statement) {
@@ -95,6 +87,47 @@ class ResolverServer : public host::Service {
   [[nodiscard]] host::Host& host() override { return *host_; }
 
  private:
+  // On the loop.
+  void BuildDht(uint64_t puzzle_solution) {
+    const crypto::PublicKey& key = host_->key().public_key();
+    network_ = std::make_unique<p2p::DhtNetwork>(
+        host_->loop().context(), host_->node(),
+        p2p::DhtNetworkOptions{.protocol = dht::ProtocolIdOf(settings_.policy, settings_.puzzle),
+                               .dynamic_puzzle = settings_.puzzle.dynamic_bits > 0,
+                               .met_stranger = [this](const crypto::PublicKey& node) { OnStranger(node); }});
+    names_ = p2p::NewSystemNameResolver(host_->loop().context());
+    bootstrap_network_ = std::make_unique<p2p::DnsNetwork>(network_.get(), names_.get(), key);
+    dht_ = std::make_unique<dht::Dht>(
+        dht::DhtOptions{.self = {dht::Id::OfNode(key), key, host_->node().addresses(), puzzle_solution},
+                        .signer = &host_->key(),
+                        .paths = settings_.paths,
+                        .puzzle = settings_.puzzle,
+                        .table = settings_.table,
+                        .values = {.policy = settings_.policy}},
+        bootstrap_network_.get(), &host_->clock(), &host_->random(), &host_->store());
+    handler_ = std::make_unique<Handler>(Handler::Parts{.dht = *dht_,
+                                                        .revocations = revocations_,
+                                                        .pins = *pins_,
+                                                        .clock = host_->clock(),
+                                                        .metrics = host_->metrics(),
+                                                        .post = host_->executor(),
+                                                        .registrar_decides = settings_.registrar_decides});
+    bootstrap_network_->OnFound([this](const dht::Contact& contact) { dht_->AddContact(contact); });
+    network_->Serve(*dht_);
+  }
+
+  void OnStranger(const crypto::PublicKey& node) {
+    strangers_.Increment();
+    const absl::Duration now = host_->clock().Elapsed();
+    if (now < next_warning_) return;
+    next_warning_ = now + kStrangerWarningInterval;
+    telemetry::Log(
+        telemetry::Level::kWarning,
+        "a node that was called does not take part in this network: it has other rules, or is no resolver; "
+        "--name-policy, --registrar and the --puzzle options must be the same at all resolvers of a network",
+        {{"node", crypto::PeerIdFromKey(node)}, {"protocol", dht::ProtocolIdOf(settings_.policy, settings_.puzzle)}});
+  }
+
   [[nodiscard]] absl::Status StartMdns() {
     const std::vector<std::string> addresses = host_->p2p_addresses();
     const auto own = addresses.empty() ? absl::NotFoundError("none") : p2p::Multiaddr::Parse(addresses.front());
@@ -127,6 +160,12 @@ class ResolverServer : public host::Service {
     response.set_known_nodes(static_cast<uint32_t>(dht_->known_nodes()));
     response.set_stored_values(dht_->stored_values());
     response.set_version(Version());
+    response.set_name_policy(settings_.registrar_decides ? "registrar" : "first-claim");
+    for (const crypto::PublicKey& registrar : settings_.policy.registrars) {
+      response.add_registrars(crypto::PeerIdFromKey(registrar));
+    }
+    response.set_puzzle_static_bits(static_cast<uint32_t>(settings_.puzzle.static_bits));
+    response.set_puzzle_dynamic_bits(static_cast<uint32_t>(settings_.puzzle.dynamic_bits));
     return response;
   }
 
@@ -144,6 +183,10 @@ class ResolverServer : public host::Service {
 
   // Destroyed from the last to the first: the host, which all of them use, goes last.
   std::unique_ptr<host::Host> host_;
+  NetworkSettings settings_;
+  absl::Duration next_warning_ = -absl::InfiniteDuration();
+  telemetry::Counter& strangers_ = host_->metrics().AddCounter(
+      "dotagent_dht_strangers_total", "Calls to nodes that have other rules, or are no resolvers.");
   telemetry::Gauge& known_nodes_ = host_->metrics().AddGauge("dotagent_dht_known_nodes", "Nodes in the routing table.");
   telemetry::Gauge& stored_values_ =
       host_->metrics().AddGauge("dotagent_dht_stored_values", "Values that this node stores.");
@@ -172,15 +215,19 @@ void Options::AddTo(OptionTable& table) {
       "Multiaddr of a node to join through, or a name that stands for several; repeatable; none starts a new network");
   table.Add("mdns", &mdns, "Announce this node to others on the link, and find them, through avahi-daemon");
   table.Add("identity", &identity, "host:port of identity, to learn of revocations at once");
+  network.AddTo(table);
   table.AddExample(
       "dotagent-resolver --data-dir /var/lib/dotagent-resolver --p2p-listen /ip4/0.0.0.0/tcp/4001 --bootstrap "
       "/dns/resolver-0/tcp/4001");
 }
 
 absl::StatusOr<std::unique_ptr<host::Service>> Start(const Options& options) {
-  ASSIGN_OR_RETURN(auto host, host::Host::Create("resolver", options.host, kSchemaVersion));
+  ASSIGN_OR_RETURN(NetworkSettings settings, CheckNetworkOptions(options.network));
+  host::HostOptions host_options = options.host;
+  host_options.key_puzzle_bits = settings.puzzle.static_bits;
+  ASSIGN_OR_RETURN(auto host, host::Host::Create("resolver", host_options, kSchemaVersion));
   auto server = std::make_unique<ResolverServer>(std::move(host));
-  RETURN_IF_ERROR(server->Start(options));
+  RETURN_IF_ERROR(server->Start(options, std::move(settings)));
   return std::unique_ptr<host::Service>(std::move(server));
 }
 

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/config.h"
 #include "services/host/host.h"
+#include "services/resolver/network_options.h"
 
 namespace dotagent::resolver_service {
 
@@ -20,6 +21,7 @@ struct Options {
   std::vector<std::string> bootstrap;  // --bootstrap: multiaddrs; none: the first node of its network
   bool mdns = false;                   // --mdns: announce itself and find others on the link
   std::string identity;                // --identity: host:port of identity, for revocations; empty: DHT only
+  NetworkOptions network;
 
   void AddTo(OptionTable& table);
 };
