@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "common/base/status.h"
 #include "common/identity/agent_id.h"
+#include "common/identity/name_certificate.h"
 #include "common/identity/revocation.h"
 #include "common/record/name.h"
 #include "common/telemetry/log.h"
@@ -15,12 +16,13 @@
 namespace dotagent::identity_service {
 
 Handler::Handler(const crypto::Signer& key, const identity::NodeCertificate& certificate, identity::Issuer issuer,
-                 RevocationLog log, NameDirectory& names, const Clock& clock, Random& random,
-                 telemetry::Metrics& metrics)
+                 RevocationLog log, NameDirectory& names, std::optional<NameBook> book, const Clock& clock,
+                 Random& random, telemetry::Metrics& metrics)
     : key_(key),
       issuer_(std::move(issuer)),
       log_(std::move(log)),
       names_(names),
+      book_(std::move(book)),
       clock_(clock),
       random_(random),
       challenger_("certificate", key, certificate.sha256, random),
@@ -55,13 +57,15 @@ void Handler::IssueCertificate(const identity::v1::IssueCertificateRequest& requ
     refused_.Increment();
     done(status);
   };
-  const auto client = challenger_.Finish(request.challenge_id(), request.signature(), clock_.Now());
-  if (!client.ok()) return refuse(client.status());
+  const auto key = challenger_.Finish(request.challenge_id(), request.signature(), clock_.Now());
+  if (!key.ok()) return refuse(key.status());
   const auto name = record::Name::Parse(request.name());
   if (!name.ok()) return refuse(name.status());
-  const absl::Status allowed = CheckNotRevoked(*client);
+  const absl::Status allowed = CheckNotRevoked(*key);
   if (!allowed.ok()) return refuse(allowed);
-  names_.KeyOf(name->text(), [this, client = *client, name = name->text(), csr = request.csr_der(),
+  auto client = ClientOf(*key, request.rotation_chain());
+  if (!client.ok()) return refuse(client.status());
+  names_.KeyOf(name->text(), [this, client = *std::move(client), name = name->text(), csr = request.csr_der(),
                               done = std::move(done)](const absl::StatusOr<crypto::PublicKey>& holder) {
     auto issued = IssueTo(client, holder, name, csr);
     (issued.ok() ? issued_ : refused_).Increment();
@@ -74,18 +78,47 @@ void Handler::IssueCertificate(const identity::v1::IssueCertificateRequest& requ
   });
 }
 
-absl::StatusOr<identity::IssuedCertificates> Handler::IssueTo(const crypto::PublicKey& client,
+absl::StatusOr<Handler::Client> Handler::ClientOf(const crypto::PublicKey& key,
+                                                  const std::string& rotation_chain) const {
+  if (rotation_chain.empty()) return Client{key, identity::AgentId::FromFirstKey(key), std::nullopt};
+  ASSIGN_OR_RETURN(const std::vector<std::string> statements, identity::DecodeRotationChain(rotation_chain));
+  ASSIGN_OR_RETURN(identity::RotationChain chain, identity::VerifyRotationChain(statements, clock_.Now()));
+  if (chain.current() != key) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kKeyMismatch,
+                           "the rotation chain ends in another key than the one that asks; send the newest chain");
+  }
+  const identity::AgentId agent = chain.agent;
+  return Client{key, agent, std::move(chain)};
+}
+
+absl::Status Handler::CheckHolder(const Client& client, const absl::StatusOr<crypto::PublicKey>& holder,
+                                  const std::string& name) const {
+  if (book_) {
+    ASSIGN_OR_RETURN(const std::optional<identity::AgentId> agent, book_->HolderOf(name, clock_.Now()));
+    // What is another's, Hold will refuse.
+    if (agent || absl::IsNotFound(holder.status())) return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(WithContext(holder.status(), absl::StrCat("cannot tell who holds ", name)));
+  if (*holder == client.key || client.Was(*holder)) return absl::OkStatus();
+  return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyMismatch,
+                         absl::StrCat(name, " is held by another key; ask with the key that its record holds"));
+}
+
+absl::StatusOr<identity::IssuedCertificates> Handler::IssueTo(const Client& client,
                                                               const absl::StatusOr<crypto::PublicKey>& holder,
                                                               const std::string& name, const std::string& csr) {
-  RETURN_IF_ERROR(WithContext(holder.status(), absl::StrCat("cannot tell who holds ", name)));
-  if (*holder != client) {
-    return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyMismatch,
-                           absl::StrCat(name, " is held by another key; ask with the key that its record holds"));
-  }
+  RETURN_IF_ERROR(CheckHolder(client, holder, name));
   // Again: it may have been revoked while the name was looked up.
-  RETURN_IF_ERROR(CheckNotRevoked(client));
-  return issuer_.Issue(csr, {.key = client, .agent = identity::AgentId::FromFirstKey(client), .name = name},
-                       random_.Bytes(16), clock_.Now());
+  RETURN_IF_ERROR(CheckNotRevoked(client.key));
+  const absl::Time now = clock_.Now();
+  ASSIGN_OR_RETURN(
+      identity::IssuedCertificates issued,
+      issuer_.Issue(csr, {.key = client.key, .agent = client.agent, .name = name}, random_.Bytes(16), now));
+  if (book_) {
+    ASSIGN_OR_RETURN(const absl::Time ends, identity::EndOfNameCertificate(issued.name_der));
+    RETURN_IF_ERROR(book_->Hold(name, client.agent, ends, now));
+  }
+  return issued;
 }
 
 identity::v1::GetTrustBundleResponse Handler::GetTrustBundle() const {

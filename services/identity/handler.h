@@ -1,7 +1,9 @@
 // What identity does, knowing nothing of gRPC: proofs of possession, certificates, revocations.
 //
 // Who may do what: anyone may revoke with a statement that the key itself signed; a certificate needs a proof of
-// possession and a name that the DHT's record gives to that key. Requests cost the caller a signature before they cost
+// possession and a name that the DHT's record gives to that key. Where identity is the registrar of the names
+// (name_book.h), there is no record before there is a certificate: it then needs a name that no one else has, neither
+// by the book nor by the DHT, where another registrar's may be. Requests cost the caller a signature before they cost
 // the service one.
 //
 // Not thread-safe: everything on the service's loop.
@@ -22,8 +24,10 @@
 #include "common/crypto/keys.h"
 #include "common/identity/certificate.h"
 #include "common/identity/challenge.h"
+#include "common/identity/rotation.h"
 #include "common/telemetry/metrics.h"
 #include "dotagent/identity/v1/identity.pb.h"
+#include "services/identity/name_book.h"
 #include "services/identity/revocation_log.h"
 
 namespace dotagent::identity_service {
@@ -41,9 +45,10 @@ class NameDirectory {
 
 class Handler {
  public:
-  // Everything must outlive it.
+  // Everything must outlive it. `book`: of a registrar.
   Handler(const crypto::Signer& key, const identity::NodeCertificate& certificate, identity::Issuer issuer,
-          RevocationLog log, NameDirectory& names, const Clock& clock, Random& random, telemetry::Metrics& metrics);
+          RevocationLog log, NameDirectory& names, std::optional<NameBook> book, const Clock& clock, Random& random,
+          telemetry::Metrics& metrics);
 
   [[nodiscard]] absl::StatusOr<identity::v1::ChallengeResponse> Challenge(
       const identity::v1::ChallengeRequest& request);
@@ -63,8 +68,21 @@ class Handler {
 
  private:
   [[nodiscard]] absl::Status CheckNotRevoked(const crypto::PublicKey& key) const;
+  // Who asks for a certificate, having proved the key.
+  struct Client {
+    crypto::PublicKey key;
+    identity::AgentId agent;
+    std::optional<identity::RotationChain> chain;  // that leads to the key, if it is not the first
+
+    [[nodiscard]] bool Was(const crypto::PublicKey& other) const { return chain && chain->KeyWasOf(other); }
+  };
+  // InvalidArgument (KEY_MISMATCH) if the chain ends in another key; as VerifyRotationChain.
+  [[nodiscard]] absl::StatusOr<Client> ClientOf(const crypto::PublicKey& key, const std::string& rotation_chain) const;
+  // OK if the name is the client's, or may become so, by the DHT's word and the book's.
+  [[nodiscard]] absl::Status CheckHolder(const Client& client, const absl::StatusOr<crypto::PublicKey>& holder,
+                                         const std::string& name) const;
   // The certificate, once it is known who holds the name.
-  [[nodiscard]] absl::StatusOr<identity::IssuedCertificates> IssueTo(const crypto::PublicKey& client,
+  [[nodiscard]] absl::StatusOr<identity::IssuedCertificates> IssueTo(const Client& client,
                                                                      const absl::StatusOr<crypto::PublicKey>& holder,
                                                                      const std::string& name, const std::string& csr);
 
@@ -72,6 +90,7 @@ class Handler {
   const identity::Issuer issuer_;
   RevocationLog log_;
   NameDirectory& names_;
+  std::optional<NameBook> book_;
   const Clock& clock_;
   Random& random_;
   identity::Challenger challenger_;

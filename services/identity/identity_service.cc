@@ -1,9 +1,13 @@
 #include "services/identity/identity_service.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/crypto/peer_id.h"
+#include "common/telemetry/log.h"
 #include "services/identity/handler.h"
 #include "services/identity/resolver_directory.h"
 #include "services/identity/revocation_log.h"
@@ -14,6 +18,8 @@ namespace {
 
 constexpr uint32_t kSchemaVersion = 1;
 constexpr char kRootKey[] = "issuer-root";
+constexpr absl::string_view kFirstClaim = "first-claim";
+constexpr absl::string_view kRegistrar = "registrar";
 
 // The root certificate is kept, so that certificates issued before a restart still verify.
 absl::StatusOr<identity::Issuer> OpenIssuer(host::Host& host, const Options& options) {
@@ -44,8 +50,16 @@ class IdentityServer : public host::Service {
     directory_ = std::make_unique<ResolverDirectory>(std::move(channel), host_->clock(), host_->executor());
     ASSIGN_OR_RETURN(identity::Issuer issuer, OpenIssuer(*host_, options));
     ASSIGN_OR_RETURN(RevocationLog log, RevocationLog::Open(&host_->store()));
-    handler_ = std::make_unique<Handler>(host_->key(), host_->certificate(), std::move(issuer), std::move(log),
-                                         *directory_, host_->clock(), host_->random(), host_->metrics());
+    std::optional<NameBook> book;
+    if (options.name_policy == kRegistrar) {
+      ASSIGN_OR_RETURN(book, NameBook::Open(&host_->store(), host_->clock().Now()));
+      telemetry::Log(
+          telemetry::Level::kInfo, "this is a registrar of names",
+          {{"registrar", crypto::PeerIdFromKey(host_->key().public_key())}, {"names", absl::StrCat(book->size())}});
+    }
+    handler_ =
+        std::make_unique<Handler>(host_->key(), host_->certificate(), std::move(issuer), std::move(log), *directory_,
+                                  std::move(book), host_->clock(), host_->random(), host_->metrics());
     publisher_ = std::make_shared<RevocationPublisher>(*host_, *handler_, *directory_);
     RETURN_IF_ERROR(host_->loop().Run([this] { return publisher_->Start(); }));
     shell_ = std::make_unique<Shell>(*handler_, host_->executor());
@@ -67,12 +81,21 @@ class IdentityServer : public host::Service {
 
 void Options::AddTo(OptionTable& table) {
   table.Add("resolver", &resolver, "host:port of a resolver: names are checked and revocations published there");
+  table.Add(
+      "name-policy", &name_policy,
+      "first-claim: who holds a name by the DHT gets a certificate. registrar: the first who asks for a name gets "
+      "it; for networks with --name-policy registrar");
   table.Add("trust-domain", &trust_domain, "SPIFFE trust domain of the certificates issued here");
   table.Add("certificate-lifetime", &certificate_lifetime, "How long a certificate is valid");
   table.AddExample("dotagent-identity --data-dir /var/lib/dotagent-identity --resolver resolver-0:7443");
 }
 
 absl::StatusOr<std::unique_ptr<host::Service>> Start(const Options& options) {
+  if (options.name_policy != kRegistrar && options.name_policy != kFirstClaim) {
+    return ErrorWithReason(
+        absl::StatusCode::kInvalidArgument, reason::kLimit,
+        absl::StrCat("--name-policy ", options.name_policy, " is neither first-claim nor registrar"));
+  }
   ASSIGN_OR_RETURN(auto host, host::Host::Create("identity", options.host, kSchemaVersion));
   auto server = std::make_unique<IdentityServer>(std::move(host));
   RETURN_IF_ERROR(server->Start(options));

@@ -16,6 +16,9 @@ struct Options {
   host::HostOptions host;
   std::string resolver;  // --resolver: host:port; names are checked and revocations published there. Empty:
                          // certificates are refused
+  // --name-policy, as at the resolvers: first-claim, whoever holds a name by the DHT gets a certificate; registrar,
+  // this service decides who gets the name.
+  std::string name_policy = "first-claim";
   std::string trust_domain = "dotagent.local";            // --trust-domain
   absl::Duration certificate_lifetime = absl::Hours(24);  // --certificate-lifetime
 

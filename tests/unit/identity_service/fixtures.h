@@ -6,8 +6,10 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "common/base/clock.h"
@@ -39,7 +41,10 @@ class FakeNames : public NameDirectory {
     };
     if (!held_back) Answer();
   }
-  void Answer() { std::exchange(answer_, nullptr)(); }
+  void Answer() { Take()(); }
+  using Answers = std::vector<std::function<void()>>;
+  // What was held back, to be given later.
+  std::function<void()> Take() { return std::exchange(answer_, nullptr); }
 
   std::map<std::string, crypto::PublicKey> holders;
   absl::Status failure;
@@ -52,6 +57,9 @@ class FakeNames : public NameDirectory {
 
 // A handler and all that it stands on.
 struct TestIdentity {
+  explicit TestIdentity(bool registrar = false)
+      : book(registrar ? std::optional<NameBook>(NameBook::Open(store.get(), clock.Now()).value()) : std::nullopt) {}
+
   const SystemClock system_clock;
   SimulatedClock clock{system_clock.Now()};
   SeededRandom random{1};
@@ -60,11 +68,13 @@ struct TestIdentity {
   std::unique_ptr<storage::Store> store = storage::NewMemoryStore();
   telemetry::Metrics metrics;
   FakeNames names;
+  std::optional<NameBook> book;  // of a registrar
   Handler handler{key,
                   certificate,
                   identity::Issuer::Create(key, {}, clock.Now()).value(),
                   RevocationLog::Open(store.get()).value(),
                   names,
+                  std::move(book),
                   clock,
                   random,
                   metrics};

@@ -14,6 +14,7 @@
 #include "common/identity/agent_id.h"
 #include "common/identity/certificate_request.h"
 #include "common/identity/name_certificate.h"
+#include "common/identity/rotation.h"
 #include "tests/unit/identity_service/fixtures.h"
 
 namespace dotagent::identity_service {
@@ -25,7 +26,9 @@ using ::testing::HasSubstr;
 
 class HandlerTest : public testing::Test {
  protected:
-  HandlerTest() { identity_.names.holders["bob.agent"] = bob_.public_key(); }
+  explicit HandlerTest(bool registrar = false) : identity_(registrar) {
+    identity_.names.holders["bob.agent"] = bob_.public_key();
+  }
 
   // A challenge for `key`, answered.
   v1::IssueCertificateRequest Prove(const crypto::SigningKey& key, const std::string& name) {
@@ -236,6 +239,75 @@ TEST_F(HandlerTest, WatchersAreWokenByEachNewRevocationOnce) {
   identity_.handler.Unwatch(watch);
   ASSERT_TRUE(identity_.Revoke(identity_.StatementOf(KeyFromSeed(3))).ok());
   EXPECT_THAT(seen, ElementsAre(1, 2));
+}
+
+TEST_F(HandlerTest, ARotatedKeyIsCertifiedForTheIdentityThatItContinues) {
+  const absl::Time now = identity_.clock.Now();
+  const crypto::SigningKey second = KeyFromSeed(11);
+  std::vector<std::string> chain = {identity::MakeInception(bob_, second.public_key(), now).value()};
+  chain.push_back(identity::MakeRotation(identity::VerifyRotationChain(chain, now).value(), bob_, second,
+                                         KeyFromSeed(12).public_key(), now)
+                      .value());
+  EXPECT_EQ(ReasonOf(Issue(Prove(second, "bob.agent")).status()), reason::kKeyMismatch);
+  // The record still holds the first key.
+  v1::IssueCertificateRequest request = Prove(second, "bob.agent");
+  request.set_rotation_chain(identity::EncodeRotationChain(chain));
+  const auto issued = Issue(request);
+  ASSERT_TRUE(issued.ok()) << issued.status();
+  const std::vector<crypto::PublicKey> registrars = {identity_.key.public_key()};
+  const auto name = identity::VerifyNameCertificate(issued->name_certificate_der(), registrars, now);
+  ASSERT_TRUE(name.ok()) << name.status();
+  EXPECT_EQ(name->agent, identity::AgentId::FromFirstKey(bob_.public_key()));
+  EXPECT_EQ(name->key, second.public_key());
+  // The old key has no part in the chain's end, and a stranger none at all.
+  v1::IssueCertificateRequest old = Prove(bob_, "bob.agent");
+  old.set_rotation_chain(request.rotation_chain());
+  EXPECT_EQ(ReasonOf(Issue(old).status()), reason::kKeyMismatch);
+}
+
+class RegistrarTest : public HandlerTest {
+ protected:
+  RegistrarTest() : HandlerTest(/*registrar=*/true) {}
+};
+
+TEST_F(RegistrarTest, TheFirstWhoAsksForANameGetsItAndNoOneElse) {
+  EXPECT_TRUE(Issue(Prove(mallory_, "carol.agent")).ok()) << "nobody had it";
+  const auto refused = Issue(Prove(bob_, "carol.agent"));
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(ReasonOf(refused.status()), reason::kNameTaken);
+  EXPECT_TRUE(Issue(Prove(mallory_, "carol.agent")).ok()) << "again, before the first one ends";
+}
+
+TEST_F(RegistrarTest, ANameThatAnotherRegistrarGaveAwayIsRefused) {
+  const auto refused = Issue(Prove(mallory_, "bob.agent"));
+  EXPECT_EQ(ReasonOf(refused.status()), reason::kKeyMismatch);
+  EXPECT_TRUE(Issue(Prove(bob_, "bob.agent")).ok());
+}
+
+TEST_F(RegistrarTest, WhereTheDhtCannotSayWhetherANameIsFreeItIsNotGiven) {
+  identity_.names.failure = ErrorWithReason(absl::StatusCode::kUnavailable, reason::kNotBootstrapped, "alone");
+  EXPECT_EQ(ReasonOf(Issue(Prove(mallory_, "carol.agent")).status()), reason::kNotBootstrapped);
+  identity_.names.failure = absl::OkStatus();
+  ASSERT_TRUE(Issue(Prove(bob_, "carol.agent")).ok());
+  identity_.names.failure = ErrorWithReason(absl::StatusCode::kUnavailable, reason::kNotBootstrapped, "alone");
+  EXPECT_TRUE(Issue(Prove(bob_, "carol.agent")).ok()) << "the book knows";
+}
+
+TEST_F(RegistrarTest, OfTwoWhoAskInOneMomentOneGetsTheName) {
+  identity_.names.held_back = true;
+  std::vector<absl::Status> outcomes;
+  const auto note = [&](const absl::StatusOr<v1::IssueCertificateResponse>& issued) {
+    outcomes.push_back(issued.status());
+  };
+  FakeNames::Answers answers;
+  identity_.handler.IssueCertificate(Prove(mallory_, "carol.agent"), note);
+  answers.push_back(identity_.names.Take());
+  identity_.handler.IssueCertificate(Prove(bob_, "carol.agent"), note);
+  answers.push_back(identity_.names.Take());
+  for (const auto& answer : answers) answer();
+  ASSERT_EQ(outcomes.size(), 2U);
+  EXPECT_TRUE(outcomes[0].ok()) << outcomes[0];
+  EXPECT_EQ(ReasonOf(outcomes[1]), reason::kNameTaken);
 }
 
 }  // namespace
