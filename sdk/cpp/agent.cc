@@ -22,7 +22,7 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Connect(const AgentOptions& option
     name = parsed.text();
   }
   ASSIGN_OR_RETURN(auto gateway, GatewayClient::Connect(options.gateway, std::move(key)));
-  return std::unique_ptr<Agent>(new Agent(std::move(name), std::move(gateway)));
+  return std::unique_ptr<Agent>(new Agent(std::move(name), options.proof, std::move(gateway)));
 }
 
 absl::Status Agent::RequireName() const {
@@ -73,8 +73,11 @@ absl::StatusOr<Registration> Agent::Refresh(const record::Record& record) {
 
 absl::StatusOr<Registration> Agent::RegisterSigned(absl::string_view record_json) {
   ASSIGN_OR_RETURN(record::Record record, record::Record::Verify(record_json, absl::Now()));
+  ASSIGN_OR_RETURN(record::NameProof proof, Proof());
   v1::RegisterRequest request;
   request.set_record_json(record.json());
+  request.set_rotation_chain(std::move(proof.rotation_chain));
+  request.set_name_certificate(std::move(proof.name_certificate));
   v1::RegisterResponse response;
   RETURN_IF_ERROR(gateway_->Run(
       [&](grpc::ClientContext& context) { return gateway_->stub().Register(&context, request, &response); }));

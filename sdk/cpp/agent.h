@@ -10,6 +10,7 @@
 #define DOTAGENT_SDK_CPP_AGENT_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@
 #include "absl/time/time.h"
 #include "common/crypto/keys.h"
 #include "common/record/message.h"
+#include "common/record/name_proof.h"
 #include "common/record/record.h"
 #include "sdk/cpp/channel.h"
 #include "sdk/cpp/gateway_client.h"
@@ -29,6 +31,10 @@ namespace dotagent::sdk {
 struct AgentOptions {
   GatewayOptions gateway;
   std::string name;  // such as alice.agent; may be empty for an agent that only resolves
+  // What goes with the name's record, if its own signature is not enough: where the network's names need a registrar's
+  // certificate, or after the key was rotated. Asked at each registration, so that a renewed certificate is taken up;
+  // from the thread that registers.
+  std::function<absl::StatusOr<record::NameProof>()> proof = nullptr;
 };
 
 struct RegisterOptions {
@@ -75,7 +81,7 @@ class Agent {
                                                                       std::shared_ptr<const crypto::Signer> key);
 
   // Signs a record with the gateway's addresses and publishes it. AlreadyExists (NAME_TAKEN) if another key holds the
-  // name.
+  // name, PermissionDenied (NOT_CERTIFIED) if names need a registrar's certificate and AgentOptions::proof has none.
   [[nodiscard]] absl::StatusOr<Registration> Register(const RegisterOptions& options);
   // Signs `record`, which is this name's own, anew and publishes it: with the same ttl, protocols and addresses, but
   // those of this gateway as they are now. renewal.h calls it in time. FailedPrecondition (KEY_MISMATCH) if the record
@@ -101,18 +107,22 @@ class Agent {
   // its name holds.
   [[nodiscard]] absl::StatusOr<std::unique_ptr<Channel>> AcceptChannel(const ChannelOffer& offer);
 
+  // What goes with its record now.
+  [[nodiscard]] absl::StatusOr<record::NameProof> Proof() const { return proof_ ? proof_() : record::NameProof(); }
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] GatewayClient& gateway() { return *gateway_; }
 
  private:
-  Agent(std::string name, std::shared_ptr<GatewayClient> gateway)
-      : name_(std::move(name)), gateway_(std::move(gateway)) {}
+  Agent(std::string name, std::function<absl::StatusOr<record::NameProof>()> proof,
+        std::shared_ptr<GatewayClient> gateway)
+      : name_(std::move(name)), proof_(std::move(proof)), gateway_(std::move(gateway)) {}
   [[nodiscard]] absl::Status RequireName() const;
   [[nodiscard]] absl::StatusOr<gateway::v1::GetInfoResponse> GatewayInfo();
   [[nodiscard]] absl::StatusOr<Registration> SignAndRegister(const gateway::v1::GetInfoResponse& info,
                                                              const RegisterOptions& options);
 
   const std::string name_;
+  const std::function<absl::StatusOr<record::NameProof>()> proof_;
   const std::shared_ptr<GatewayClient> gateway_;
 };
 

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "common/base/status.h"
+#include "common/identity/name_certificate.h"
 #include "sdk/cpp/agent.h"
 
 namespace dotagent::sdk {
@@ -14,13 +16,15 @@ constexpr double kSpread = 0.2;
 constexpr double kPauseSpread = 0.5;
 constexpr absl::Duration kFirstPause = absl::Seconds(1);
 constexpr absl::Duration kLongestPause = absl::Minutes(5);
+constexpr absl::Duration kShortestProof = absl::Seconds(30);
 
 // Whether asking again later may help.
 bool MayPass(const absl::Status& status) {
   switch (status.code()) {
-    case absl::StatusCode::kPermissionDenied:  // KEY_REVOKED
-    case absl::StatusCode::kAlreadyExists:     // NAME_TAKEN
-    case absl::StatusCode::kInvalidArgument:   // a rule of the record
+    case absl::StatusCode::kPermissionDenied:  // KEY_REVOKED; but a certificate may come yet
+      return ReasonOf(status) == reason::kNotCertified;
+    case absl::StatusCode::kAlreadyExists:    // NAME_TAKEN
+    case absl::StatusCode::kInvalidArgument:  // a rule of the record
       return false;
     default:
       return true;
@@ -37,6 +41,15 @@ absl::Duration Renewer::Jittered(absl::Duration whole, double spread) {
 
 absl::Time Renewer::RenewalOf(const record::Record& record) {
   return record.timestamp() + Jittered(std::min(record.ttl() * kPartOfTtl, kLongestWithoutRenewal), kSpread);
+}
+
+absl::Time Renewer::RenewalOfProof() {
+  if (!parts_.proof_ends) return absl::InfiniteFuture();
+  const absl::Time now = parts_.clock.Now();
+  const absl::Time ends = parts_.proof_ends();
+  if (ends == absl::InfiniteFuture()) return ends;
+  // The same certificate over and over would otherwise be published ever faster.
+  return now + std::max(Jittered((ends - now) * kPartOfTtl, kSpread), kShortestProof);
 }
 
 Renewer::Step Renewer::Failed(const absl::Status& why, bool renewing) {
@@ -57,7 +70,7 @@ Renewer::Step Renewer::Run() {
   if (!record.ok()) return Failed(record.status(), renewing);
   pause_ = absl::ZeroDuration();
   record_ = *record;
-  due_ = RenewalOf(*record_);
+  due_ = std::min(RenewalOf(*record_), RenewalOfProof());
   Step step{.wait = std::max(due_ - parts_.clock.Now(), absl::ZeroDuration())};
   if (renewing) step.renewed = std::move(record);
   return step;
@@ -82,7 +95,13 @@ Renewal::Renewal(Agent& agent, std::function<void(const absl::StatusOr<record::R
                   return std::move(registration->record);
                 },
                 .clock = clock_,
-                .random = random_}) {}
+                .random = random_,
+                .proof_ends =
+                    [&agent] {
+                      const auto proof = agent.Proof();
+                      if (!proof.ok() || proof->name_certificate.empty()) return absl::InfiniteFuture();
+                      return identity::EndOfNameCertificate(proof->name_certificate).value_or(absl::InfiniteFuture());
+                    }}) {}
 
 Renewal::~Renewal() {
   {

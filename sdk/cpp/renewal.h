@@ -2,6 +2,10 @@
 // owner's program does, before that: after 80 to 100 % of nine tenths of the ttl or of 22 hours, whichever is less. The
 // spread keeps the agents of one deployment, which started together, from renewing together.
 //
+// A registrar's certificate that goes with the record ends it too. So the record is also published anew once nine
+// tenths of the certificate's remaining time have passed: with the one that the agent has by then
+// (AgentOptions::proof).
+//
 // A failure is tried again after 1 s, then after pauses that double up to 5 minutes, each cut short by up to half at
 // random. It ends when trying is of no use: the key is revoked, another holds the name, or the record is refused.
 //
@@ -39,6 +43,8 @@ class Renewer {
     std::function<absl::StatusOr<record::Record>(const record::Record&)> renew;
     const Clock& clock;
     Random& random;
+    // When what goes with the record ends, and the record with it; null: never.
+    std::function<absl::Time()> proof_ends = nullptr;
   };
   struct Step {
     absl::Duration wait;                                    // until the next step
@@ -53,6 +59,8 @@ class Renewer {
 
  private:
   [[nodiscard]] absl::Time RenewalOf(const record::Record& record);
+  // By when what goes with the record must have been looked at again.
+  [[nodiscard]] absl::Time RenewalOfProof();
   [[nodiscard]] Step Failed(const absl::Status& why, bool renewing);
   // `whole` less a random part of it, at most `spread` of it.
   [[nodiscard]] absl::Duration Jittered(absl::Duration whole, double spread);

@@ -363,6 +363,8 @@ grpc::ServerUnaryReactor* FakeGateway::Register(grpc::CallbackServerContext* con
   const absl::Status admitted = Admit(*context, "Register");
   if (admitted.ok()) {
     AddRecord(request->record_json());
+    absl::MutexLock lock(&mutex_);
+    last_register_ = *request;
     response->add_stored_by("somebody");
     response->set_asked(1);
   }

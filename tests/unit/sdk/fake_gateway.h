@@ -64,6 +64,10 @@ class FakeGateway : public gateway::v1::GatewayService::CallbackService {
   // Signs challenges with garbage.
   void ForgeChallenges();
   [[nodiscard]] int Count(const std::string& method);
+  [[nodiscard]] gateway::v1::RegisterRequest last_register() {
+    absl::MutexLock lock(&mutex_);
+    return last_register_;
+  }
 
   // What an inbox says after `ready`, then ends with `end`; without `end` it stays open.
   void SetInbox(std::vector<gateway::v1::InboxResponse> events, std::optional<absl::Status> end = std::nullopt,
@@ -128,6 +132,7 @@ class FakeGateway : public gateway::v1::GatewayService::CallbackService {
   std::vector<ChannelOffer> offers_ ABSL_GUARDED_BY(mutex_);
   std::optional<std::vector<gateway::v1::OpenChannelResponse>> own_answer_ ABSL_GUARDED_BY(mutex_);
   bool then_end_ ABSL_GUARDED_BY(mutex_) = false;
+  gateway::v1::RegisterRequest last_register_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<rpc::Server> server_;
 };
 

@@ -86,6 +86,50 @@ TEST_F(RenewerTest, EachRecordIsRenewedBeforeItRunsOutAndWithin22Hours) {
   }
 }
 
+TEST_F(RenewerTest, AShorterCertificateIsRenewedBeforeItEndsToo) {
+  absl::Time ends = kStart + absl::Hours(1);
+  Renewer renewer({.look_up = [this] { return SignNow(absl::Hours(24)); },
+                   .renew =
+                       [&](const record::Record& record) {
+                         ends = clock_.Now() + absl::Hours(1);
+                         return SignNow(record.ttl());
+                       },
+                   .clock = clock_,
+                   .random = random_,
+                   .proof_ends = [&] { return ends; }});
+  for (int i = 0; i < 5; ++i) {
+    const Renewer::Step step = renewer.Run();
+    EXPECT_GE(step.wait, absl::Hours(1) * 0.9 * 0.8);
+    EXPECT_LE(step.wait, absl::Hours(1) * 0.9);
+    clock_.Advance(step.wait);
+  }
+}
+
+TEST_F(RenewerTest, ACertificateThatNobodyReplacesIsNotPublishedEverFaster) {
+  const absl::Time ends = kStart + absl::Hours(1);
+  int published = 0;
+  Renewer renewer({.look_up = [this] { return SignNow(absl::Hours(24)); },
+                   .renew = [&](const record::Record& record) -> absl::StatusOr<record::Record> {
+                     if (clock_.Now() >= ends) {
+                       return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kStale, "it ended");
+                     }
+                     ++published;
+                     return SignNow(record.ttl());
+                   },
+                   .clock = clock_,
+                   .random = random_,
+                   .proof_ends = [&] { return ends; }});
+  bool told = false;
+  while (clock_.Now() < kStart + absl::Hours(2)) {
+    const Renewer::Step step = renewer.Run();
+    EXPECT_FALSE(step.ended) << "a new one may come";
+    told = told || (step.renewed && !step.renewed->ok());
+    clock_.Advance(step.wait);
+  }
+  EXPECT_TRUE(told);
+  EXPECT_LE(published, 20);
+}
+
 TEST_F(RenewerTest, AskedEarlyItDoesNothing) {
   EXPECT_FALSE(renewer_.Run().renewed.has_value());
   const absl::Duration wait = renewer_.Run().wait;
@@ -179,6 +223,31 @@ TEST(RenewalTest, ARecordOfAnotherKeyIsNotSigned) {
   const auto refused = agent->Refresh(*foreign);
   EXPECT_EQ(ReasonOf(refused.status()), reason::kKeyMismatch) << refused.status();
   EXPECT_EQ(gateway.Count("Register"), 0);
+}
+
+// A certificate is replaced while the agent runs.
+TEST(RenewalTest, EachRegistrationCarriesWhatThereIsByThen) {
+  FakeGateway gateway;
+  std::string certificate = "the first";
+  const auto agent =
+      Agent::Connect({.gateway = {.gateway = gateway.address(), .plaintext = true},
+                      .name = "bob.agent",
+                      .proof = [&]() -> absl::StatusOr<record::NameProof> {
+                        if (certificate.empty()) return absl::NotFoundError("the file is gone");
+                        return record::NameProof{.rotation_chain = "the chain", .name_certificate = certificate};
+                      }},
+                     std::make_shared<const crypto::SigningKey>(KeyFromSeed(1)));
+  ASSERT_TRUE(agent.ok()) << agent.status();
+  const auto registered = (*agent)->Register({});
+  ASSERT_TRUE(registered.ok()) << registered.status();
+  EXPECT_EQ(gateway.last_register().name_certificate(), "the first");
+  EXPECT_EQ(gateway.last_register().rotation_chain(), "the chain");
+  certificate = "the second";
+  ASSERT_TRUE((*agent)->Refresh(registered->record).ok());
+  EXPECT_EQ(gateway.last_register().name_certificate(), "the second");
+  certificate.clear();
+  EXPECT_TRUE(absl::IsNotFound((*agent)->Refresh(registered->record).status()));
+  EXPECT_EQ(gateway.Count("Register"), 2);
 }
 
 }  // namespace
