@@ -18,11 +18,14 @@
 #include "common/base/config.h"
 #include "common/base/status.h"
 #include "common/crypto/key_file.h"
+#include "common/identity/name_certificate.h"
+#include "common/identity/rotation.h"
 
 namespace dotagent::cli {
 namespace {
 
 constexpr size_t kMaxPassphrase = 1024;
+constexpr size_t kMaxPem = 16 * 1024;
 
 std::string DefaultHome() {
   if (const char* config = std::getenv("XDG_CONFIG_HOME"); config != nullptr && *config != '\0')
@@ -105,12 +108,37 @@ absl::StatusOr<std::shared_ptr<const crypto::SigningKey>> Globals::Key() const {
   return std::make_shared<const crypto::SigningKey>(*std::move(key));
 }
 
-absl::StatusOr<std::unique_ptr<sdk::Agent>> Globals::Connect() const {
+void ProofFiles::AddTo(CLI::App* command) {
+  command->add_option(
+      "--certificate", certificate,
+      "PEM file with a registrar's certificate for the name, where names need one (dotagent cert request)");
+  command->add_option("--rotation-chain", rotation_chain,
+                      "File with the agent's rotation chain, where the key is not its first");
+}
+
+absl::StatusOr<record::NameProof> ProofFiles::Read() const {
+  record::NameProof proof;
+  if (!certificate.empty()) {
+    ASSIGN_OR_RETURN(const std::string pem, ReadInput(certificate, kMaxPem));
+    auto der = identity::NameCertificateFromPem(pem);
+    if (!der.ok()) return WithContext(der.status(), certificate);
+    proof.name_certificate = *std::move(der);
+  }
+  if (!rotation_chain.empty()) {
+    ASSIGN_OR_RETURN(proof.rotation_chain, ReadInput(rotation_chain, identity::kMaxRotationChainSize));
+  }
+  return proof;
+}
+
+absl::StatusOr<std::unique_ptr<sdk::Agent>> Globals::Connect(const ProofFiles& proof) const {
+  // A file that cannot be read is the caller's mistake, before any gateway is asked.
+  RETURN_IF_ERROR(proof.Read().status());
   ASSIGN_OR_RETURN(auto key, Key());
   return sdk::Agent::Connect({.gateway = {.gateway = gateway,
                                           .known_nodes = KnownNodes(),
                                           .timeout = absl::Seconds(static_cast<double>(timeout_s))},
-                              .name = name},
+                              .name = name,
+                              .proof = [proof] { return proof.Read(); }},
                              std::move(key));
 }
 
@@ -185,6 +213,7 @@ int Main(int argc, char** argv) {
   AddResolveCommand(app, globals, chosen);
   AddMessageCommands(app, globals, chosen);
   AddChannelCommand(app, globals, chosen);
+  AddCertCommand(app, globals, chosen);
   AddRevokeCommand(app, globals, chosen);
   AddDocumentCommands(app, globals, chosen);
   AddStatusCommand(app, globals, chosen);

@@ -19,6 +19,17 @@
 
 namespace dotagent::cli {
 
+// Files with what goes with a name's record (record/name_proof.h); empty: none.
+struct ProofFiles {
+  std::string certificate;     // PEM
+  std::string rotation_chain;  // a serialized dotagent.identity.v1.RotationChain
+
+  // --certificate and --rotation-chain.
+  void AddTo(CLI::App* command);
+  // Reads them. InvalidArgument (BAD_STATEMENT) if the first holds no certificate.
+  [[nodiscard]] absl::StatusOr<record::NameProof> Read() const;
+};
+
 // Options that hold for every command: flag, DOTAGENT_* variable, key of the TOML file.
 struct Globals {
   std::string home;  // where known_nodes lives
@@ -35,8 +46,8 @@ struct Globals {
   [[nodiscard]] absl::StatusOr<std::optional<crypto::SecretBytes>> Passphrase() const;
   // Reads --key. Asks for the passphrase on a terminal if the file needs one and there is none.
   [[nodiscard]] absl::StatusOr<std::shared_ptr<const crypto::SigningKey>> Key() const;
-  // Connects to --gateway as --name with --key.
-  [[nodiscard]] absl::StatusOr<std::unique_ptr<sdk::Agent>> Connect() const;
+  // Connects to --gateway as --name with --key. What goes with the record is read anew at each registration.
+  [[nodiscard]] absl::StatusOr<std::unique_ptr<sdk::Agent>> Connect(const ProofFiles& proof = {}) const;
 };
 
 // A command runs with the globals and returns its error, or an exit status of its own.
@@ -57,6 +68,7 @@ void AddRegisterCommand(CLI::App& app, Globals& globals, Chosen& chosen);   // r
 void AddResolveCommand(CLI::App& app, Globals& globals, Chosen& chosen);    // resolve
 void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen);   // send, listen
 void AddChannelCommand(CLI::App& app, Globals& globals, Chosen& chosen);    // channel
+void AddCertCommand(CLI::App& app, Globals& globals, Chosen& chosen);       // cert
 void AddRevokeCommand(CLI::App& app, Globals& globals, Chosen& chosen);     // revoke
 void AddDocumentCommands(CLI::App& app, Globals& globals, Chosen& chosen);  // record, message
 void AddStatusCommand(CLI::App& app, Globals& globals, Chosen& chosen);     // status

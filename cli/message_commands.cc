@@ -55,6 +55,7 @@ struct ListenArguments {
   std::string channels = "none";
   bool no_ack = false;
   bool no_renew = false;
+  ProofFiles proof;
 };
 
 // Prints one event a line; from several threads.
@@ -184,7 +185,7 @@ std::unique_ptr<sdk::Renewal> KeepRegistered(sdk::Agent& agent, EventPrinter& pr
 }
 
 absl::StatusOr<int> Listen(const Globals& globals, const ListenArguments& arguments) {
-  ASSIGN_OR_RETURN(const auto agent, globals.Connect());
+  ASSIGN_OR_RETURN(const auto agent, globals.Connect(arguments.proof));
   const bool takes_channels = arguments.channels != "none";
   ASSIGN_OR_RETURN(const auto inbox, agent->OpenInbox(takes_channels));
   EventPrinter printer(globals.json);
@@ -250,6 +251,7 @@ void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen) {
         ->capture_default_str();
     command->add_flag("--no-ack", arguments->no_ack, "Leave the messages in the inbox");
     command->add_flag("--no-renew", arguments->no_renew, "Let the name's record run out");
+    arguments->proof.AddTo(command);
     command->callback(
         [&globals, &chosen, arguments] { chosen.run = [&globals, arguments] { return Listen(globals, *arguments); }; });
   }

@@ -17,10 +17,11 @@ struct RegisterArguments {
   std::vector<std::string> protocols;
   std::vector<std::string> addresses;
   std::string record_file;
+  ProofFiles proof;
 };
 
 absl::StatusOr<int> Register(const Globals& globals, const RegisterArguments& arguments) {
-  ASSIGN_OR_RETURN(const auto agent, globals.Connect());
+  ASSIGN_OR_RETURN(const auto agent, globals.Connect(arguments.proof));
   absl::StatusOr<sdk::Registration> registration;
   if (!arguments.record_file.empty()) {
     ASSIGN_OR_RETURN(const std::string json, ReadInput(arguments.record_file, record::kMaxRecordSize));
@@ -51,13 +52,15 @@ void AddRegisterCommand(CLI::App& app, Globals& globals, Chosen& chosen) {
   auto arguments = std::make_shared<RegisterArguments>();
   CLI::App* command = AddCommand(&app, "register", "Claim --name for --key, or refresh it",
                                  {"dotagent register --name alice.agent --key alice.pem",
-                                  "dotagent register --name alice.agent --key alice.pem --ttl 3600"});
+                                  "dotagent register --name alice.agent --key alice.pem --ttl 3600",
+                                  "dotagent register --name alice.agent --key alice.pem --certificate alice.crt"});
   command->add_option("--ttl", arguments->ttl, "Seconds for which the record holds")->capture_default_str();
   command->add_option("--protocol", arguments->protocols,
                       "A protocol that the agent speaks, beside messages and channels; repeatable");
   command->add_option("--address", arguments->addresses, "A multiaddr beside the gateway's; repeatable");
   command->add_option("--record", arguments->record_file,
                       "Publish this record, signed before with `dotagent record sign`");
+  arguments->proof.AddTo(command);
   command->callback(
       [&globals, &chosen, arguments] { chosen.run = [&globals, arguments] { return Register(globals, *arguments); }; });
 }

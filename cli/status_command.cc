@@ -5,11 +5,14 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "cli/command.h"
 #include "cli/exit_status.h"
 #include "cli/report.h"
 #include "common/base/format.h"
 #include "common/base/status.h"
+#include "common/crypto/peer_id.h"
+#include "common/identity/certificate.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status.h"
 #include "dotagent/gateway/v1/gateway.grpc.pb.h"
@@ -74,7 +77,13 @@ absl::Status AskResolver(rpc::Channel& channel, absl::Duration timeout, Row& row
   ASSIGN_OR_RETURN(const auto info, Ask(*stub, &ResolverService::Stub::GetStatus, timeout));
   row.peer_id = info.peer_id();
   row.version = info.version();
-  row.details = absl::StrCat(info.known_nodes(), " nodes known, ", info.stored_values(), " values stored");
+  row.details = absl::StrCat(info.known_nodes(), " nodes known, ", info.stored_values(),
+                             " values stored, names: ", info.name_policy());
+  if (info.registrars_size() > 0) absl::StrAppend(&row.details, " ", absl::StrJoin(info.registrars(), " "));
+  if (info.puzzle_static_bits() > 0 || info.puzzle_dynamic_bits() > 0) {
+    absl::StrAppend(&row.details, ", puzzles of ", info.puzzle_static_bits(), " and ", info.puzzle_dynamic_bits(),
+                    " bits");
+  }
   return absl::OkStatus();
 }
 
@@ -93,6 +102,9 @@ absl::Status AskIdentity(rpc::Channel& channel, absl::Duration timeout, Row& row
   using identity::v1::IdentityService;
   const auto stub = IdentityService::NewStub(channel.grpc());
   ASSIGN_OR_RETURN(const auto bundle, Ask(*stub, &IdentityService::Stub::GetTrustBundle, timeout));
+  // Its key is the registrar's: what a resolver's --registrar takes.
+  ASSIGN_OR_RETURN(const identity::PeerCertificate server, channel.server());
+  row.peer_id = crypto::PeerIdFromKey(server.node_key);
   row.details = absl::StrCat("trust bundle of ", bundle.bundle_pem().size(), " bytes");
   return absl::OkStatus();
 }

@@ -21,6 +21,7 @@
 #include "cli/exit_status.h"
 #include "cli/report.h"
 #include "common/base/status.h"
+#include "common/crypto/peer_id.h"
 #include "common/telemetry/log.h"
 #include "services/gateway/gateway_service.h"
 #include "services/host/host.h"
@@ -37,6 +38,7 @@ struct UpArguments {
   uint64_t gateways = 2;
   uint64_t port = 7443;
   std::string log_level = "warning";
+  std::string name_policy = "first-claim";
 };
 
 // Ports that are free now. All are held until the last is found, so that they differ.
@@ -98,13 +100,19 @@ class LocalNetwork {
     const std::string identity = GrpcAddress(arguments_.gateways);
     const size_t first_resolver = arguments_.gateways + 2;
     RETURN_IF_ERROR(Add("identity", identity_service::Start({.host = HostFor("identity", arguments_.gateways),
-                                                             .resolver = GrpcAddress(first_resolver)})));
+                                                             .resolver = GrpcAddress(first_resolver),
+                                                             .name_policy = arguments_.name_policy})));
+    resolver_service::NetworkOptions network{.name_policy = arguments_.name_policy};
+    if (network.name_policy == "registrar") {
+      network.registrars = {crypto::PeerIdFromKey(services_.back().service->host().key().public_key())};
+    }
     std::vector<std::string> bootstrap;
     for (size_t i = 0; i < arguments_.resolvers; ++i) {
       RETURN_IF_ERROR(
           Add("resolver", resolver_service::Start({.host = HostFor(absl::StrCat("resolver-", i), first_resolver + i),
                                                    .bootstrap = bootstrap,
-                                                   .identity = identity})));
+                                                   .identity = identity,
+                                                   .network = network})));
       if (bootstrap.empty()) bootstrap = services_.back().service->host().p2p_addresses();
     }
     relay_service::Options relay;
@@ -243,6 +251,11 @@ void AddUpCommand(CLI::App& app, Globals& globals, Chosen& chosen) {
       ->check(CLI::Range(0, 65000));
   command->add_option("--log-level", arguments->log_level, "debug, info, warning or error")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+      ->capture_default_str();
+  command
+      ->add_option("--name-policy", arguments->name_policy,
+                   "Whose a name is: first-claim, or registrar, whom the network's identity certified")
+      ->check(CLI::IsMember({"first-claim", "registrar"}))
       ->capture_default_str();
   command->callback(
       [&globals, &chosen, arguments] { chosen.run = [&globals, arguments] { return Up(globals, *arguments); }; });
