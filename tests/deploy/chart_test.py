@@ -27,6 +27,12 @@ EVERYTHING = {
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "prometheusRule": {"enabled": True},
     "grafanaDashboard": {"enabled": True},
+    "network": {
+        "namePolicy": "registrar",
+        "registrars": ["12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"],
+        "puzzleStaticBits": 12,
+        "puzzleDynamicBits": 16,
+    },
     "relay": {"replicas": 2, "service": {"type": "LoadBalancer", "annotations": {"a": "b"}}},
     "resolver": {
         "bootstrap": ["/dns/elsewhere.example/tcp/4001"],
@@ -159,6 +165,28 @@ class ChartTest(unittest.TestCase):
             "agents-dotagent-resolver-$(POD_INDEX).agents-dotagent-resolver-headless.net.svc:7443",
         )
 
+    def test_the_networks_rules_reach_resolvers_and_identity(self):
+        sets = of_kind(render(EVERYTHING), "StatefulSet")
+        resolver = environment(sets["agents-dotagent-resolver"])
+        rules = EVERYTHING["network"]
+        self.assertEqual(resolver["DOTAGENT_NAME_POLICY"], "registrar")
+        self.assertEqual(resolver["DOTAGENT_REGISTRAR"], rules["registrars"][0])
+        self.assertEqual(resolver["DOTAGENT_PUZZLE_STATIC_BITS"], "12")
+        self.assertEqual(resolver["DOTAGENT_PUZZLE_DYNAMIC_BITS"], "16")
+        self.assertEqual(environment(sets["agents-dotagent-identity"])["DOTAGENT_NAME_POLICY"], "registrar")
+        sets = of_kind(render({"resolver": {"disjointPaths": 4, "maxNodesPerIpGroupInTable": 0}}), "StatefulSet")
+        resolver = environment(sets["agents-dotagent-resolver"])
+        self.assertEqual(resolver["DOTAGENT_NAME_POLICY"], "first-claim")
+        self.assertNotIn("DOTAGENT_REGISTRAR", resolver)
+        self.assertEqual(resolver["DOTAGENT_DISJOINT_PATHS"], "4")
+        self.assertEqual(resolver["DOTAGENT_MAX_NODES_PER_IP_GROUP_IN_TABLE"], "0")
+        self.assertEqual(resolver["DOTAGENT_MAX_NODES_PER_IP_GROUP_IN_BUCKET"], "2")
+
+    def test_registrars_need_their_policy(self):
+        run = helm("template", "agents", str(CHART), values={"network": {"registrars": EVERYTHING["network"]["registrars"]}})
+        self.assertNotEqual(run.returncode, 0)
+        self.assertIn("network.registrars count only with network.namePolicy registrar", run.stderr)
+
     def test_stops_within_its_grace(self):
         for stateful_set in of_kind(render({"drainGraceSeconds": 42, "preStopSeconds": 7}), "StatefulSet").values():
             pod = stateful_set["spec"]["template"]["spec"]
@@ -233,6 +261,10 @@ class ChartTest(unittest.TestCase):
             {"resolver": {"replicas": 0}},
             {"resolver": {"bootstrap": ["elsewhere.example:4001"]}},
             {"identity": {"replicas": 2}},
+            {"network": {"namePolicy": "auction"}},
+            {"network": {"namePolicy": "registrar", "registrars": ["bob"]}},
+            {"network": {"puzzleStaticBits": 33}},
+            {"resolver": {"disjointPaths": 0}},
             {"logLevel": "loud"},
             {"ports": {"grpc": 443}},
             {"gateways": {}},

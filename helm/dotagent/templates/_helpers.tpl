@@ -51,7 +51,25 @@ theirs on their volumes. */}}
   value: {{ concat (list $own) $root.Values.resolver.bootstrap | join "," | quote }}
 - name: DOTAGENT_IDENTITY
   value: {{ $identity | quote }}
+- name: DOTAGENT_NAME_POLICY
+  value: {{ $root.Values.network.namePolicy | quote }}
+{{- with $root.Values.network.registrars }}
+- name: DOTAGENT_REGISTRAR
+  value: {{ join "," . | quote }}
+{{- end }}
+- name: DOTAGENT_PUZZLE_STATIC_BITS
+  value: {{ int $root.Values.network.puzzleStaticBits | quote }}
+- name: DOTAGENT_PUZZLE_DYNAMIC_BITS
+  value: {{ int $root.Values.network.puzzleDynamicBits | quote }}
+- name: DOTAGENT_DISJOINT_PATHS
+  value: {{ int $root.Values.resolver.disjointPaths | quote }}
+- name: DOTAGENT_MAX_NODES_PER_IP_GROUP_IN_BUCKET
+  value: {{ int $root.Values.resolver.maxNodesPerIpGroupInBucket | quote }}
+- name: DOTAGENT_MAX_NODES_PER_IP_GROUP_IN_TABLE
+  value: {{ int $root.Values.resolver.maxNodesPerIpGroupInTable | quote }}
 {{- else if eq .service "identity" -}}
+- name: DOTAGENT_NAME_POLICY
+  value: {{ $root.Values.network.namePolicy | quote }}
 - name: DOTAGENT_RESOLVER
   value: {{ $resolver | quote }}
 - name: DOTAGENT_TRUST_DOMAIN
