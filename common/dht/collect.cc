@@ -20,6 +20,8 @@ namespace {
 
 // Of nodes fewer than were looked for (verdict.h, "Density").
 constexpr double kSparsestOfAll = 3;
+constexpr size_t kSmallPage = 16;
+static_assert(kSmallPage * kMaxPages >= kSeats);
 
 using NodeSet = uint32_t;
 static_assert(kCollectFrom <= 32);
@@ -95,8 +97,9 @@ class Collection : public std::enable_shared_from_this<Collection> {
   void Ask(size_t index) {
     const Source& source = sources_[index];
     ++result_.messages;
-    const size_t missing = std::min(kMaxPageValues, limit_ - source.wanted);
-    peers_->Ask(source.node, FindValuesCall{query_.key, query_.kind, source.position, static_cast<uint32_t>(missing)},
+    // Of those that come, some may not count; and a node is asked for kMaxPages only.
+    const size_t size = query_.wanted ? kMaxPageValues : std::clamp(limit_ - source.wanted, kSmallPage, kMaxPageValues);
+    peers_->Ask(source.node, FindValuesCall{query_.key, query_.kind, source.position, static_cast<uint32_t>(size)},
                 [self = shared_from_this(), index](absl::StatusOr<Response> response) {
                   self->OnResponse(index, std::move(response));
                 });

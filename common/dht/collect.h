@@ -3,12 +3,12 @@
 //
 // The attackers: nodes that hold back what they have, make up owners without number, answer one value a page, or send
 // what is not valid. So kCollectFrom nodes are asked, not only the r that should hold a value: with 20 % hostile nodes
-// all 5 holders of one are for 3 values in 10,000. No node contributes more than `limit` values that are wanted, nor
-// more than a node may keep (seats.h), and values that more nodes hold come first: so owners that one liar made up
-// displace none that honest nodes agree on. A node that sends what no honest node sends is out, and out of the table
-// (values that are only out of date, or ahead of it, just do not count: the clock that is wrong may be ours).
-// Every node is asked to begin behind the same random point and goes round from there, so that no owner's id gets its
-// value read more often than others', and pages of different nodes overlap.
+// all 5 holders of one are for 3 values in 10,000. No node is asked for more once it has contributed `limit` values
+// that are wanted, or as many as a node may keep (seats.h), and values that more nodes hold come first: so owners that
+// one liar made up displace none that honest nodes agree on. A node that sends what no honest node sends is out, and
+// out of the table (values that are only out of date, or ahead of it, just do not count: the clock that is wrong may be
+// ours). Every node is asked to begin behind the same random point and goes round from there, so that no owner's id
+// gets its value read more often than others', and pages of different nodes overlap.
 //
 // Not defended: owners made up and stored at honest nodes, which is what seats.h bounds.
 //

@@ -111,8 +111,8 @@ TEST(CollectTest, TakesNoMoreThanTheCallerWants) {
 
 TEST(CollectTest, AFilterAppliesBeforeTheLimit) {
   const auto simulation = MakeNetwork(12);
-  for (uint64_t i = 0; i < 30; ++i) {
-    const std::string version = i % 10 == 0 ? "2.1.0" : "1.0.0";
+  for (uint64_t i = 0; i < 250; ++i) {
+    const std::string version = i % 100 == 0 ? "2.1.0" : "1.0.0";
     const Item item = SignedCapability(KeyFromSeed(kFirstAgent + i), "translate", simulation->clock().Now(), {version});
     ASSERT_TRUE(simulation->Put(i % 12, kKind, item).ok());
   }
