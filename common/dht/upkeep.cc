@@ -7,10 +7,14 @@
 #include "common/dht/query.h"
 #include "common/dht/replicate.h"
 #include "common/dht/revocation_value.h"
+#include "common/dht/table_codec.h"
 
 namespace dotagent::dht {
 namespace {
+constexpr absl::string_view kWalkKey = "dht/walk";
 constexpr size_t kPageSize = 64;
+// After a start; by then the node knows who is near its values.
+constexpr absl::Duration kResumeAfter = absl::Minutes(1);
 // A random point's neighbours are of no use for themselves: the way there fills the bucket.
 constexpr size_t kRefreshWidth = 4;
 constexpr size_t kSizedBuckets = 3;
@@ -26,7 +30,7 @@ absl::Duration Upkeep::Jittered(absl::Duration interval) {
 void Upkeep::Start() {
   ScheduleRefresh();
   WatchSize(kSizeWatch);
-  ScheduleWalk();
+  ResumeWalk();
 }
 
 void Upkeep::ScheduleRefresh() {
@@ -62,8 +66,27 @@ void Upkeep::RefreshBuckets(std::vector<size_t> buckets) {
             effort);
 }
 
-void Upkeep::ScheduleWalk() {
-  peers_->RunAfter(Jittered(republish_interval_), lifeline_.Guard([this] {
+void Upkeep::ResumeWalk() {
+  const absl::StatusOr<std::string> saved = store_->Get(kWalkKey);
+  // Nothing saved, or a disk that fails: as if a walk had just ended.
+  if (!saved.ok() || saved->size() < kTimeSize) return ScheduleWalk(republish_interval_);
+  absl::string_view rest = *saved;
+  const absl::Time ended = TakeTime(&rest);
+  cursor_ = std::string(rest);
+  const absl::Duration left = cursor_.empty() ? ended + republish_interval_ - peers_->clock().Now() : kResumeAfter;
+  ScheduleWalk(std::clamp(left, std::min(kResumeAfter, republish_interval_), republish_interval_));
+}
+
+void Upkeep::SaveWalk() {
+  std::string place;
+  AppendTime(peers_->clock().Now(), &place);
+  place += cursor_;
+  // Only spares work at the next start, so a disk that fails may.
+  store_->Put(kWalkKey, place, storage::Durability::kBuffered).IgnoreError();
+}
+
+void Upkeep::ScheduleWalk(absl::Duration pause) {
+  peers_->RunAfter(Jittered(pause), lifeline_.Guard([this] {
     SweepClaims();
     WalkOn();
   }));
@@ -85,8 +108,10 @@ void Upkeep::WalkOn() {
   if (last_page_) {
     last_page_ = false;
     cursor_.clear();
-    return ScheduleWalk();
+    SaveWalk();
+    return ScheduleWalk(republish_interval_);
   }
+  SaveWalk();
   absl::StatusOr<ValueStore::Page> page = values_->Sweep(cursor_, kPageSize, now);
   // A disk that fails now may work at the next walk.
   if (!page.ok()) page = ValueStore::Page();

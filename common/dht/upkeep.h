@@ -7,7 +7,8 @@
 // lookup finds replaces the one that is here. Of a key that many owners share every value is copied by itself, to nodes
 // that are looked up once for all that come one after the other.
 //
-// The walk handles one value at a time; its pace is the network's.
+// The walk handles one value at a time; its pace is the network's. Where it is, and when the last one ended, is on
+// disk, page by page: a node that is restarted more often than its store can be walked through goes on where it was.
 #ifndef DOTAGENT_COMMON_DHT_UPKEEP_H_
 #define DOTAGENT_COMMON_DHT_UPKEEP_H_
 
@@ -19,14 +20,20 @@
 #include "common/dht/peers.h"
 #include "common/dht/query.h"
 #include "common/dht/value_store.h"
+#include "common/storage/store.h"
 
 namespace dotagent::dht {
 
 class Upkeep {
  public:
   // Pointers must outlive it.
-  Upkeep(Peers* peers, ValueStore* values, absl::Duration refresh_interval, absl::Duration republish_interval)
-      : peers_(peers), values_(values), refresh_interval_(refresh_interval), republish_interval_(republish_interval) {}
+  Upkeep(Peers* peers, ValueStore* values, storage::Store* store, absl::Duration refresh_interval,
+         absl::Duration republish_interval)
+      : peers_(peers),
+        values_(values),
+        store_(store),
+        refresh_interval_(refresh_interval),
+        republish_interval_(republish_interval) {}
 
   // Call once.
   void Start();
@@ -38,8 +45,12 @@ class Upkeep {
   void ScheduleRefresh();
   // Measures the network's size anew where it is in doubt.
   void WatchSize(absl::Duration pause);
-  void ScheduleWalk();
+  // Goes on with the walk that the last run began, or waits for the rest of the interval since it ended.
+  void ResumeWalk();
+  void ScheduleWalk(absl::Duration pause);
   void WalkOn();
+  // Puts the place of the walk on disk: the page that begins at cursor_ is next, or, if that is empty, it has ended.
+  void SaveWalk();
   // Copies `value`, or what is found to have replaced it, to the nodes nearest to it, and walks on.
   void Copy(const Value& value);
   // As Copy, of a key that many owners share.
@@ -54,6 +65,7 @@ class Upkeep {
 
   Peers* const peers_;
   ValueStore* const values_;
+  storage::Store* const store_;
   const absl::Duration refresh_interval_;
   const absl::Duration republish_interval_;
   std::string cursor_;           // of the walk; empty at its start

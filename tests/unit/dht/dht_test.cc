@@ -158,6 +158,27 @@ TEST(DhtTest, CopiesAreMadeAgainWithinAnIntervalButLiveNoLonger) {
   }));
 }
 
+// Restarts do not put off the work: it falls due an interval after it was done last, whoever restarted in between.
+TEST(DhtTest, NodesThatRestartAllTheTimeStillCopyTheirValues) {
+  const auto simulation = MakeNetwork(50);
+  ASSERT_TRUE(simulation->Put(0, kRecord, SignedRecord(KeyFromSeed(1), "bob.agent", simulation->clock().Now())).ok());
+  const std::vector<size_t> holders = Holders(*simulation, "bob.agent");
+  // After a first walk, so that there is one to count from.
+  simulation->RunFor(absl::Minutes(70));
+  size_t copies = 0;
+  simulation->Observe([&](const MessageSeen& message) {
+    if (!message.is_answer && std::holds_alternative<StoreCall>(message.request.call)) ++copies;
+  });
+  for (int i = 0; i < 9; ++i) {
+    simulation->RunFor(absl::Minutes(20));
+    for (const size_t holder : holders) {
+      simulation->Kill(holder);
+      simulation->Restart(holder, {Simulation::AddressOf(0)}, [](const absl::Status&) {});
+    }
+  }
+  EXPECT_GE(copies, kReplicationFactor - 1);
+}
+
 TEST(DhtTest, NewNodesNearAKeyGetItsValue) {
   const auto simulation = MakeNetwork(20);
   const Item record = SignedRecord(KeyFromSeed(1), "bob.agent", simulation->clock().Now());
