@@ -13,14 +13,9 @@
 // Departures from the paper: X has 64 bits instead of 256, enough for any difficulty that a node can meet; and X = 0 is
 // no solution, since with it the dynamic puzzle is the static one, and so would be a gift as far as static_bits goes.
 //
-// Cost, one core of the machine in docs/benchmarks.md (Ed25519 key 19 µs, hash 0.2 µs); the mean, and the time to make
-// spreads like a geometric variable (one in a hundred takes 4.6 times as long):
-//
-//   bits      to make a key      to solve the dynamic one      to check either
-//     8             5 ms                  0.05 ms                  0.2 µs
-//    12            80 ms                   0.8 ms                  0.2 µs
-//    16           1.3 s                     13 ms                  0.2 µs
-//    20            20 s                    210 ms                  0.2 µs
+// Cost: 2^static_bits key generations to make a node's key, 2^dynamic_bits hashes to solve the dynamic puzzle, one hash
+// each to check. What that comes to is measured by `dotagent-bench resolve --only puzzle` (docs/benchmarks.md). The time
+// to make spreads like a geometric variable: one in a hundred takes 4.6 times as long as the mean.
 //
 // No state: functions of their arguments.
 #ifndef DOTAGENT_COMMON_DHT_PUZZLE_H_
@@ -56,7 +51,7 @@ using PuzzleProgress = std::function<bool(uint64_t attempts)>;
 
 // A new key whose node solves the static puzzle: 2^bits keys are made on average, and never more than 64 · 2^bits
 // (which are too few once in e^64 times: ResourceExhausted, LIMIT). InvalidArgument (LIMIT) for bits outside
-// [0, kMaxStaticBits]; Cancelled if `progress` gave up. Blocks all that time; see the table above.
+// [0, kMaxStaticBits]; Cancelled if `progress` gave up. Blocks all that time.
 [[nodiscard]] absl::StatusOr<crypto::SigningKey> GenerateNodeKey(int bits, Random& random,
                                                                  const PuzzleProgress& progress = nullptr);
 

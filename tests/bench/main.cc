@@ -65,7 +65,7 @@ int Main(int argc, char** argv) {
   CLI::App* const resolve_command = app.add_subcommand(
       "resolve",
       "Names: a hot one over gRPC beside a bare gRPC server, first contact beside a new TLS connection, cold lookups\n"
-      "and publishing beside OpenDHT, and all of them found at another resolver at once");
+      "and publishing beside OpenDHT, all of them found at another resolver at once, and what node ids cost");
   common.AddTo(*resolve_command);
   resolve_command->footer(kFooter);
   resolve_command->add_option("--nodes", resolve.nodes, "Nodes of each network")
@@ -86,7 +86,7 @@ int Main(int argc, char** argv) {
   resolve_command->add_option("--repetitions", resolve.repetitions, "Turns that each system gets")
       ->capture_default_str()
       ->check(CLI::Range(1, 100));
-  resolve_command->add_option("--only", resolve.only, "Parts: hot, contact, lookup, publish")
+  resolve_command->add_option("--only", resolve.only, "Parts: hot, contact, lookup, publish, puzzle")
       ->delimiter(',')
       ->check(CLI::IsMember(std::vector<std::string>(std::begin(kResolveParts), std::end(kResolveParts))));
   CLI11_PARSE(app, argc, argv);

@@ -19,6 +19,7 @@
 #include "tests/bench/drive.h"
 #include "tests/bench/first_contact.h"
 #include "tests/bench/process.h"
+#include "tests/bench/puzzle_cost.h"
 #include "tests/bench/records.h"
 #include "tests/bench/resolver_client.h"
 
@@ -385,6 +386,7 @@ absl::Status MeasureResolve(const ResolveOptions& options, bool own_network, Rep
   }
   if (wanted("lookup")) RETURN_IF_ERROR(MeasureLookup(options, own_network, report));
   if (wanted("publish")) RETURN_IF_ERROR(MeasurePublish(options, own_network, report));
+  if (wanted("puzzle")) RETURN_IF_ERROR(MeasurePuzzles(options.repetitions, report));
   const std::string why = WhyNoOpenDht(options, own_network);
   if (!why.empty() && (wanted("lookup") || wanted("publish"))) report.Note(why);
   return absl::OkStatus();

@@ -22,7 +22,7 @@ struct ResolveOptions {
   std::vector<std::string> only;  // of kResolveParts; empty: all
 };
 
-inline constexpr const char* kResolveParts[] = {"hot", "contact", "lookup", "publish"};
+inline constexpr const char* kResolveParts[] = {"hot", "contact", "lookup", "publish", "puzzle"};
 
 // Measures and adds rows. Enter the private network before, if that can be; `own_network` says whether it could.
 [[nodiscard]] absl::Status MeasureResolve(const ResolveOptions& options, bool own_network, Report& report);
