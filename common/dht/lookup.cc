@@ -10,6 +10,8 @@ namespace {
 
 // Of the nodes heard of but not asked, only the nearest matter.
 constexpr size_t kMaxCandidates = kMaxLookupCalls + 10 * kBucketSize;
+// Nodes that are this many times farther than the wanted ones should reach are not asked before the paths have ended.
+constexpr double kEagerReach = 2;
 // How many of its nearest a path asks.
 constexpr size_t kPathWidth = 3;
 
@@ -123,8 +125,8 @@ void Lookup::AskWanted(bool whatever_the_density, std::vector<Contact>* next) {
     if (candidate.state == State::kFailed || candidate.state == State::kSilent) continue;
     ++alive;
     if (candidate.state != State::kHeardOf) continue;
-    const bool near_enough =
-        whatever_the_density || !TooSparse(wanted_, density_(target_.DistanceTo(ContactOf(candidate).id)));
+    const bool near_enough = whatever_the_density || density_(target_.DistanceTo(ContactOf(candidate).id)) <=
+                                                         kEagerReach * static_cast<double>(wanted_);
     if (!near_enough) return;
     const auto path = static_cast<size_t>(std::countr_zero(candidate.known_to));
     Ask(candidate, std::min(path, awaited_on_.size() - 1), next);

@@ -14,8 +14,8 @@
 // no solution, since with it the dynamic puzzle is the static one, and so would be a gift as far as static_bits goes.
 //
 // Cost: 2^static_bits key generations to make a node's key, 2^dynamic_bits hashes to solve the dynamic puzzle, one hash
-// each to check. What that comes to is measured by `dotagent-bench resolve --only puzzle` (docs/benchmarks.md). The time
-// to make spreads like a geometric variable: one in a hundred takes 4.6 times as long as the mean.
+// each to check. What that comes to is measured by `dotagent-bench resolve --only puzzle` (docs/benchmarks.md). The
+// time to make spreads like a geometric variable: one in a hundred takes 4.6 times as long as the mean.
 //
 // No state: functions of their arguments.
 #ifndef DOTAGENT_COMMON_DHT_PUZZLE_H_

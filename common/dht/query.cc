@@ -256,7 +256,7 @@ void FindNodes(Peers* peers, const Id& target, std::function<void(QueryResult)> 
 void FindValue(Peers* peers, const ValueStore* values, const Id& key, ValueKind kind, Thoroughness thoroughness,
                std::function<void(QueryResult)> done) {
   const Effort effort{.paths = peers->paths(),
-                      .wanted = thoroughness == Thoroughness::kEnough ? kUnanimous : kWitnesses};
+                      .wanted = thoroughness == Thoroughness::kEnough ? EnoughUnanimous(peers->density()) : kWitnesses};
   std::make_shared<Query>(peers, key, effort, Query::Goal{values, kind, thoroughness}, std::move(done))->Start();
 }
 

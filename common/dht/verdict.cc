@@ -8,7 +8,7 @@ namespace dotagent::dht {
 namespace {
 
 // See the header, "Density".
-constexpr double kEarlySparsest = 1.4;
+constexpr double kEarlySparsest = 1.3;
 constexpr double kEarlyReach = 6;
 constexpr double kSparsestOfAll = 3;
 
@@ -19,6 +19,8 @@ bool IsSmall(const Density& density) {
 }
 
 }  // namespace
+
+size_t EnoughUnanimous(const Density& density) { return IsSmall(density) ? kUnanimousInSmall : kUnanimous; }
 
 const Value* Ballot::Find(const Item& item) const {
   for (const auto& [distance, vote] : votes_) {
@@ -57,6 +59,7 @@ bool Ballot::AreNearest(const std::vector<Id>& nearest, bool all, const Density&
 
 Ballot::Judgement Ballot::JudgeEarly(const std::vector<Id>& nearest, const Density& density) const {
   const bool small = IsSmall(density);
+  const size_t enough = EnoughUnanimous(density);
   std::optional<Id> owner;
   size_t named = 0;
   for (size_t i = 0; i < nearest.size(); ++i) {
@@ -68,7 +71,7 @@ Ballot::Judgement Ballot::JudgeEarly(const std::vector<Id>& nearest, const Densi
     }
     const size_t count = i + 1;
     // Unanimous: all who know of an owner name this one, or no one knows of any.
-    if (owner ? named < kUnanimous : count < kUnanimous) continue;
+    if ((owner ? named : count) < enough) continue;
     const double expected = density(distance);
     const bool plausible = expected >= kEarlyReach && expected <= kEarlySparsest * static_cast<double>(count);
     if (!small && !plausible) continue;
@@ -125,7 +128,7 @@ Ballot::Judgement Ballot::JudgeValues(const std::vector<Id>& nearest, bool all, 
     const Judgement early = JudgeEarly(nearest, density);
     if (early.outcome != Outcome::kUndecided) return early;
   }
-  const bool asked_enough = all || nearest.size() >= kUnanimous;
+  const bool asked_enough = all || nearest.size() >= EnoughUnanimous(density);
   if (values >= type_.enough() || (values > 0 && asked_enough)) {
     return {Outcome::kDecided, BestAmong(std::nullopt)->owner};
   }

@@ -56,12 +56,12 @@ class BallotTest : public testing::Test {
   size_t voted_ = 0;
 };
 
-TEST_F(BallotTest, TenThatAgreeDecideAndTheNewestOfTheOwnersIsTheAnswer) {
-  Votes(4, For(old_));
+TEST_F(BallotTest, FourteenThatAgreeDecideAndTheNewestOfTheOwnersIsTheAnswer) {
+  Votes(8, For(old_));
   Votes(5, For(new_, /*holds=*/false));
   EXPECT_EQ(Judge(), Outcome::kUndecided);
   Votes(1, For(new_));
-  const Ballot::Judgement judgement = ballot_.Judge(Nearest(10), false, Even());
+  const Ballot::Judgement judgement = ballot_.Judge(Nearest(14), false, Even());
   EXPECT_EQ(judgement.outcome, Outcome::kDecided);
   EXPECT_EQ(judgement.owner, new_.owner);
   const auto best = ballot_.BestOf(*judgement.owner);
@@ -71,14 +71,14 @@ TEST_F(BallotTest, TenThatAgreeDecideAndTheNewestOfTheOwnersIsTheAnswer) {
 }
 
 TEST_F(BallotTest, AnOwnerWithoutAValueIsAskedForFurther) {
-  Votes(12, For(new_, /*holds=*/false));
+  Votes(15, For(new_, /*holds=*/false));
   EXPECT_EQ(Judge(), Outcome::kUndecided);
   Votes(1, For(new_));
   EXPECT_EQ(Judge(), Outcome::kDecided);
 }
 
-TEST_F(BallotTest, TenThatKnowNothingAreANotFound) {
-  Votes(9, {});
+TEST_F(BallotTest, FourteenThatKnowNothingAreANotFound) {
+  Votes(13, {});
   EXPECT_EQ(Judge(), Outcome::kUndecided);
   Votes(1, {});
   EXPECT_EQ(Judge(), Outcome::kAbsent);
@@ -86,7 +86,7 @@ TEST_F(BallotTest, TenThatKnowNothingAreANotFound) {
 
 TEST_F(BallotTest, NewcomersThatKnowNothingYetOnlyDelay) {
   Votes(3, {});
-  Votes(9, For(old_));
+  Votes(13, For(old_));
   EXPECT_EQ(Judge(), Outcome::kUndecided);
   Votes(1, For(old_));
   EXPECT_EQ(Judge(), Outcome::kDecided);
@@ -147,8 +147,11 @@ TEST_F(BallotTest, TwoOfThreeDecideOneAgainstOneConflicts) {
 
 TEST_F(BallotTest, ASetTooSparseIsNotBelieved) {
   Votes(28, For(hijack_));
-  EXPECT_EQ(ballot_.Judge(Nearest(10), false, Even(1.3)).outcome, Outcome::kDecided);
-  EXPECT_EQ(ballot_.Judge(Nearest(10), false, Even(5)).outcome, Outcome::kUndecided);
+  EXPECT_EQ(ballot_.Judge(Nearest(14), false, Even(1.25)).outcome, Outcome::kDecided);
+  EXPECT_EQ(ballot_.Judge(Nearest(14), false, Even(1.35)).outcome, Outcome::kUndecided);
+  EXPECT_EQ(ballot_.Judge(Nearest(14), false, Even(5)).outcome, Outcome::kUndecided);
+  EXPECT_EQ(ballot_.Judge(Nearest(28), false, Even(1.55)).outcome, Outcome::kDecided);
+  EXPECT_EQ(ballot_.Judge(Nearest(28), false, Even(1.65)).outcome, Outcome::kTooFewWitnesses);
   EXPECT_EQ(ballot_.Judge(Nearest(28), false, Even(5)).outcome, Outcome::kTooFewWitnesses);
   EXPECT_EQ(ballot_.Judge(Nearest(28), true, Even(5)).outcome, Outcome::kTooFewWitnesses)
       << "liars tell of no one else";
@@ -158,8 +161,8 @@ TEST_F(BallotTest, ASetTooSparseIsNotBelieved) {
 
 TEST_F(BallotTest, ASetTooDenseIsAskedBeyond) {
   Votes(28, For(hijack_));
-  // The ten nearest sit where two are expected.
-  EXPECT_EQ(ballot_.Judge(Nearest(10), false, Even(0.2)).outcome, Outcome::kUndecided);
+  // The 14 nearest sit where three are expected.
+  EXPECT_EQ(ballot_.Judge(Nearest(14), false, Even(0.2)).outcome, Outcome::kUndecided);
 }
 
 TEST_F(BallotTest, ANetworkOfWitnessesOnlyAsksNothingOfTheDensity) {
@@ -205,10 +208,33 @@ TEST(ThresholdTest, IsTheBinomialsAtTwentyPercentHostile) {
   EXPECT_EQ(Threshold(kWitnesses), 18);
   EXPECT_NEAR(tail(kWitnesses, 18, 0.2), 4.2e-7, 0.1e-7) << "stolen";
   EXPECT_NEAR(tail(kWitnesses, kWitnesses - 18 + 1, 0.2), 0.015, 0.001) << "contested";
-  EXPECT_NEAR(std::pow(0.2, kUnanimous), 1e-7, 0.1e-7);
+  EXPECT_NEAR(std::pow(0.2, kUnanimousInSmall), 1e-7, 0.1e-7);
+  EXPECT_NEAR(std::pow(0.2, kUnanimous), 1.6e-10, 0.1e-10);
   EXPECT_EQ(Threshold(1), 1);
   EXPECT_EQ(Threshold(3), 2);
   EXPECT_EQ(Threshold(5), 4);
+}
+
+TEST(DensityTest, IsThePoissonTailAtTwentyPercentHostile) {
+  // That `nodes` nodes with random ids lie within a distance where `expected` are.
+  const auto at_least = [](size_t nodes, double expected) {
+    double fewer = 0;
+    for (size_t i = 0; i < nodes; ++i) {
+      fewer +=
+          std::exp(-expected + static_cast<double>(i) * std::log(expected) - std::lgamma(static_cast<double>(i) + 1));
+    }
+    return 1 - fewer;
+  };
+  constexpr double kEarly = 1.3 * kUnanimous;
+  constexpr double kLate = 1.6 * kWitnesses;
+  EXPECT_FALSE(TooSparse(kWitnesses, kLate - 0.01));
+  EXPECT_TRUE(TooSparse(kWitnesses, kLate + 0.01));
+  EXPECT_NEAR(1 - at_least(kUnanimous, kEarly), 1.0 / 8, 0.02) << "honest, the longer way";
+  EXPECT_NEAR(1 - at_least(kWitnesses, kLate), 1.0 / 340, 0.001) << "honest, widened";
+  EXPECT_NEAR(at_least(kUnanimous, kEarly * 0.2), 3e-5, 1e-5) << "hostile, early";
+  EXPECT_NEAR(at_least(kWitnesses, kLate * 0.2), 3e-7, 1e-7) << "hostile, late";
+  EXPECT_NEAR(at_least(kUnanimous, kEarly * 0.2 / 0.75), 5e-4, 1e-4) << "hostile, early, the network underrated";
+  EXPECT_NEAR(at_least(kWitnesses, kLate * 0.2 / 0.75), 5e-5, 1e-5) << "hostile, late, the network underrated";
 }
 
 }  // namespace
