@@ -21,7 +21,8 @@ class Later {
   Later(const Later&) = delete;
   Later& operator=(const Later&) = delete;
 
-  // Calls `run` once, after `delay` (one of half a second or more: up to 32 ms after it), never from inside. Those of equal delay run in the order in which they came.
+  // Calls `run` once, after `delay` (one of half a second or more: up to 32 ms after it), never from inside. Those of
+  // equal delay run in the order in which they came.
   void RunAfter(absl::Duration delay, std::function<void()> run);
 
  private:
