@@ -23,6 +23,8 @@ def simulate(binary: str, arguments: dict[str, object]) -> dict:
         sys.exit(f"{' '.join(command)} failed with status {process.returncode}")
     result = json.loads(output)
     result["peak_rss_bytes"] = usage.ru_maxrss * 1024
+    result["commit"] = commit()
+    result["machine"] = machine()
     return result
 
 
@@ -34,8 +36,15 @@ def keep(name: str, results: list[dict]) -> None:
 
 
 def kept(name: str) -> list[dict]:
-    """What keep() wrote."""
-    return json.loads((KEPT / f"{name}.json").read_text(encoding="utf-8"))
+    """What keep() wrote; nothing if it never did."""
+    path = KEPT / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+
+
+def commit() -> str:
+    """The commit that is checked out, in short."""
+    command = ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def machine() -> str:

@@ -3,9 +3,10 @@
 
     make simulate                 all rows at full size: hours
     make simulate QUICK=1         a tenth of the nodes and lookups: minutes
-    tests/simulation/simulate.py --bin build/release/bin/dotagent-sim --only churn --only absent
+    tests/simulation/simulate.py --bin build/release/bin/dotagent-sim --only churn --only absent --keep
 
-The outputs of a full run are kept in docs/simulation/table.json. Exit status 1 if a bar is missed."""
+With --keep the outputs go to docs/simulation/table.json, in place of those of the same rows, and the table to
+docs/simulation.md. Exit status 1 if a bar is missed."""
 
 import argparse
 import sys
@@ -72,6 +73,31 @@ ROWS = [
 ]  # fmt: skip
 
 
+PAGE = runs.ROOT / "docs" / "simulation.md"
+BEGIN, END = "<!-- simulate.py: begin -->\n", "<!-- simulate.py: end -->\n"
+
+
+def keep(results: list[dict]) -> None:
+    """Keeps the outputs beside those of other rows, and writes the table of all of them into the page."""
+    by_row = {result["row"]: result for result in [*runs.kept("table"), *results]}
+    runs.keep("table", [by_row[row.name] for row in ROWS if row.name in by_row])
+    lines = ["| what | must be | is | | took | commit |", "| --- | --- | --- | --- | ---: | --- |"]
+    for row in ROWS:
+        result = by_row.get(row.name)
+        if result is None:
+            lines.append(f"| {row.what} | {row.bar} | not run yet | | | |")
+            continue
+        verdict = "reached" if row.reached(result) else "missed"
+        lines.append(f"| {row.what} | {row.bar} | {row.figure(result)} | {verdict} | {result['wall_s']:.0f} s | {result['commit']} |")
+    machines = sorted({result["machine"] for result in by_row.values()})
+    seeds = sorted({str(result["seed"]) for result in by_row.values()})
+    lines.append(f"\nOn {'; '.join(machines)}; seed {', '.join(seeds)}. Each row's options and all its figures: docs/simulation/table.json.")
+    text = PAGE.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    PAGE.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + after, encoding="utf-8")
+
+
 def shrunk(arguments: dict[str, object]) -> dict[str, object]:
     """A tenth of the nodes, lookups and names."""
     return {name: value // 10 if name in ("nodes", "lookups", "names") else value for name, value in arguments.items()}
@@ -83,6 +109,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of the nodes, lookups and names")
     parser.add_argument("--only", action="append", choices=[row.name for row in ROWS], help="run this row; repeatable")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", action="store_true", help="keep the outputs, and write the table into docs/simulation.md")
     options = parser.parse_args()
     print(f"On {runs.machine()}{'; a tenth of the size' if options.quick else ''}, seed {options.seed}.\n")
     layout = "{:52}  {:36}  {:34}  {}"
@@ -99,8 +126,8 @@ def main() -> int:
         failed |= not reached
         verdict = ("reached" if reached else "MISSED") + f", {result['wall_s']:.0f} s"
         print(layout.format(row.what, row.bar, row.figure(result), verdict), flush=True)
-    if not options.quick and not options.only:
-        runs.keep("table", results)
+    if options.keep and not options.quick:
+        keep(results)
     return 1 if failed else 0
 
 
