@@ -8,8 +8,9 @@
 //   for (const absl::string_view address : addresses) Dial(address);
 //
 // Takes any addresses, however many and long: what limits there are (kMaxContactAddresses, kMaxAddressSize) belongs to
-// those who let contacts in. A value: 16 bytes, a copy costs one reference count. As thread-safe as a shared_ptr:
-// copies may be used on different threads.
+// those who let contacts in. A value: 8 bytes, a copy costs one reference count. As thread-safe as a shared_ptr: copies
+// may be used on different threads. (It counts its references itself, since a routing table holds hundreds of lists: of
+// the 80 bytes that a shared array takes for a usual address, 32 would be the pointer's.)
 #ifndef DOTAGENT_COMMON_DHT_ADDRESS_LIST_H_
 #define DOTAGENT_COMMON_DHT_ADDRESS_LIST_H_
 

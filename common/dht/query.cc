@@ -175,12 +175,9 @@ class Query : public std::enable_shared_from_this<Query> {
         vote.value = *known;
       } else {
         absl::StatusOr<Value> value = types.ValidateUnder(target_, goal_->kind, *answer.item, peers_->clock().Now());
-        if (value.ok()) {
-          vote.value = *std::move(value);
-        } else if (!IsAboutDates(value.status())) {
-          return false;
-        }
+        if (!value.ok() && !IsAboutDates(value.status())) return false;
         future_dated_ |= ReasonOf(value.status()) == reason::kFutureDated;
+        if (value.ok()) vote.value = *std::move(value);
       }
       if (vote.receipt && vote.value && vote.receipt->owner != vote.value->owner) return false;
       if (vote.value && !type.revokes_owner() && goal_->values->IsRevoked(vote.value->signer)) {
