@@ -8,9 +8,9 @@
 //   kSeniorSeats   are those of the owners that this node has had the longest without a break. However many come
 //                  later, and whatever ids they have made, they push out none of these.
 //   the others     are drawn by lot: of all who ask, those with the smallest SHA-256(this node ‖ key ‖ owner) stay.
-//                  So a key that was squatted before anyone else came still lets honest owners in, in proportion; and as
-//                  nodes draw different lots, each holds another sample of an overfull key, of which a reader who asks
-//                  ten nodes sees the most.
+//                  So a key that was squatted before anyone else came still lets honest owners in, in proportion; and
+//                  as nodes draw different lots, each holds another sample of an overfull key, of which a reader who
+//                  asks ten nodes sees the most.
 //
 // A lot can be mined, at one key pair a try, for one node: whoever makes t ids has the smallest of t lots. That wins
 // seats of the second half only, and of the nodes nearest to a key each must be mined for by itself. Not defended: who
