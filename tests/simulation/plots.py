@@ -25,7 +25,7 @@ def run(binary: str) -> None:
     runs.keep("rounds", [runs.simulate(binary, {"nodes": nodes, "lookups": 10_000}) for nodes in SIZES])
 
 
-def draw() -> None:
+def new_axes():
     import matplotlib  # installed by `make plots`; not needed to simulate
 
     matplotlib.use("svg")
@@ -33,12 +33,18 @@ def draw() -> None:
     matplotlib.rcParams["svg.hashsalt"] = "dotagent"
     from matplotlib import pyplot
 
-    def save(figure, name: str) -> None:
-        figure.tight_layout()
-        figure.savefig(runs.ROOT / "docs" / "images" / f"{name}.svg", metadata={"Date": None})
-
-    results = runs.kept("success")
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def save(figure, name: str) -> None:
+    figure.tight_layout()
+    figure.savefig(runs.ROOT / "docs" / "images" / f"{name}.svg", metadata={"Date": None})
+
+
+def draw_success(results: list[dict]) -> None:
+    figure, axes = new_axes()
     for paths in sorted({result["paths"] for result in results}):
         line = sorted((100 * r["hostile"], 100 * r["success"]) for r in results if r["paths"] == paths)
         axes.plot(*zip(*line), marker="o", label=f"d = {paths}")
@@ -46,12 +52,13 @@ def draw() -> None:
     axes.set_ylabel("lookups that found the owner's record, %")
     axes.set_title(f"{results[0]['nodes']:,} nodes, static, seed {results[0]['seed']}")
     axes.set_ylim(0, 102)
-    axes.grid(alpha=0.3)
     axes.legend()
     save(figure, "success")
 
-    results = sorted(runs.kept("rounds"), key=lambda result: result["nodes"])
-    figure, axes = pyplot.subplots(figsize=(7, 4.5))
+
+def draw_rounds(results: list[dict]) -> None:
+    figure, axes = new_axes()
+    results = sorted(results, key=lambda result: result["nodes"])
     sizes = [result["nodes"] for result in results]
     for key, label in (("rounds_mean", "mean"), ("rounds_p50", "p50"), ("rounds_p99", "p99")):
         axes.plot(sizes, [result[key] for result in results], marker="o", label=label)
@@ -60,9 +67,18 @@ def draw() -> None:
     axes.set_ylabel("rounds of a lookup")
     axes.set_title(f"Static, no hostile node, d = {results[0]['paths']}, seed {results[0]['seed']}")
     axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
     axes.legend()
     save(figure, "rounds")
+
+
+def draw() -> None:
+    """Each plot whose results are kept."""
+    for name, draw_one in (("success", draw_success), ("rounds", draw_rounds)):
+        results = runs.kept(name)
+        if results:
+            draw_one(results)
+        else:
+            print(f"docs/simulation/{name}.json is not there: --run makes it")
 
 
 def main() -> int:
