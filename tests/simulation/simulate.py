@@ -85,7 +85,7 @@ def keep(results: list[dict]) -> None:
     for row in ROWS:
         result = by_row.get(row.name)
         if result is None:
-            lines.append(f"| {row.what} | {row.bar} | not run yet | | | |")
+            lines.append(f"| {row.what} | {row.bar} | no result kept | | | |")
             continue
         verdict = "reached" if row.reached(result) else "missed"
         lines.append(f"| {row.what} | {row.bar} | {row.figure(result)} | {verdict} | {result['wall_s']:.0f} s | {result['commit']} |")
