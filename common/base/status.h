@@ -50,6 +50,17 @@ inline constexpr absl::string_view kLimit = "LIMIT";
 inline constexpr absl::string_view kUnreachable = "UNREACHABLE";
 inline constexpr absl::string_view kStorage = "STORAGE";
 inline constexpr absl::string_view kProtocol = "PROTOCOL";
+// Of capability tokens.
+inline constexpr absl::string_view kBadToken = "BAD_TOKEN";
+inline constexpr absl::string_view kUnknownField = "UNKNOWN_FIELD";
+inline constexpr absl::string_view kTokenCut = "TOKEN_CUT";
+inline constexpr absl::string_view kTokenSpliced = "TOKEN_SPLICED";
+inline constexpr absl::string_view kTokenReordered = "TOKEN_REORDERED";
+inline constexpr absl::string_view kTokenReplayed = "TOKEN_REPLAYED";
+inline constexpr absl::string_view kTokenWidened = "TOKEN_WIDENED";
+inline constexpr absl::string_view kTokenRevoked = "TOKEN_REVOKED";
+inline constexpr absl::string_view kNotOwner = "NOT_OWNER";
+inline constexpr absl::string_view kNotCovered = "NOT_COVERED";
 }  // namespace reason
 
 // An error with a reason.
