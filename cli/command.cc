@@ -215,6 +215,7 @@ int Main(int argc, char** argv) {
   AddChannelCommand(app, globals, chosen);
   AddCertCommand(app, globals, chosen);
   AddRevokeCommand(app, globals, chosen);
+  AddTokenCommands(app, globals, chosen);
   AddDocumentCommands(app, globals, chosen);
   AddStatusCommand(app, globals, chosen);
   AddUpCommand(app, globals, chosen);

@@ -70,6 +70,7 @@ void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen);   // s
 void AddChannelCommand(CLI::App& app, Globals& globals, Chosen& chosen);    // channel
 void AddCertCommand(CLI::App& app, Globals& globals, Chosen& chosen);       // cert
 void AddRevokeCommand(CLI::App& app, Globals& globals, Chosen& chosen);     // revoke
+void AddTokenCommands(CLI::App& app, Globals& globals, Chosen& chosen);     // token
 void AddDocumentCommands(CLI::App& app, Globals& globals, Chosen& chosen);  // record, message
 void AddStatusCommand(CLI::App& app, Globals& globals, Chosen& chosen);     // status
 void AddUpCommand(CLI::App& app, Globals& globals, Chosen& chosen);         // up

@@ -1,0 +1,116 @@
+"""Capability tokens through the command: issued, handed on, shown, checked; what breaks a rule is exit status 1 and one line that says which."""
+
+import base64
+import json
+import pathlib
+import tempfile
+import unittest
+
+from case import FAILED, OK, REFUSED, USAGE, dotagent
+
+CALENDAR = "agent://bob.agent/calendar"
+
+
+class TokenTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="dotagent-tokens-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = pathlib.Path(folder.name)
+        cls.keys = {}
+        for name in ("bob", "alice", "carol"):
+            made = dotagent("--json", "keygen", str(cls.folder / f"{name}.pem"))
+            cls.keys[name] = json.loads(made.stdout)["public_key"]
+        cls.alices = cls.run_ok("issue", *cls.key("bob"), "--to", cls.keys["alice"], "--resource", CALENDAR, "--action", "read", "--action", "call", "--uses",
+                                "10")
+        cls.carols = cls.run_ok("delegate", "-", *cls.key("alice"), "--to", cls.keys["carol"], "--action", "call", "--resource", CALENDAR + "/events",
+                                "--expires-in", "1h", stdin=cls.alices)
+
+    @classmethod
+    def key(cls, name):
+        return ["--key", str(cls.folder / f"{name}.pem")]
+
+    @staticmethod
+    def run_ok(*arguments, stdin=""):
+        done = dotagent("token", *arguments, stdin=stdin)
+        assert done.returncode == OK, done.stderr
+        return done.stdout
+
+    def verify(self, token, presenter, resource=CALENDAR + "/events", action="call", owner="bob", *more):
+        return dotagent("token", "verify", "-", "--owner", self.keys[owner], "--presenter", self.keys[presenter], "--resource", resource, "--action", action,
+                        *more, stdin=token)
+
+    def assert_invalid(self, done, fragment):
+        self.assertEqual(done.returncode, FAILED, done.stdout + done.stderr)
+        self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
+        self.assertIn(fragment, done.stderr)
+
+    def test_allows_its_holder_what_it_covers(self):
+        self.assertEqual(self.verify(self.alices, "alice", CALENDAR, "read").returncode, OK)
+        self.assertEqual(self.verify(self.carols, "carol", CALENDAR + "/events/7").returncode, OK)
+
+    def test_allows_nothing_else(self):
+        self.assert_invalid(self.verify(self.carols, "carol", action="read"), "action")
+        self.assert_invalid(self.verify(self.carols, "carol", CALENDAR), "not below")
+        self.assert_invalid(self.verify(self.carols, "alice"), "another key")
+        self.assert_invalid(self.verify(self.carols, "carol", owner="alice"), "not signed by the key that owns bob.agent")
+        self.assert_invalid(self.verify(self.carols, "carol", CALENDAR + "/events", "call", "bob", "--now", "2124-01-01T00:00:00Z"), "ended")
+        self.assert_invalid(self.verify(self.carols, "carol", CALENDAR + "/events", "call", "bob", "--now", "2024-01-01T00:00:00Z"), "holds from")
+
+    def test_says_why_as_json(self):
+        done = dotagent("--json", "token", "verify", "-", "--owner", self.keys["bob"], "--presenter", self.keys["carol"], "--resource", CALENDAR, "--action",
+                        "call", stdin=self.carols)
+        self.assertEqual(done.returncode, FAILED)
+        answer = json.loads(done.stdout)
+        self.assertEqual((answer["valid"], answer["reason"]), (False, "NOT_COVERED"))
+
+    def test_inspect_prints_a_tree(self):
+        lines = self.run_ok("inspect", "-", stdin=self.carols).splitlines()
+        self.assertEqual(lines[0], f"agent://bob.agent  signed by {self.keys['bob']}")
+        self.assertEqual(lines[1], f"└─ 1. to {self.keys['alice']}")
+        self.assertEqual(lines[2], f"   │  call, read on {CALENDAR}")
+        self.assertIn("10 uses", lines[3])
+        self.assertEqual(lines[5], f"   └─ 2. to {self.keys['carol']}")
+        self.assertEqual(lines[6], f"         call on {CALENDAR}/events")
+        self.assertTrue(lines[-1].startswith("The chain is valid until "), lines[-1])
+
+    def test_inspect_as_json(self):
+        blocks = json.loads(self.run_ok("--json", "inspect", "-", stdin=self.carols))["blocks"]
+        self.assertEqual([block["issuer"] for block in blocks], [self.keys["bob"], self.keys["alice"]])
+        self.assertEqual([block["audience"] for block in blocks], [self.keys["alice"], self.keys["carol"]])
+        self.assertEqual(blocks[0]["actions"], ["call", "read"])
+        self.assertEqual(blocks[1]["max_uses"], 10)
+
+    def test_bytes_do_as_well(self):
+        path = self.folder / "alice.bin"
+        path.write_bytes(base64.b64decode(self.alices))
+        self.assertEqual(self.run_ok("inspect", str(path)), self.run_ok("inspect", "-", stdin=self.alices))
+
+    def test_widening_is_refused(self):
+        for more, fragment in ((["--resource", "agent://bob.agent"], "resource"), (["--action", "delete"], "action"), (["--uses", "11"], "uses"),
+                               (["--expires-in", "48h"], "times")):
+            done = dotagent("token", "delegate", "-", *self.key("alice"), "--to", self.keys["carol"], *more, stdin=self.alices)
+            self.assertEqual(done.returncode, REFUSED, done.stdout + done.stderr)
+            self.assertIn(fragment, done.stderr)
+
+    def test_only_the_holder_delegates(self):
+        done = dotagent("token", "delegate", "-", *self.key("bob"), "--to", self.keys["carol"], stdin=self.alices)
+        self.assertEqual(done.returncode, REFUSED)
+        self.assertIn("another key", done.stderr)
+
+    def test_broken_tokens(self):
+        token = base64.b64decode(self.carols)
+        for broken, fragment in ((token[:-1], "cut"), (token[:-1] + bytes([token[-1] ^ 1]), "signature"), (b"hello\n", "does not know"), (b"\x12\x00", "does not know"), (b"\x08\x00", "form"), (b"", "at least one"),
+                                 (token + b"\x50\x01", "does not know"), (bytes(8193), "8192")):
+            self.assert_invalid(dotagent("token", "inspect", "-", stdin=base64.b64encode(broken).decode()), fragment)
+
+    def test_wrong_usage(self):
+        self.assertEqual(dotagent("token", "issue", *self.key("bob"), "--to", "xyz", "--resource", CALENDAR, "--action", "call").returncode, USAGE)
+        self.assertEqual(dotagent("token", "issue", *self.key("bob"), "--to", self.keys["alice"]).returncode, USAGE)
+        self.assertEqual(dotagent("token", "inspect", str(self.folder / "none")).returncode, USAGE)
+        for command in ("issue", "delegate", "inspect", "verify"):
+            self.assertIn("Examples:", dotagent("token", command, "--help").stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
