@@ -72,6 +72,7 @@ bench: ## Measure dotagent beside its peers, and write docs/benchmarks.md (some 
 	@scripts/install-dependencies --bench
 	@scripts/build release dotagent-bench
 	@$(BIN)/dotagent-bench resolve --write docs/benchmarks.md
+	@$(BIN)/dotagent-bench identity --write docs/benchmarks.md
 
 images: ## Build a container image of each service (needs docker, podman or buildah)
 	@scripts/build-images

@@ -11,6 +11,7 @@
 #include "tests/bench/private_network.h"
 #include "tests/bench/report.h"
 #include "tests/bench/resolve.h"
+#include "tests/bench/token_cost.h"
 
 namespace dotagent::bench {
 namespace {
@@ -22,6 +23,7 @@ constexpr char kFooter[] =
     "Examples:\n"
     "  dotagent-bench resolve\n"
     "  dotagent-bench resolve --only hot,contact --json\n"
+    "  dotagent-bench identity\n"
     "  dotagent-bench resolve --write docs/benchmarks.md      (make bench)\n";
 
 // What every subcommand has.
@@ -89,8 +91,22 @@ int Main(int argc, char** argv) {
   resolve_command->add_option("--only", resolve.only, "Parts: hot, contact, lookup, publish, puzzle")
       ->delimiter(',')
       ->check(CLI::IsMember(std::vector<std::string>(std::begin(kResolveParts), std::end(kResolveParts))));
+
+  size_t identity_repetitions = 5;
+  CLI::App* const identity_command = app.add_subcommand(
+      "identity", "Capability tokens: checks of known ones, and of new ones beside the signatures alone");
+  common.AddTo(*identity_command);
+  identity_command->footer(kFooter);
+  identity_command->add_option("--repetitions", identity_repetitions, "Turns that each row gets")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100));
   CLI11_PARSE(app, argc, argv);
 
+  if (identity_command->parsed()) {
+    Report report("identity", CommandLine(argc, argv));
+    const absl::Status status = MeasureTokens(identity_repetitions, report);
+    return common.Finish(status, report);
+  }
   const absl::Status own_network = EnterPrivateNetwork();
   if (!own_network.ok()) std::cerr << own_network.message() << "\n";
   Report report("resolve", CommandLine(argc, argv));
