@@ -13,6 +13,8 @@ namespace {
 // Between rounds with nothing to do, and between rounds with work left.
 constexpr absl::Duration kIdlePause = absl::Seconds(10);
 constexpr absl::Duration kBusyPause = absl::Milliseconds(250);
+// That are settled in one turn of the loop, and one write: a node that settles many answers others in between.
+constexpr size_t kSettledAtOnce = 64;
 
 }  // namespace
 
@@ -75,7 +77,7 @@ void ClaimCheck::Ask(const std::shared_ptr<Round>& round) {
     }
   }
   const auto conclude_if_last = [this, round] {
-    if (--round->waiting == 0) Conclude(*round);
+    if (--round->waiting == 0) Conclude(round, 0);
   };
   ++round->waiting;  // until all have been asked
   for (const auto& [id, question] : questions) {
@@ -103,21 +105,23 @@ void ClaimCheck::Ask(const std::shared_ptr<Round>& round) {
   conclude_if_last();
 }
 
-void ClaimCheck::Conclude(const Round& round) {
-  const absl::Time now = peers_->clock().Now();
-  for (size_t i = 0; i < round.keys.size(); ++i) {
-    const Id& key = round.keys[i];
+void ClaimCheck::Conclude(const std::shared_ptr<Round>& round, size_t first) {
+  std::vector<ValueStore::Settlement> settlements;
+  const size_t end = std::min(first + kSettledAtOnce, round->keys.size());
+  for (size_t i = first; i < end; ++i) {
+    const Id& key = round->keys[i];
     const auto fewer = [&key](const auto& a, const auto& b) {
       if (a.second.first != b.second.first) return a.second.first < b.second.first;
       return key.DistanceTo(a.first) > key.DistanceTo(b.first);
     };
-    const auto winner = std::max_element(round.votes[i].begin(), round.votes[i].end(), fewer);
-    // If the disk fails the claim stays provisional, and comes up again. So it does if the claim has lapsed: then it
-    // goes with the next sweep.
-    if (winner == round.votes[i].end()) continue;
-    values_->Settle(round.kind, key, winner->first, winner->second.second, now).IgnoreError();
+    const auto winner = std::max_element(round->votes[i].begin(), round->votes[i].end(), fewer);
+    // If the claim has lapsed it stays provisional, and goes with the next sweep.
+    if (winner != round->votes[i].end()) settlements.push_back({key, winner->first, winner->second.second});
   }
-  Schedule(cursor_.empty() ? kIdlePause : kBusyPause);
+  // If the disk fails the claims stay provisional, and come up again.
+  values_->Settle(round->kind, settlements, peers_->clock().Now()).IgnoreError();
+  if (end == round->keys.size()) return Schedule(cursor_.empty() ? kIdlePause : kBusyPause);
+  peers_->RunAfter(absl::ZeroDuration(), lifeline_.Guard([this, round, end] { Conclude(round, end); }));
 }
 
 }  // namespace dotagent::dht

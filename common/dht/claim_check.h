@@ -40,7 +40,8 @@ class ClaimCheck {
   void Schedule(absl::Duration pause);
   void Begin();
   void Ask(const std::shared_ptr<Round>& round);
-  void Conclude(const Round& round);
+  // Settles the round's claims from number `first` on, some at a time.
+  void Conclude(const std::shared_ptr<Round>& round, size_t first);
 
   Peers* const peers_;
   ValueStore* const values_;

@@ -92,9 +92,16 @@ absl::StatusOr<ClaimStore::Staked> ClaimStore::Stake(const Value& value, absl::T
 }
 
 absl::StatusOr<std::optional<Receipt>> ClaimStore::ReceiptFor(ValueKind kind, const Id& key, absl::Time now) const {
+  ASSIGN_OR_RETURN(std::optional<Witnessed> witnessed, Find(kind, key, now));
+  if (!witnessed) return std::nullopt;
+  return std::move(witnessed->receipt);
+}
+
+absl::StatusOr<std::optional<ClaimStore::Witnessed>> ClaimStore::Find(ValueKind kind, const Id& key,
+                                                                      absl::Time now) const {
   ASSIGN_OR_RETURN(std::optional<Claim> claim, Load(kind, key));
   if (!claim || now - claim->newest >= kClaimLifetime) return std::nullopt;
-  return std::move(claim->receipt);
+  return Witnessed{std::move(claim->receipt), !claim->provisional};
 }
 
 absl::StatusOr<ClaimStore::Page> ClaimStore::Provisional(absl::string_view from, size_t limit) const {
@@ -120,14 +127,17 @@ absl::StatusOr<ClaimStore::Page> ClaimStore::Provisional(absl::string_view from,
 absl::Status ClaimStore::Settle(ValueKind kind, const Id& key, const Id& winner, const Id& digest, absl::Time now,
                                 storage::Batch* batch) const {
   ASSIGN_OR_RETURN(std::optional<Claim> claim, Load(kind, key));
-  batch->Delete(ProvisionalKey(kind, key));
-  if (!claim) return absl::OkStatus();
+  if (!claim) {
+    batch->Delete(ProvisionalKey(kind, key));
+    return absl::OkStatus();
+  }
   claim->provisional = false;
   if (claim->receipt.owner != winner) {
     // The record that won was signed before now, but not longer ago than records live.
     claim->newest = now - record::kMaxRecordAge;
     ASSIGN_OR_RETURN(claim->receipt, SignReceipt(*signer_, kind, key, winner, digest, now));
   }
+  batch->Delete(ProvisionalKey(kind, key));
   batch->Put(ClaimKey(kind, key), Encode(*claim));
   return absl::OkStatus();
 }

@@ -53,6 +53,13 @@ class ClaimStore {
   // The receipt of the claim on `key`; none if there is no claim, or it has lapsed.
   [[nodiscard]] absl::StatusOr<std::optional<Receipt>> ReceiptFor(ValueKind kind, const Id& key, absl::Time now) const;
 
+  struct Witnessed {
+    Receipt receipt;
+    bool settled = false;  // no longer provisional
+  };
+  // The same with what the other witnesses have had to do with it.
+  [[nodiscard]] absl::StatusOr<std::optional<Witnessed>> Find(ValueKind kind, const Id& key, absl::Time now) const;
+
   // Up to `limit` keys whose claims are provisional, in key order from `from` (the place after the last one seen) on.
   struct Page {
     std::vector<std::pair<ValueKind, Id>> keys;

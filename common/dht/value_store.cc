@@ -154,6 +154,8 @@ void ValueStore::NoteGone(const Slot& slot) {
 }
 
 absl::StatusOr<std::optional<HeldValue>> ValueStore::Load(const Slot& slot) const {
+  // Most of what is asked for is not there: a node witnesses more names than it keeps.
+  if (health_.ok() && !sources_.contains(PlaceOf(slot))) return std::nullopt;
   const absl::StatusOr<std::string> bytes = store_->Get(ValueKey(slot));
   if (absl::IsNotFound(bytes.status())) return std::nullopt;
   RETURN_IF_ERROR(bytes.status());
@@ -322,16 +324,22 @@ void ValueStore::Touch(const Slot& slot, absl::Time now) {
   store_->Put(ValueKey(slot), EncodeHeld(**held), storage::Durability::kBuffered).IgnoreError();
 }
 
-absl::Status ValueStore::Settle(ValueKind kind, const Id& key, const Id& winner, const Id& digest, absl::Time now) {
+absl::Status ValueStore::Settle(ValueKind kind, const std::vector<Settlement>& settlements, absl::Time now) {
   storage::Batch batch;
-  RETURN_IF_ERROR(claims_.Settle(kind, key, winner, digest, now, &batch));
-  const Slot slot{kind, key, Id()};
-  ASSIGN_OR_RETURN(const std::optional<HeldValue> held, Load(slot));
-  const bool loses = held && held->value.owner != winner;
-  if (loses) Delete(held->value, &batch);
-  // Lost with the machine, the claim is provisional again, and settled again.
+  std::vector<Slot> gone;
+  for (const Settlement& settlement : settlements) {
+    const Slot slot{kind, settlement.key, Id()};
+    const absl::StatusOr<std::optional<HeldValue>> held = Load(slot);
+    if (!held.ok() || !claims_.Settle(kind, settlement.key, settlement.winner, settlement.digest, now, &batch).ok()) {
+      continue;
+    }
+    if (!held->has_value() || (*held)->value.owner == settlement.winner) continue;
+    Delete((*held)->value, &batch);
+    gone.push_back(slot);
+  }
+  // Lost with the machine, a claim is provisional again, and settled again.
   RETURN_IF_ERROR(store_->Write(batch, storage::Durability::kBuffered));
-  if (loses) NoteGone(slot);
+  for (const Slot& slot : gone) NoteGone(slot);
   return absl::OkStatus();
 }
 

@@ -90,9 +90,15 @@ class ValueStore {
   // Notes that the value was passed on at `now`, as if it had just been received.
   void Touch(const Slot& slot, absl::Time now);
 
-  // The other witnesses have been asked about a provisional claim: it stands, as `winner`'s. If that is another owner
-  // than this node thought, the loser's value goes.
-  [[nodiscard]] absl::Status Settle(ValueKind kind, const Id& key, const Id& winner, const Id& digest, absl::Time now);
+  // What came of asking the other witnesses about a provisional claim: it stands, as `winner`'s.
+  struct Settlement {
+    Id key;
+    Id winner;
+    Id digest;
+  };
+  // Of claims of one kind, in one write. Where the winner is another owner than this node thought, the loser's value
+  // goes. A claim that is damaged stays provisional; if the write fails, all do.
+  [[nodiscard]] absl::Status Settle(ValueKind kind, const std::vector<Settlement>& settlements, absl::Time now);
 
   struct Page {
     std::vector<HeldValue> values;  // alive, in key order

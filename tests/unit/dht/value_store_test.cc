@@ -255,7 +255,7 @@ TEST_F(ValueStoreTest, AProvisionalClaimGivesWayOnceWhenItIsSettled) {
   const Value record = RecordOf(bob_, "bob.agent", kStart);
   ASSERT_TRUE(Keep(values_, hijack, kStart).ok());
   ASSERT_EQ(values_.claims().Provisional("", 10)->keys.size(), 1);
-  ASSERT_TRUE(values_.Settle(ValueKind::kRecord, key_, record.owner, DigestOf(record.item), kStart).ok());
+  ASSERT_TRUE(values_.Settle(ValueKind::kRecord, {{key_, record.owner, DigestOf(record.item)}}, kStart).ok());
   EXPECT_EQ(values_.size(), 0) << "the loser's record is gone";
   EXPECT_TRUE(values_.claims().Provisional("", 10)->keys.empty());
   EXPECT_EQ(Refusal(Keep(values_, hijack, kStart)), reason::kNameTaken);
@@ -266,7 +266,7 @@ TEST_F(ValueStoreTest, WhoWinsAClaimMayStoreTheRecordThatHeHas) {
   ASSERT_TRUE(Keep(values_, RecordOf(mallory_, "bob.agent", kStart), kStart).ok());
   const Value record = RecordOf(bob_, "bob.agent", kStart - absl::Hours(20));
   const absl::Time settled = kStart + absl::Minutes(1);
-  ASSERT_TRUE(values_.Settle(ValueKind::kRecord, key_, record.owner, DigestOf(record.item), settled).ok());
+  ASSERT_TRUE(values_.Settle(ValueKind::kRecord, {{key_, record.owner, DigestOf(record.item)}}, settled).ok());
   EXPECT_EQ(Refusal(Keep(values_, record, settled)), "OK") << "he signed it before the claim was settled";
   const absl::Time later = settled + absl::Hours(24 * 20);
   EXPECT_EQ(Refusal(Keep(values_, RecordOf(mallory_, "bob.agent", later), later)), reason::kNameTaken);
@@ -323,7 +323,7 @@ TEST_F(ValueStoreTest, ASettlementIsMadeWholeOrNotAtAll) {
     ASSERT_TRUE(Keep(values, hijack, kStart).ok());
     disk.writes_left = writes;
     const absl::Status settled =
-        values.Settle(ValueKind::kRecord, key_, record.owner, DigestOf(record.item), kStart + absl::Minutes(1));
+        values.Settle(ValueKind::kRecord, {{key_, record.owner, DigestOf(record.item)}}, kStart + absl::Minutes(1));
     const auto held = values.Get(ValueKind::kRecord, key_, kStart);
     const Id owner = (*values.ReceiptFor(ValueKind::kRecord, key_, kStart))->owner;
     EXPECT_EQ(owner, settled.ok() ? record.owner : hijack.owner) << writes;
