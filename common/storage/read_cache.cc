@@ -36,7 +36,8 @@ void ReadCache::EndWrite(const Batch& batch, bool written, uint64_t ticket) {
   const bool alone = ticket == writes_;
   ++writes_;
   for (const auto& [key, value] : batch.changes()) {
-    if (written && alone) {
+    // What was deleted is seldom asked for, and would take the place of what is.
+    if (written && alone && value.has_value()) {
       Put(key, value);
     } else {
       Remove(key);

@@ -33,7 +33,8 @@ namespace dotagent::storage {
 namespace {
 
 constexpr absl::string_view kSchemaKey("\0schema", 7);
-constexpr size_t kReadCacheBytes = size_t{2} << 20;
+// About 30,000 of the claims that a node witnesses (claim_store.h).
+constexpr size_t kReadCacheBytes = size_t{12} << 20;
 
 rocksdb::Slice ToSlice(absl::string_view text) { return {text.data(), text.size()}; }
 absl::string_view ToView(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }

@@ -89,7 +89,7 @@ struct RocksDbOptions {
   uint64_t min_free_bytes = uint64_t{16} << 20;
 };
 
-// Costs about 12 MiB of memory at most and 256 open files.
+// Costs about 22 MiB of memory at most and 256 open files.
 //
 // Errors, all STORAGE and all naming the folder: FailedPrecondition if another process has it open, it was written with
 // a newer schema (says which, and what to do), or it is not a folder; PermissionDenied; Unavailable if the disk is full
