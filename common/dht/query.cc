@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "common/base/status.h"
 #include "common/dht/lookup.h"
 
@@ -25,27 +26,32 @@ class Query : public std::enable_shared_from_this<Query> {
     const ValueStore* values;
     ValueKind kind;
     Thoroughness thoroughness;
+    Vote own;              // what this node knows itself
+    bool settled = false;  // it is a witness, and has asked the others
   };
 
-  Query(Peers* peers, const Id& target, const Effort& effort, std::optional<Goal> goal,
+  Query(Peers* peers, const Id& target, const Effort& effort, Density density, std::optional<Goal> goal,
         std::function<void(QueryResult)> done)
       : peers_(peers),
         target_(target),
         wanted_(effort.wanted),
         waves_left_(effort.waves - 1),
-        goal_(goal),
-        density_(peers->density()),
-        census_(goal ? peers->census() : std::nullopt),
+        goal_(std::move(goal)),
+        density_(std::move(density)),
+        small_(IsSmall(density_)),
+        census_(goal_ ? peers->census() : std::nullopt),
         lookup_(peers->self().id, target, Seeds(effort.from_anywhere), {.paths = effort.paths, .wanted = effort.wanted},
                 density_),
         done_(std::move(done)) {
-    if (goal) ballot_.emplace(target, goal->values->types().Of(goal->kind));
+    if (goal_) {
+      ballot_.emplace(target, goal_->values->types().Of(goal_->kind));
+      ballot_->AddOwn(peers->self().id, std::move(goal_->own), goal_->settled);
+    }
     if (census_) known_ = peers->table().Nearest(target, kMaxAnswerNodes, RoutingTable::Which::kAnswering);
   }
 
   void Start() {
     peers_->table().LookedUp(target_, peers_->clock().Elapsed());
-    if (goal_) VoteOurselves();
     // Callers expect the answer after their call returned, even if no one can be asked.
     starting_ = true;
     Step();
@@ -76,8 +82,9 @@ class Query : public std::enable_shared_from_this<Query> {
   // There is no one left to ask by what was wanted so far. False if that is all.
   bool GoOn() {
     if (goal_ && wanted_ < kWitnesses) {
-      wanted_ = kWitnesses;
-      lookup_.Want(wanted_);
+      // A witness in doubt is first a reader as any other.
+      const size_t enough = goal_->thoroughness == Thoroughness::kEnough ? ballot_->Enough(density_) : kWitnesses;
+      Want(wanted_ < enough ? enough : kWitnesses);
       return true;
     }
     if (lookup_.complete()) return false;
@@ -117,6 +124,7 @@ class Query : public std::enable_shared_from_this<Query> {
   }
 
   void Ask(const Contact& node) {
+    if (small_ && goal_ && !peers_->table().Contains(node.id)) strangers_.insert(node.id);
     peers_->Ask(node, Question(), [query = shared_from_this(), id = node.id](absl::StatusOr<Response> response) {
       query->OnResponse(id, std::move(response));
     });
@@ -149,10 +157,8 @@ class Query : public std::enable_shared_from_this<Query> {
     } else if (auto* value = std::get_if<ValueAnswer>(&response->answer); value != nullptr && goal_) {
       if (Count(from, *value)) {
         lookup_.Answered(from, value->same_census ? known_ : value->nodes);
-        if (goal_->thoroughness == Thoroughness::kEnough && ballot_->disputed()) {
-          wanted_ = kWitnesses;
-          lookup_.Want(wanted_);
-        }
+        if (strangers_.contains(from)) ballot_->MetStranger();
+        if (goal_->thoroughness == Thoroughness::kEnough && ballot_->disputed()) Want(kWitnesses);
       } else {
         peers_->Misbehaved(from);
         lookup_.Failed(from);
@@ -161,6 +167,11 @@ class Query : public std::enable_shared_from_this<Query> {
       lookup_.Failed(from);
     }
     Step();
+  }
+
+  void Want(size_t wanted) {
+    wanted_ = wanted;
+    lookup_.Want(wanted);
   }
 
   // False if the answer is not one that an honest node gives.
@@ -187,15 +198,6 @@ class Query : public std::enable_shared_from_this<Query> {
     }
     ballot_->Add(from, std::move(vote));
     return true;
-  }
-
-  void VoteOurselves() {
-    const absl::Time now = peers_->clock().Now();
-    Vote vote;
-    // A disk that fails costs this node's own vote, no more.
-    if (auto receipt = goal_->values->ReceiptFor(goal_->kind, target_, now); receipt.ok()) vote.receipt = *receipt;
-    if (auto held = goal_->values->Get(goal_->kind, target_, now); held.ok()) vote.value = std::move(held->value);
-    ballot_->Add(peers_->self().id, std::move(vote));
   }
 
   void End() {
@@ -228,10 +230,12 @@ class Query : public std::enable_shared_from_this<Query> {
   const Id target_;
   size_t wanted_;
   size_t waves_left_;
-  const std::optional<Goal> goal_;
+  std::optional<Goal> goal_;
   const Density density_;
-  const std::optional<Id> census_;  // where there is a goal
-  std::vector<Contact> known_;      // what an answer of the same census stands for
+  const bool small_;
+  absl::flat_hash_set<Id> strangers_;  // of a small network: asked, and not in the table; bounded by the lookup's calls
+  const std::optional<Id> census_;     // where there is a goal
+  std::vector<Contact> known_;         // what an answer of the same census stands for
   Lookup lookup_;
   std::optional<Ballot> ballot_;  // where there is a goal
   std::function<void(QueryResult)> done_;
@@ -244,17 +248,36 @@ class Query : public std::enable_shared_from_this<Query> {
   bool over_ = false;
 };
 
+void VoteOurselves(const Id& key, absl::Time now, Query::Goal& goal) {
+  // A disk that fails costs this node's own vote, no more.
+  if (goal.values->types().Of(goal.kind).first_claim()) {
+    if (auto witnessed = goal.values->claims().Find(goal.kind, key, now); witnessed.ok() && witnessed->has_value()) {
+      goal.own.receipt = std::move((*witnessed)->receipt);
+      goal.settled = (*witnessed)->settled;
+    }
+  }
+  if (auto held = goal.values->Get(goal.kind, key, now); held.ok()) goal.own.value = std::move(held->value);
+}
+
 }  // namespace
 
 void FindNodes(Peers* peers, const Id& target, std::function<void(QueryResult)> done, const Effort& effort) {
-  std::make_shared<Query>(peers, target, effort, std::nullopt, std::move(done))->Start();
+  std::make_shared<Query>(peers, target, effort, peers->density(), std::nullopt, std::move(done))->Start();
 }
 
 void FindValue(Peers* peers, const ValueStore* values, const Id& key, ValueKind kind, Thoroughness thoroughness,
                std::function<void(QueryResult)> done) {
-  const Effort effort{.paths = peers->paths(),
-                      .wanted = thoroughness == Thoroughness::kEnough ? EnoughUnanimous(peers->density()) : kWitnesses};
-  std::make_shared<Query>(peers, key, effort, Query::Goal{values, kind, thoroughness}, std::move(done))->Start();
+  Query::Goal goal{values, kind, thoroughness, {}, false};
+  VoteOurselves(key, peers->clock().Now(), goal);
+  Effort effort{.paths = peers->paths(), .wanted = kWitnesses};
+  Density density = peers->density();
+  if (thoroughness == Thoroughness::kEnough) {
+    const bool as_witness = goal.settled && IsSmall(density);
+    effort.wanted = as_witness ? EnoughForWitness(density) : EnoughUnanimous(density);
+    // Where all nodes are known, a path more is a node more that is asked.
+    if (IsSmall(density)) effort.paths = std::min(effort.paths, effort.wanted);
+  }
+  std::make_shared<Query>(peers, key, effort, std::move(density), std::move(goal), std::move(done))->Start();
 }
 
 }  // namespace dotagent::dht

@@ -1,6 +1,7 @@
 #include "common/dht/verdict.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -12,15 +13,32 @@ constexpr double kEarlySparsest = 1.3;
 constexpr double kEarlyReach = 6;
 constexpr double kSparsestOfAll = 3;
 
-// Of a network that is hardly larger than a name's witnesses, all nodes are known: there is nothing to be kept from.
-bool IsSmall(const Density& density) {
-  const Id farthest = *Id::FromBytes(std::string(kIdBits / 8, '\xff'));
-  return density(farthest) <= static_cast<double>(kWitnesses);
+// How many nodes the whole network has, the reader not counted.
+double WholeOf(const Density& density) {
+  static const Id kFarthest = *Id::FromBytes(std::string(kIdBits / 8, '\xff'));
+  return density(kFarthest);
+}
+
+// One more than so many fifths of the network.
+size_t MoreThanFifths(size_t fifths, const Density& density) {
+  return static_cast<size_t>(std::ceil(WholeOf(density))) * fifths / 5 + 1;
 }
 
 }  // namespace
 
-size_t EnoughUnanimous(const Density& density) { return IsSmall(density) ? kUnanimousInSmall : kUnanimous; }
+bool IsSmall(const Density& density) { return WholeOf(density) <= static_cast<double>(kWitnesses); }
+
+size_t EnoughUnanimous(const Density& density) {
+  return IsSmall(density) ? std::max(kFewestUnanimous, MoreThanFifths(2, density)) : kUnanimous;
+}
+
+size_t EnoughForWitness(const Density& density) { return std::max(kReplicationFactor, MoreThanFifths(1, density)); }
+
+void Ballot::AddOwn(const Id& self, Vote vote, bool settled) {
+  self_ = key_.DistanceTo(self);
+  settled_ = settled && vote.receipt.has_value();
+  Add(self, std::move(vote));
+}
 
 const Value* Ballot::Find(const Item& item) const {
   for (const auto& [distance, vote] : votes_) {
@@ -42,6 +60,7 @@ bool Ballot::HasValueOf(const Id& owner) const {
 
 Ballot::Judgement Ballot::Judge(const std::vector<Id>& nearest, bool all, const Density& density) const {
   if (!type_.first_claim()) return JudgeValues(nearest, all, density);
+  if (const Judgement own = JudgeAsWitness(nearest, density); own.outcome != Outcome::kUndecided) return own;
   const Judgement early = JudgeEarly(nearest, density);
   if (early.outcome != Outcome::kUndecided) return early;
   if (nearest.size() < kWitnesses && !all) return {};
@@ -57,10 +76,27 @@ bool Ballot::AreNearest(const std::vector<Id>& nearest, bool all, const Density&
   return all ? expected <= kSparsestOfAll * static_cast<double>(count) : !TooSparse(count, expected);
 }
 
+Ballot::Judgement Ballot::JudgeAsWitness(const std::vector<Id>& nearest, const Density& density) const {
+  if (!settled_ || met_stranger_ || !IsSmall(density)) return {};
+  const Receipt& own = *votes_.at(*self_).receipt;
+  size_t confirming = 0;
+  for (const Id& node : nearest) {
+    const Id distance = key_.DistanceTo(node);
+    const std::optional<Id> says = OwnerIn(votes_.at(distance));
+    if (says && *says != own.owner) return {};
+    if (says && distance != *self_) ++confirming;
+  }
+  if (confirming < EnoughForWitness(density)) return {};
+  const Value* const newest = BestAmong(own.owner);
+  if (newest == nullptr || DigestOf(newest->item) != own.digest) return {};
+  return {Outcome::kDecided, own.owner};
+}
+
 Ballot::Judgement Ballot::JudgeEarly(const std::vector<Id>& nearest, const Density& density) const {
   const bool small = IsSmall(density);
-  const size_t enough = EnoughUnanimous(density);
-  std::optional<Id> owner;
+  const size_t enough = Enough(density);
+  // In a small network the reader's own word counts wherever he lies, though not as one of the number.
+  std::optional<Id> owner = small && self_ ? OwnerIn(votes_.at(*self_)) : std::nullopt;
   size_t named = 0;
   for (size_t i = 0; i < nearest.size(); ++i) {
     const Id distance = key_.DistanceTo(nearest[i]);
@@ -128,7 +164,7 @@ Ballot::Judgement Ballot::JudgeValues(const std::vector<Id>& nearest, bool all, 
     const Judgement early = JudgeEarly(nearest, density);
     if (early.outcome != Outcome::kUndecided) return early;
   }
-  const bool asked_enough = all || nearest.size() >= EnoughUnanimous(density);
+  const bool asked_enough = all || nearest.size() >= Enough(density);
   if (values >= type_.enough() || (values > 0 && asked_enough)) {
     return {Outcome::kDecided, BestAmong(std::nullopt)->owner};
   }

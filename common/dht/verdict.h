@@ -15,8 +15,23 @@
 //
 //   Early end. If the nearest 14 of those that know of an owner name the same, and none of the nodes up to there
 //   another, the rest need not be asked: all 14 are hostile for 1 name in 6 billion. Likewise the nearest 14 that all
-//   know of none are a definite "not found". (In a network of no more than 28 nodes, 10: 1 name in 10 million. It is
-//   not the binomial that asks for more in a larger one, but the density: the fewer nodes, the less it says.)
+//   know of none are a definite "not found".
+//
+//   Small networks, of no more than 28 nodes besides the reader: he knows them all, and all are witnesses of each key.
+//   There an early end takes more nodes than are hostile if twice the share that we build for is: ⌊0.4·N⌋ + 1 of N, and
+//   8 at least; 8 of 19, 12 of 28. So up to 40 % hostile no early end can be theirs, whichever key it is. (Were each
+//   node hostile with 0.2 by itself, 8 would all be for 2.6 names in a million, 12 for 4 in a billion.) Once a node
+//   answers that the reader did not know, he does not know them all, and 14 have to agree here, too.
+//
+//   A reader who is a witness. In a small network a reader that is a node knows himself whose the key is, and once he
+//   has asked the other witnesses (claim_check.h) that is settled. Nodes that say the same then only have to show that
+//   he has missed nothing since. That takes more than are hostile at the share that we build for, ⌊0.2·N⌋ + 1, and as
+//   many as keep the value at least: 5 of 19, 6 of 28; and the value has to be the very one that he has
+//   witnessed as the newest. To name him another owner, all of those would have to be hostile and his own settled claim
+//   be wrong; to keep a newer value from him, they would have to be and the owner not have reached him. Up to 20 %
+//   hostile they cannot all be; if 40 % are, they are for 1.8 names in 1,000, of those that he is wrong about. Any
+//   doubt (another owner, another value) and he is a reader as any other, except that nothing ends early against his
+//   word.
 //
 //   Density. N nodes with random ids leave n of them within the distance n·2^256/N of a key, or near that (Poisson). A
 //   set that is much sparser is not the nearest one: the lookup was kept among the hostile nodes, which are 1/m times
@@ -49,9 +64,9 @@
 namespace dotagent::dht {
 
 inline constexpr size_t kWitnesses = 28;
-// For an early end, in a large network and in one that is hardly larger than a key's witnesses.
+// For an early end, in a large network and, at least, in one that is no larger than a key's witnesses.
 inline constexpr size_t kUnanimous = 14;
-inline constexpr size_t kUnanimousInSmall = 10;
+inline constexpr size_t kFewestUnanimous = 8;
 // Of so many nodes that know of an owner, how many must name the same one if others name another.
 [[nodiscard]] constexpr size_t Threshold(size_t informed) { return (informed * 18 + kWitnesses - 1) / kWitnesses; }
 
@@ -61,8 +76,12 @@ using Density = std::function<double(const Id& distance)>;
 [[nodiscard]] constexpr bool TooSparse(size_t count, double expected) {
   return expected > 1.6 * static_cast<double>(count);
 }
+// Of a network that is no larger than a key's witnesses, all nodes are known: there is nothing to be kept from.
+[[nodiscard]] bool IsSmall(const Density& density);
 // How many nodes decide early in this network.
 [[nodiscard]] size_t EnoughUnanimous(const Density& density);
+// How many of a small network confirm to a witness what he has settled.
+[[nodiscard]] size_t EnoughForWitness(const Density& density);
 
 // What one node says.
 struct Vote {
@@ -77,6 +96,14 @@ class Ballot {
 
   // A node votes once.
   void Add(const Id& node, Vote vote) { votes_.emplace(key_.DistanceTo(node), std::move(vote)); }
+  // The reader's own vote. `settled`: he has a claim on the key, and has asked the other witnesses about it.
+  void AddOwn(const Id& self, Vote vote, bool settled);
+  // A node answered that the reader, in a network that he took for small, did not know.
+  void MetStranger() { met_stranger_ = true; }
+  // How many decide early.
+  [[nodiscard]] size_t Enough(const Density& density) const {
+    return met_stranger_ ? kUnanimous : EnoughUnanimous(density);
+  }
   // A validated value that some node returned before with the same bytes, or nullptr: spares checking it again.
   [[nodiscard]] const Value* Find(const Item& item) const;
 
@@ -119,6 +146,7 @@ class Ballot {
   [[nodiscard]] Judgement JudgeValues(const std::vector<Id>& nearest, bool all, const Density& density) const;
   [[nodiscard]] const Value* BestAmong(const std::optional<Id>& owner) const;
   [[nodiscard]] Judgement JudgeEarly(const std::vector<Id>& nearest, const Density& density) const;
+  [[nodiscard]] Judgement JudgeAsWitness(const std::vector<Id>& nearest, const Density& density) const;
   // Whether they are dense enough to be the nearest there are.
   [[nodiscard]] bool AreNearest(const std::vector<Id>& nearest, bool all, const Density& density) const;
   // Of the first kWitnesses of `nearest`.
@@ -128,6 +156,9 @@ class Ballot {
   const Id key_;
   const ValueType& type_;
   std::map<Id, Vote> votes_;  // by the node's distance to the key
+  bool met_stranger_ = false;
+  std::optional<Id> self_;  // the reader's distance, if he votes himself
+  bool settled_ = false;    // what he says
 };
 
 }  // namespace dotagent::dht

@@ -61,7 +61,7 @@ TEST(FirstClaimTest, ReadersGetReceiptsThatTheWitnessesSigned) {
   const auto got = simulation->Get(7, kBob, kRecord);
   ASSERT_TRUE(got.ok()) << got.status();
   EXPECT_EQ(got->owner, AgentOf(bob));
-  EXPECT_GE(got->receipts.size(), kUnanimousInSmall);
+  EXPECT_GE(got->receipts.size(), kUnanimous);
   EXPECT_GE(got->agreeing_paths, 1);
   for (const WitnessReceipt& witness : got->receipts) {
     std::optional<crypto::PublicKey> key;

@@ -32,6 +32,10 @@ class BallotTest : public testing::Test {
       return sparseness * static_cast<double>(place - nodes_.begin() + 1);
     };
   }
+  // A network that the reader knows entirely.
+  [[nodiscard]] static Density OfSize(size_t nodes) {
+    return [nodes](const Id&) { return static_cast<double>(nodes); };
+  }
   [[nodiscard]] std::vector<Id> Nearest(size_t count) const {
     return {nodes_.begin(), nodes_.begin() + static_cast<std::ptrdiff_t>(count)};
   }
@@ -166,9 +170,105 @@ TEST_F(BallotTest, ASetTooDenseIsAskedBeyond) {
 }
 
 TEST_F(BallotTest, ANetworkOfWitnessesOnlyAsksNothingOfTheDensity) {
-  Votes(10, For(old_));
-  const auto twenty = [](const Id&) { return 20.0; };
-  EXPECT_EQ(ballot_.Judge(Nearest(10), false, twenty).outcome, Outcome::kDecided);
+  Votes(7, For(old_));
+  EXPECT_EQ(ballot_.Judge(Nearest(7), false, OfSize(19)).outcome, Outcome::kUndecided);
+  Votes(1, For(old_));
+  EXPECT_EQ(ballot_.Judge(Nearest(8), false, OfSize(19)).outcome, Outcome::kDecided);
+}
+
+TEST_F(BallotTest, InASmallNetworkMoreHaveToAgreeThanAreHostile) {
+  EXPECT_EQ(EnoughUnanimous(OfSize(0)), kFewestUnanimous);
+  for (size_t nodes = 1; nodes <= kWitnesses; ++nodes) {
+    const auto share = [&](double of_all) { return of_all * static_cast<double>(nodes); };
+    const size_t enough = EnoughUnanimous(OfSize(nodes));
+    EXPECT_GT(static_cast<double>(enough), share(0.4)) << nodes;
+    EXPECT_LE(static_cast<double>(enough), std::max<double>(kFewestUnanimous, share(0.4) + 1)) << nodes;
+    const size_t for_witness = EnoughForWitness(OfSize(nodes));
+    EXPECT_GT(static_cast<double>(for_witness), share(0.2)) << nodes;
+    EXPECT_LE(static_cast<double>(for_witness), std::max<double>(kReplicationFactor, share(0.2) + 1)) << nodes;
+  }
+  EXPECT_EQ(EnoughUnanimous(OfSize(19)), 8);
+  EXPECT_EQ(EnoughUnanimous(OfSize(kWitnesses)), 12);
+  EXPECT_EQ(EnoughUnanimous(OfSize(kWitnesses + 1)), kUnanimous);
+  EXPECT_EQ(EnoughForWitness(OfSize(19)), 5);
+  EXPECT_EQ(EnoughForWitness(OfSize(kWitnesses)), 6);
+}
+
+TEST_F(BallotTest, WhoMeetsAStrangerDoesNotKnowTheWholeNetwork) {
+  ballot_.AddOwn(nodes_[39], For(old_, /*holds=*/false), /*settled=*/true);
+  Votes(13, For(old_));
+  ballot_.MetStranger();
+  EXPECT_EQ(ballot_.Judge(Nearest(13), false, OfSize(19)).outcome, Outcome::kUndecided);
+  Votes(1, For(old_));
+  EXPECT_EQ(ballot_.Judge(Nearest(14), false, OfSize(19)).outcome, Outcome::kDecided);
+}
+
+TEST_F(BallotTest, AWitnessOnlyWantsToKnowThatHeHasMissedNothing) {
+  ballot_.AddOwn(nodes_[39], For(old_, /*holds=*/false), /*settled=*/true);
+  Votes(4, For(old_));
+  EXPECT_EQ(ballot_.Judge(Nearest(4), false, OfSize(19)).outcome, Outcome::kUndecided);
+  Votes(1, For(old_, /*holds=*/false));
+  const Ballot::Judgement judgement = ballot_.Judge(Nearest(5), false, OfSize(19));
+  EXPECT_EQ(judgement.outcome, Outcome::kDecided);
+  EXPECT_EQ(judgement.owner, old_.owner);
+  EXPECT_EQ(ballot_.Judge(Nearest(5), false, Even()).outcome, Outcome::kUndecided) << "in a large network";
+}
+
+TEST_F(BallotTest, AWitnessHimselfIsNotOneOfThoseWhoConfirm) {
+  ballot_.AddOwn(nodes_[0], For(old_), /*settled=*/true);
+  voted_ = 1;
+  Votes(4, For(old_));
+  EXPECT_EQ(ballot_.Judge(Nearest(5), false, OfSize(19)).outcome, Outcome::kUndecided);
+  Votes(1, For(old_));
+  EXPECT_EQ(ballot_.Judge(Nearest(6), false, OfSize(19)).outcome, Outcome::kDecided);
+}
+
+TEST_F(BallotTest, NodesThatKnowNothingConfirmNothingToAWitness) {
+  ballot_.AddOwn(nodes_[39], For(old_, /*holds=*/false), /*settled=*/true);
+  Votes(2, {});
+  Votes(4, For(old_));
+  EXPECT_EQ(ballot_.Judge(Nearest(6), false, OfSize(19)).outcome, Outcome::kUndecided);
+}
+
+TEST_F(BallotTest, AWitnessWhoHasNotAskedTheOthersIsAReaderAsAnyOther) {
+  ballot_.AddOwn(nodes_[39], For(old_, /*holds=*/false), /*settled=*/false);
+  Votes(7, For(old_));
+  EXPECT_EQ(ballot_.Judge(Nearest(7), false, OfSize(19)).outcome, Outcome::kUndecided);
+  Votes(1, For(old_));
+  EXPECT_EQ(ballot_.Judge(Nearest(8), false, OfSize(19)).outcome, Outcome::kDecided);
+}
+
+TEST_F(BallotTest, AWitnessWhoIsToldOfAnotherValueIsAReaderAsAnyOther) {
+  for (const bool newer : {true, false}) {
+    Ballot ballot(key_, types_.Of(ValueKind::kRecord));
+    ballot.AddOwn(nodes_[39], For(newer ? old_ : new_, /*holds=*/false), /*settled=*/true);
+    for (size_t i = 0; i < 7; ++i) ballot.Add(nodes_[i], For(newer ? new_ : old_));
+    EXPECT_EQ(ballot.Judge(Nearest(7), false, OfSize(19)).outcome, Outcome::kUndecided) << newer;
+    ballot.Add(nodes_[7], For(newer ? new_ : old_));
+    EXPECT_EQ(ballot.Judge(Nearest(8), false, OfSize(19)).outcome, Outcome::kDecided) << newer;
+  }
+}
+
+TEST_F(BallotTest, AWitnessWhoIsContradictedNeedsAllOthers) {
+  Ballot ballot(key_, types_.Of(ValueKind::kRecord));
+  ballot.AddOwn(nodes_[19], For(old_, /*holds=*/false), /*settled=*/true);
+  for (size_t i = 0; i < 7; ++i) ballot.Add(nodes_[i], For(hijack_));
+  for (size_t i = 7; i < 19; ++i) ballot.Add(nodes_[i], For(old_));
+  EXPECT_EQ(ballot.Judge(Nearest(12), false, OfSize(19)).outcome, Outcome::kUndecided);
+  const Ballot::Judgement judgement = ballot.Judge(Nearest(20), true, OfSize(19));
+  EXPECT_EQ(judgement.outcome, Outcome::kDecided);
+  EXPECT_EQ(judgement.owner, old_.owner);
+}
+
+TEST_F(BallotTest, InASmallNetworkThereIsNoEarlyEndAgainstTheReadersOwnWord) {
+  for (const bool settled : {true, false}) {
+    for (const Vote& others : {For(hijack_), Vote{}}) {
+      Ballot ballot(key_, types_.Of(ValueKind::kRecord));
+      ballot.AddOwn(nodes_[19], For(old_, /*holds=*/false), settled);
+      for (size_t i = 0; i < 18; ++i) ballot.Add(nodes_[i], others);
+      EXPECT_EQ(ballot.Judge(Nearest(18), false, OfSize(19)).outcome, Outcome::kUndecided) << settled;
+    }
+  }
 }
 
 TEST_F(BallotTest, OneRevocationIsEnough) {
@@ -208,11 +308,20 @@ TEST(ThresholdTest, IsTheBinomialsAtTwentyPercentHostile) {
   EXPECT_EQ(Threshold(kWitnesses), 18);
   EXPECT_NEAR(tail(kWitnesses, 18, 0.2), 4.2e-7, 0.1e-7) << "stolen";
   EXPECT_NEAR(tail(kWitnesses, kWitnesses - 18 + 1, 0.2), 0.015, 0.001) << "contested";
-  EXPECT_NEAR(std::pow(0.2, kUnanimousInSmall), 1e-7, 0.1e-7);
+  EXPECT_NEAR(std::pow(0.2, kFewestUnanimous), 2.6e-6, 0.1e-6) << "of few nodes";
+  EXPECT_NEAR(std::pow(0.2, 12), 4e-9, 0.1e-9) << "of 28";
   EXPECT_NEAR(std::pow(0.2, kUnanimous), 1.6e-10, 0.1e-10);
   EXPECT_EQ(Threshold(1), 1);
   EXPECT_EQ(Threshold(3), 2);
   EXPECT_EQ(Threshold(5), 4);
+}
+
+// Of 19 nodes, 7 (40 % at most) are hostile: all 5 that a witness asks are.
+TEST(WitnessTest, IsTheHypergeometricAtFortyPercentHostile) {
+  const auto choose = [](double n, double k) {
+    return std::exp(std::lgamma(n + 1) - std::lgamma(k + 1) - std::lgamma(n - k + 1));
+  };
+  EXPECT_NEAR(choose(7, 5) / choose(19, 5), 1.8e-3, 0.05e-3);
 }
 
 TEST(DensityTest, IsThePoissonTailAtTwentyPercentHostile) {
