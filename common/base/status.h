@@ -61,6 +61,9 @@ inline constexpr absl::string_view kTokenWidened = "TOKEN_WIDENED";
 inline constexpr absl::string_view kTokenRevoked = "TOKEN_REVOKED";
 inline constexpr absl::string_view kNotOwner = "NOT_OWNER";
 inline constexpr absl::string_view kNotCovered = "NOT_COVERED";
+inline constexpr absl::string_view kUsedUp = "USED_UP";
+inline constexpr absl::string_view kTokenRequired = "TOKEN_REQUIRED";
+inline constexpr absl::string_view kNotAContact = "NOT_A_CONTACT";
 }  // namespace reason
 
 // An error with a reason.

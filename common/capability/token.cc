@@ -107,15 +107,7 @@ absl::StatusOr<Token> VerifyToken(absl::string_view bytes) {
   return Token(std::move(blocks));
 }
 
-absl::Status Token::Allows(const TokenAccess& access, absl::Time now) const {
-  if (std::find(access.owners.begin(), access.owners.end(), owner()) == access.owners.end()) {
-    return Denied(reason::kNotOwner, absl::StrCat("the token is not signed by the key that owns ",
-                                                  access.resource.agent(), "; ask its agent for one"));
-  }
-  if (access.presenter != last().audience) {
-    return Denied(reason::kKeyMismatch,
-                  "the token is made out to another key than the one that shows it; have its holder delegate it");
-  }
+absl::Status Token::HoldsAt(absl::Time now) const {
   if (now < last().not_before) {
     return ErrorWithReason(
         absl::StatusCode::kFailedPrecondition, reason::kFutureDated,
@@ -127,6 +119,19 @@ absl::Status Token::Allows(const TokenAccess& access, absl::Time now) const {
                            absl::StrCat("the token ended at ", absl::FormatTime(last().expires, absl::UTCTimeZone()),
                                         "; ask for a new one"));
   }
+  return absl::OkStatus();
+}
+
+absl::Status Token::Allows(const TokenAccess& access, absl::Time now) const {
+  if (std::find(access.owners.begin(), access.owners.end(), owner()) == access.owners.end()) {
+    return Denied(reason::kNotOwner, absl::StrCat("the token is not signed by the key that owns ",
+                                                  access.resource.agent(), "; ask its agent for one"));
+  }
+  if (access.presenter != last().audience) {
+    return Denied(reason::kKeyMismatch,
+                  "the token is made out to another key than the one that shows it; have its holder delegate it");
+  }
+  RETURN_IF_ERROR(HoldsAt(now));
   if (!last().resource.Covers(access.resource)) {
     return Denied(reason::kNotCovered, absl::StrCat("the token is for ", last().resource.text(), ", and ",
                                                     access.resource.text(), " is not below that"));

@@ -70,8 +70,11 @@ class Token {
   // True if a block counts its uses.
   [[nodiscard]] bool counted() const { return last().max_uses != 0; }
 
+  // FailedPrecondition: FUTURE_DATED before it holds, STALE once it has ended.
+  [[nodiscard]] absl::Status HoldsAt(absl::Time now) const;
+
   // PermissionDenied: NOT_OWNER, KEY_MISMATCH (another presenter), NOT_COVERED (resource or action).
-  // FailedPrecondition: FUTURE_DATED before it holds, STALE once it has ended. In this order: owner, presenter, time,
+  // FailedPrecondition as HoldsAt. In this order: owner, presenter, time,
   // resource and action. Does not know of revocations (token_cache.h) nor of uses.
   [[nodiscard]] absl::Status Allows(const TokenAccess& access, absl::Time now) const;
 

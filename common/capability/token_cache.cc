@@ -18,32 +18,54 @@ absl::Status KeyOfBlockRevoked(absl::string_view whose, size_t index) {
 
 }  // namespace
 
+std::shared_ptr<const Token> TokenCache::Find(const std::string& digest, absl::Time now) {
+  const auto known = by_digest_.find(digest);
+  if (known == by_digest_.end()) {
+    ++misses_;
+    return nullptr;
+  }
+  const Place place = known->second;
+  if (now >= place->token->expires()) {
+    Evict(place);
+    ++misses_;
+    return nullptr;
+  }
+  ++hits_;
+  entries_.splice(entries_.begin(), entries_, place);
+  return place->token;
+}
+
+absl::StatusOr<std::shared_ptr<const Token>> TokenCache::Verify(absl::string_view bytes) {
+  ASSIGN_OR_RETURN(Token verified, VerifyToken(bytes));
+  auto token = std::make_shared<const Token>(std::move(verified));
+  RETURN_IF_ERROR(CheckRevocations(*token));
+  return token;
+}
+
 absl::StatusOr<std::shared_ptr<const Token>> TokenCache::Check(absl::string_view bytes, const TokenAccess& access,
                                                                absl::Time now) {
   // Before it is hashed: a large one costs nothing.
   if (bytes.size() > kMaxTokenSize) return VerifyToken(bytes).status();
   std::string digest = crypto::Sha256(bytes);
-  if (const auto known = by_digest_.find(digest); known != by_digest_.end()) {
-    ++hits_;
-    const Place place = known->second;
-    std::shared_ptr<const Token> token = place->token;
-    if (now >= token->expires()) {
-      Evict(place);
-    } else {
-      entries_.splice(entries_.begin(), entries_, place);
-    }
+  if (auto token = Find(digest, now)) {
     RETURN_IF_ERROR(token->Allows(access, now));
     return token;
   }
-  ++misses_;
-  ASSIGN_OR_RETURN(Token verified, VerifyToken(bytes));
-  const auto token = std::make_shared<const Token>(std::move(verified));
-  RETURN_IF_ERROR(CheckRevocations(*token));
+  ASSIGN_OR_RETURN(auto token, Verify(bytes));
   const absl::Status allowed = token->Allows(access, now);
-  const std::string why = ReasonOf(allowed);
   // What its owner signed and its holder shows is worth keeping even if it does not cover what is asked for this time.
-  if (allowed.ok() || why == reason::kNotCovered) Insert(std::move(digest), bytes.size(), token);
+  if (allowed.ok() || ReasonOf(allowed) == reason::kNotCovered) Insert(std::move(digest), bytes.size(), token);
   RETURN_IF_ERROR(allowed);
+  return token;
+}
+
+absl::StatusOr<std::shared_ptr<const Token>> TokenCache::Check(absl::string_view bytes, absl::Time now) {
+  if (bytes.size() > kMaxTokenSize) return VerifyToken(bytes).status();
+  std::string digest = crypto::Sha256(bytes);
+  if (auto token = Find(digest, now)) return token;
+  ASSIGN_OR_RETURN(auto token, Verify(bytes));
+  RETURN_IF_ERROR(token->HoldsAt(now));
+  Insert(std::move(digest), bytes.size(), token);
   return token;
 }
 

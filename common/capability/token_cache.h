@@ -44,6 +44,9 @@ class TokenCache {
   [[nodiscard]] absl::StatusOr<std::shared_ptr<const Token>> Check(absl::string_view bytes, const TokenAccess& access,
                                                                    absl::Time now);
 
+  // For who has others check the access: as VerifyToken, STALE once it has ended, TOKEN_REVOKED and KEY_REVOKED.
+  [[nodiscard]] absl::StatusOr<std::shared_ptr<const Token>> Check(absl::string_view bytes, absl::Time now);
+
   // Whoever hears of a revocation calls these; what they concern is refused from then on.
   void OnBlockRevoked(const std::string& block, const crypto::PublicKey& signer);
   void OnKeyRevoked(const crypto::PublicKey& key);
@@ -63,6 +66,9 @@ class TokenCache {
     Place self = {};
   };
 
+  // The entry, which is now the most recently used; nullptr if there is none, or its token has ended.
+  [[nodiscard]] std::shared_ptr<const Token> Find(const std::string& digest, absl::Time now);
+  [[nodiscard]] absl::StatusOr<std::shared_ptr<const Token>> Verify(absl::string_view bytes);
   [[nodiscard]] absl::Status CheckRevocations(const Token& token) const;
   void Insert(std::string digest, size_t size, std::shared_ptr<const Token> token);
   void Evict(Place place);

@@ -1,12 +1,16 @@
 #include "services/identity/handler.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "common/base/bytes.h"
 #include "common/base/status.h"
+#include "common/capability/token_block.h"
+#include "common/capability/token_revocation.h"
 #include "common/identity/agent_id.h"
 #include "common/identity/name_certificate.h"
 #include "common/identity/revocation.h"
@@ -14,15 +18,25 @@
 #include "common/telemetry/log.h"
 
 namespace dotagent::identity_service {
+namespace {
+
+constexpr size_t kTokenCacheBytes = size_t{16} << 20;
+constexpr size_t kMinRedemptionId = 16;
+constexpr char kRedemptions[] = "dotagent_identity_redemptions_total";
+constexpr char kRedemptionsHelp[] = "Uses of capability tokens asked for, by result.";
+
+}  // namespace
 
 Handler::Handler(const crypto::Signer& key, const identity::NodeCertificate& certificate, identity::Issuer issuer,
-                 RevocationLog log, NameDirectory& names, std::optional<NameBook> book, const Clock& clock,
-                 Random& random, telemetry::Metrics& metrics)
+                 RevocationLog log, NameDirectory& names, std::optional<NameBook> book, UseLedger& uses,
+                 const Clock& clock, Random& random, telemetry::Metrics& metrics)
     : key_(key),
       issuer_(std::move(issuer)),
       log_(std::move(log)),
       names_(names),
       book_(std::move(book)),
+      uses_(uses),
+      tokens_(kTokenCacheBytes, [this](const crypto::PublicKey& other) { return !CheckNotRevoked(other).ok(); }),
       clock_(clock),
       random_(random),
       challenger_("certificate", key, certificate.sha256, random),
@@ -30,7 +44,13 @@ Handler::Handler(const crypto::Signer& key, const identity::NodeCertificate& cer
                                  {{"result", "issued"}})),
       refused_(metrics.AddCounter("dotagent_identity_certificates_total", "Certificate requests, by result.",
                                   {{"result", "refused"}})),
-      revocations_(metrics.AddCounter("dotagent_identity_revocations_total", "Revocations taken.")) {}
+      revocations_(metrics.AddCounter("dotagent_identity_revocations_total", "Revocations taken.")),
+      token_revocations_(metrics.AddCounter("dotagent_identity_token_revocations_total",
+                                            "Revocations of capability tokens' blocks taken.")),
+      redeemed_(metrics.AddCounter(kRedemptions, kRedemptionsHelp, {{"result", "redeemed"}})),
+      not_redeemed_(metrics.AddCounter(kRedemptions, kRedemptionsHelp, {{"result", "refused"}})) {
+  LoadTokenRevocations();
+}
 
 absl::StatusOr<identity::v1::ChallengeResponse> Handler::Challenge(const identity::v1::ChallengeRequest& request) {
   ASSIGN_OR_RETURN(const crypto::PublicKey client, crypto::PublicKey::FromBytes(request.public_key()));
@@ -136,15 +156,86 @@ absl::StatusOr<identity::v1::RevokeResponse> Handler::Revoke(const identity::v1:
     revocations_.Increment();
     telemetry::Log(telemetry::Level::kInfo, "key revoked",
                    {{"agent_id", revocation.agent_id.ToString()}, {"sequence", absl::StrCat(sequence)}});
-    // A wake may unwatch, so the table is not walked while calling.
-    std::vector<std::function<void()>> wakes;
-    for (const auto& [id, wake] : watches_) wakes.push_back(wake);
-    for (const auto& wake : wakes) wake();
+    tokens_.OnKeyRevoked(revocation.public_key);
+    WakeWatchers();
   }
   identity::v1::RevokeResponse response;
   response.set_sequence(sequence);
   response.set_recorded_at_ms(absl::ToUnixMillis(clock_.Now()));
   return response;
+}
+
+void Handler::WakeWatchers() const {
+  // A wake may unwatch, so the table is not walked while calling.
+  std::vector<std::function<void()>> wakes;
+  for (const auto& [id, wake] : watches_) wakes.push_back(wake);
+  for (const auto& wake : wakes) wake();
+}
+
+void Handler::LoadTokenRevocations() {
+  for (uint64_t sequence = 0;;) {
+    const auto entry = log_.After(sequence);
+    if (!entry.ok()) {
+      telemetry::Log(telemetry::Level::kError,
+                     "the log of revocations cannot be read; some tokens may be redeemed still",
+                     {{"error", std::string(entry.status().message())}});
+      return;
+    }
+    if (!*entry) return;
+    sequence = (*entry)->sequence;
+    if (!(*entry)->of_token) continue;
+    const auto revocation = capability::VerifyTokenRevocation((*entry)->statement, clock_.Now());
+    if (revocation.ok()) tokens_.OnBlockRevoked(revocation->block, revocation->signer);
+  }
+}
+
+absl::StatusOr<identity::v1::RevokeTokenResponse> Handler::RevokeToken(
+    const identity::v1::RevokeTokenRequest& request) {
+  ASSIGN_OR_RETURN(const capability::TokenRevocation revocation,
+                   capability::VerifyTokenRevocation(request.statement(), clock_.Now()));
+  bool added = false;
+  ASSIGN_OR_RETURN(const uint64_t sequence,
+                   log_.AppendBlock(revocation.block, revocation.signer, request.statement(), &added));
+  if (added) {
+    token_revocations_.Increment();
+    tokens_.OnBlockRevoked(revocation.block, revocation.signer);
+    telemetry::Log(telemetry::Level::kInfo, "token's block revoked",
+                   {{"block", HexEncode(revocation.block)}, {"sequence", absl::StrCat(sequence)}});
+    WakeWatchers();
+  }
+  identity::v1::RevokeTokenResponse response;
+  response.set_sequence(sequence);
+  response.set_recorded_at_ms(absl::ToUnixMillis(clock_.Now()));
+  return response;
+}
+
+absl::StatusOr<UseLedger::Redemption> Handler::RedemptionOf(const identity::v1::RedeemRequest& request) {
+  if (request.redemption_id().size() < kMinRedemptionId) {
+    return capability::BadToken("a redemption's id has 16 to 64 bytes; make it of a hash or of random ones");
+  }
+  ASSIGN_OR_RETURN(const auto token, tokens_.Check(request.token(), clock_.Now()));
+  UseLedger::Redemption redemption{.id = request.redemption_id()};
+  for (const capability::TokenBlock& block : token->blocks()) {
+    if (block.max_uses == 0) continue;
+    redemption.counters.push_back({.block = block.id, .max_uses = block.max_uses, .expires = block.expires});
+  }
+  return redemption;
+}
+
+void Handler::Redeem(const identity::v1::RedeemRequest& request, Callback<identity::v1::RedeemResponse> done) {
+  absl::StatusOr<UseLedger::Redemption> redemption = RedemptionOf(request);
+  if (!redemption.ok()) {
+    not_redeemed_.Increment();
+    return done(redemption.status());
+  }
+  uses_.Redeem(*std::move(redemption), [this, done = std::move(done)](const absl::StatusOr<UseLedger::Receipt>& taken) {
+    (taken.ok() ? redeemed_ : not_redeemed_).Increment();
+    if (!taken.ok()) return done(taken.status());
+    identity::v1::RedeemResponse response;
+    response.set_remaining(taken->remaining);
+    response.set_already_redeemed(taken->repeated);
+    done(response);
+  });
 }
 
 absl::StatusOr<identity::v1::GetKeyStatusResponse> Handler::GetKeyStatus(

@@ -1,6 +1,9 @@
-// What identity does, knowing nothing of gRPC: proofs of possession, certificates, revocations.
+// What identity does, knowing nothing of gRPC: proofs of possession, certificates, revocations, uses of capability
+// tokens.
 //
-// Who may do what: anyone may revoke with a statement that the key itself signed; a certificate needs a proof of
+// Who may do what: anyone may revoke with a statement that the key itself signed; anyone may take back a token's block
+// (only what its issuers sign counts), and redeem a use of a token that he has (a valid one: so who makes up tokens
+// counts his own only, and pays with signatures for each); a certificate needs a proof of
 // possession and a name that the DHT's record gives to that key. Where identity is the registrar of the names
 // (name_book.h), there is no record before there is a certificate: it then needs a name that no one else has, neither
 // by the book nor by the DHT, where another registrar's may be. Requests cost the caller a signature before they cost
@@ -21,6 +24,7 @@
 #include "absl/strings/string_view.h"
 #include "common/base/clock.h"
 #include "common/base/random.h"
+#include "common/capability/token_cache.h"
 #include "common/crypto/keys.h"
 #include "common/identity/certificate.h"
 #include "common/identity/challenge.h"
@@ -29,6 +33,7 @@
 #include "dotagent/identity/v1/identity.pb.h"
 #include "services/identity/name_book.h"
 #include "services/identity/revocation_log.h"
+#include "services/identity/use_ledger.h"
 
 namespace dotagent::identity_service {
 
@@ -47,8 +52,8 @@ class Handler {
  public:
   // Everything must outlive it. `book`: of a registrar.
   Handler(const crypto::Signer& key, const identity::NodeCertificate& certificate, identity::Issuer issuer,
-          RevocationLog log, NameDirectory& names, std::optional<NameBook> book, const Clock& clock, Random& random,
-          telemetry::Metrics& metrics);
+          RevocationLog log, NameDirectory& names, std::optional<NameBook> book, UseLedger& uses, const Clock& clock,
+          Random& random, telemetry::Metrics& metrics);
 
   [[nodiscard]] absl::StatusOr<identity::v1::ChallengeResponse> Challenge(
       const identity::v1::ChallengeRequest& request);
@@ -56,6 +61,10 @@ class Handler {
                         Callback<identity::v1::IssueCertificateResponse> done);
   [[nodiscard]] identity::v1::GetTrustBundleResponse GetTrustBundle() const;
   [[nodiscard]] absl::StatusOr<identity::v1::RevokeResponse> Revoke(const identity::v1::RevokeRequest& request);
+  [[nodiscard]] absl::StatusOr<identity::v1::RevokeTokenResponse> RevokeToken(
+      const identity::v1::RevokeTokenRequest& request);
+  // `done` may be called from another thread.
+  void Redeem(const identity::v1::RedeemRequest& request, Callback<identity::v1::RedeemResponse> done);
   [[nodiscard]] absl::StatusOr<identity::v1::GetKeyStatusResponse> GetKeyStatus(
       const identity::v1::GetKeyStatusRequest& request) const;
 
@@ -67,6 +76,10 @@ class Handler {
   }
 
  private:
+  // Reads what the log holds against tokens, so that a restart forgets none.
+  void LoadTokenRevocations();
+  void WakeWatchers() const;
+  [[nodiscard]] absl::StatusOr<UseLedger::Redemption> RedemptionOf(const identity::v1::RedeemRequest& request);
   [[nodiscard]] absl::Status CheckNotRevoked(const crypto::PublicKey& key) const;
   // Who asks for a certificate, having proved the key.
   struct Client {
@@ -91,6 +104,8 @@ class Handler {
   RevocationLog log_;
   NameDirectory& names_;
   std::optional<NameBook> book_;
+  UseLedger& uses_;
+  capability::TokenCache tokens_;
   const Clock& clock_;
   Random& random_;
   identity::Challenger challenger_;
@@ -99,6 +114,9 @@ class Handler {
   telemetry::Counter& issued_;
   telemetry::Counter& refused_;
   telemetry::Counter& revocations_;
+  telemetry::Counter& token_revocations_;
+  telemetry::Counter& redeemed_;
+  telemetry::Counter& not_redeemed_;
 };
 
 }  // namespace dotagent::identity_service

@@ -12,11 +12,13 @@
 #include "services/identity/resolver_directory.h"
 #include "services/identity/revocation_log.h"
 #include "services/identity/shell.h"
+#include "services/identity/use_ledger.h"
 
 namespace dotagent::identity_service {
 namespace {
 
-constexpr uint32_t kSchemaVersion = 1;
+// 2: counts of uses, and revocations of tokens, which the releases before would miss in the log.
+constexpr uint32_t kSchemaVersion = 2;
 constexpr char kRootKey[] = "issuer-root";
 constexpr absl::string_view kFirstClaim = "first-claim";
 constexpr absl::string_view kRegistrar = "registrar";
@@ -57,9 +59,10 @@ class IdentityServer : public host::Service {
           telemetry::Level::kInfo, "this is a registrar of names",
           {{"registrar", crypto::PeerIdFromKey(host_->key().public_key())}, {"names", absl::StrCat(book->size())}});
     }
+    ASSIGN_OR_RETURN(uses_, UseLedger::Open(&host_->store(), host_->clock()));
     handler_ =
         std::make_unique<Handler>(host_->key(), host_->certificate(), std::move(issuer), std::move(log), *directory_,
-                                  std::move(book), host_->clock(), host_->random(), host_->metrics());
+                                  std::move(book), *uses_, host_->clock(), host_->random(), host_->metrics());
     publisher_ = std::make_shared<RevocationPublisher>(*host_, *handler_, *directory_);
     RETURN_IF_ERROR(host_->loop().Run([this] { return publisher_->Start(); }));
     shell_ = std::make_unique<Shell>(*handler_, host_->executor());
@@ -73,6 +76,7 @@ class IdentityServer : public host::Service {
   std::unique_ptr<host::Host> host_;
   std::unique_ptr<ResolverDirectory> directory_;
   std::unique_ptr<Handler> handler_;
+  std::unique_ptr<UseLedger> uses_;  // its last answers go through the handler
   std::shared_ptr<RevocationPublisher> publisher_;
   std::unique_ptr<Shell> shell_;
 };

@@ -76,6 +76,13 @@ void RevocationPublisher::Continue() {
                    {{"error", std::string(next.status().message())}});
     return;
   }
+  // Tokens are redeemed and shown within the deployment of the agent whose resource they are for, which watches this
+  // service; only keys are known beyond.
+  while (*next && (*next)->of_token) {
+    cursor_ = (*next)->sequence;
+    next = handler_.NextAfter(cursor_);
+    if (!next.ok()) return;
+  }
   if (!*next) return;
   busy_ = true;
   directory_.PublishRevocation((*next)->statement,

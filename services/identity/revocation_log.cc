@@ -10,11 +10,13 @@ namespace dotagent::identity_service {
 namespace {
 
 constexpr char kLogTable[] = "log/";
+constexpr char kTokenLogTable[] = "token-log/";
 constexpr char kKeyTable[] = "key/";
+constexpr char kBlockTable[] = "block/";
 constexpr char kLastKey[] = "last-sequence";
 
 // Fixed width, so that the store's order is the numbers' order.
-std::string LogKey(uint64_t sequence) { return absl::StrFormat("%s%020d", kLogTable, sequence); }
+std::string LogKey(const char* table, uint64_t sequence) { return absl::StrFormat("%s%020d", table, sequence); }
 
 absl::StatusOr<uint64_t> ParseSequence(absl::string_view text) {
   uint64_t sequence = 0;
@@ -38,35 +40,58 @@ absl::StatusOr<RevocationLog> RevocationLog::Open(storage::Store* store) {
   return log;
 }
 
-absl::StatusOr<uint64_t> RevocationLog::Append(const crypto::PublicKey& key, absl::string_view statement, bool* added) {
+absl::StatusOr<std::optional<uint64_t>> RevocationLog::NumberAt(const std::string& index) const {
+  const auto number = store_->Get(index);
+  if (absl::IsNotFound(number.status())) return std::optional<uint64_t>();
+  RETURN_IF_ERROR(number.status());
+  ASSIGN_OR_RETURN(const uint64_t sequence, ParseSequence(*number));
+  return std::optional<uint64_t>(sequence);
+}
+
+absl::StatusOr<uint64_t> RevocationLog::AppendAt(const std::string& index, Entry entry, bool* added) {
   *added = false;
-  ASSIGN_OR_RETURN(const std::optional<Entry> known, Find(key));
-  if (known) return known->sequence;
-  const uint64_t sequence = last_ + 1;
+  ASSIGN_OR_RETURN(const std::optional<uint64_t> known, NumberAt(index));
+  if (known) return *known;
+  entry.sequence = last_ + 1;
   storage::Batch batch;
-  batch.Put(LogKey(sequence), statement);
-  batch.Put(absl::StrCat(kKeyTable, key.bytes()), absl::StrCat(sequence));
-  batch.Put(kLastKey, absl::StrCat(sequence));
+  batch.Put(LogKey(entry.of_token ? kTokenLogTable : kLogTable, entry.sequence), entry.statement);
+  batch.Put(index, absl::StrCat(entry.sequence));
+  batch.Put(kLastKey, absl::StrCat(entry.sequence));
   RETURN_IF_ERROR(store_->Write(batch, storage::Durability::kSync));
-  last_ = sequence;
+  last_ = entry.sequence;
   *added = true;
-  return sequence;
+  return entry.sequence;
+}
+
+absl::StatusOr<uint64_t> RevocationLog::Append(const crypto::PublicKey& key, absl::string_view statement, bool* added) {
+  return AppendAt(absl::StrCat(kKeyTable, key.bytes()), {.statement = std::string(statement)}, added);
+}
+
+absl::StatusOr<uint64_t> RevocationLog::AppendBlock(absl::string_view block, const crypto::PublicKey& signer,
+                                                    absl::string_view statement, bool* added) {
+  return AppendAt(absl::StrCat(kBlockTable, block, signer.bytes()),
+                  {.statement = std::string(statement), .of_token = true}, added);
 }
 
 absl::StatusOr<std::optional<RevocationLog::Entry>> RevocationLog::Find(const crypto::PublicKey& key) const {
-  const auto number = store_->Get(absl::StrCat(kKeyTable, key.bytes()));
-  if (absl::IsNotFound(number.status())) return std::optional<Entry>();
-  RETURN_IF_ERROR(number.status());
-  ASSIGN_OR_RETURN(const uint64_t sequence, ParseSequence(*number));
-  ASSIGN_OR_RETURN(std::string statement, store_->Get(LogKey(sequence)));
-  return std::optional<Entry>(Entry{sequence, std::move(statement)});
+  ASSIGN_OR_RETURN(const std::optional<uint64_t> sequence, NumberAt(absl::StrCat(kKeyTable, key.bytes())));
+  if (!sequence) return std::optional<Entry>();
+  ASSIGN_OR_RETURN(std::string statement, store_->Get(LogKey(kLogTable, *sequence)));
+  return std::optional<Entry>(Entry{.sequence = *sequence, .statement = std::move(statement)});
 }
 
 absl::StatusOr<std::optional<RevocationLog::Entry>> RevocationLog::After(uint64_t sequence) const {
-  // Numbers have no gaps, so the next entry is one read away.
+  // Numbers have no gaps, so the next entry is one read away, or two.
   if (sequence >= last_) return std::optional<Entry>();
-  ASSIGN_OR_RETURN(std::string statement, store_->Get(LogKey(sequence + 1)));
-  return std::optional<Entry>(Entry{sequence + 1, std::move(statement)});
+  Entry entry{.sequence = sequence + 1};
+  absl::StatusOr<std::string> statement = store_->Get(LogKey(kLogTable, entry.sequence));
+  if (absl::IsNotFound(statement.status())) {
+    entry.of_token = true;
+    statement = store_->Get(LogKey(kTokenLogTable, entry.sequence));
+  }
+  RETURN_IF_ERROR(statement.status());
+  entry.statement = *std::move(statement);
+  return std::optional<Entry>(std::move(entry));
 }
 
 }  // namespace dotagent::identity_service

@@ -1,4 +1,5 @@
-// All revocations that this service has taken, in the order in which it took them, durable and numbered from 1.
+// All revocations that this service has taken, of keys and of capability tokens' blocks, in the order in which it took
+// them, durable and numbered from 1.
 //
 // Watchers read it from any number on, so that one that was away misses none: the number is the cursor.
 #ifndef DOTAGENT_SERVICES_IDENTITY_REVOCATION_LOG_H_
@@ -23,13 +24,20 @@ class RevocationLog {
   struct Entry {
     uint64_t sequence = 0;
     std::string statement;
+    bool of_token = false;  // of a token's block, not of a key
   };
 
-  // `store` must outlive it. Tables "log/" (by number) and "key/" (number by key).
+  // `store` must outlive it. Tables by number: "log/" of keys, "token-log/" of blocks; numbers: "key/" by key,
+  // "block/" by block and signer.
   [[nodiscard]] static absl::StatusOr<RevocationLog> Open(storage::Store* store);
 
   // On disk when it returns. A key that is there already keeps its first statement and number; `added` tells.
   [[nodiscard]] absl::StatusOr<uint64_t> Append(const crypto::PublicKey& key, absl::string_view statement, bool* added);
+
+  // The same for a token's block (an id of 32 bytes). Kept for each signer: whether one of them may is for those to say
+  // who see the token.
+  [[nodiscard]] absl::StatusOr<uint64_t> AppendBlock(absl::string_view block, const crypto::PublicKey& signer,
+                                                     absl::string_view statement, bool* added);
 
   // The entry for a key; std::nullopt if it has not been revoked.
   [[nodiscard]] absl::StatusOr<std::optional<Entry>> Find(const crypto::PublicKey& key) const;
@@ -41,6 +49,9 @@ class RevocationLog {
 
  private:
   explicit RevocationLog(storage::Store* store) : store_(store) {}
+  // `index`: the row that holds the number of what is revoked.
+  [[nodiscard]] absl::StatusOr<uint64_t> AppendAt(const std::string& index, Entry entry, bool* added);
+  [[nodiscard]] absl::StatusOr<std::optional<uint64_t>> NumberAt(const std::string& index) const;
   storage::Store* store_;
   uint64_t last_ = 0;
 };

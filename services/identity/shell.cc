@@ -33,7 +33,8 @@ class RevocationStream : public rpc::ServerStream<v1::WatchRevocationsResponse> 
     if (entry) cursor_ = entry->sequence;
     v1::WatchRevocationsResponse response;
     response.set_sequence(cursor_);
-    if (entry) response.set_statement(entry->statement);
+    if (entry && entry->of_token) response.set_token_statement(entry->statement);
+    if (entry && !entry->of_token) response.set_statement(entry->statement);
     return response;
   }
   void Over() override { handler_.Unwatch(watch_); }
@@ -66,6 +67,17 @@ grpc::ServerUnaryReactor* Shell::GetTrustBundle(grpc::CallbackServerContext* con
 grpc::ServerUnaryReactor* Shell::Revoke(grpc::CallbackServerContext* context, const v1::RevokeRequest* request,
                                         v1::RevokeResponse* response) {
   return rpc::Unary(context, post_, response, [this, request](auto done) { done(handler_.Revoke(*request)); });
+}
+
+grpc::ServerUnaryReactor* Shell::RevokeToken(grpc::CallbackServerContext* context,
+                                             const v1::RevokeTokenRequest* request, v1::RevokeTokenResponse* response) {
+  return rpc::Unary(context, post_, response, [this, request](auto done) { done(handler_.RevokeToken(*request)); });
+}
+
+grpc::ServerUnaryReactor* Shell::Redeem(grpc::CallbackServerContext* context, const v1::RedeemRequest* request,
+                                        v1::RedeemResponse* response) {
+  return rpc::Unary(context, post_, response,
+                    [this, request](auto done) { handler_.Redeem(*request, std::move(done)); });
 }
 
 grpc::ServerUnaryReactor* Shell::GetKeyStatus(grpc::CallbackServerContext* context,

@@ -24,6 +24,11 @@ class Shell : public identity::v1::IdentityService::CallbackService {
                                            identity::v1::GetTrustBundleResponse* response) override;
   grpc::ServerUnaryReactor* Revoke(grpc::CallbackServerContext* context, const identity::v1::RevokeRequest* request,
                                    identity::v1::RevokeResponse* response) override;
+  grpc::ServerUnaryReactor* RevokeToken(grpc::CallbackServerContext* context,
+                                        const identity::v1::RevokeTokenRequest* request,
+                                        identity::v1::RevokeTokenResponse* response) override;
+  grpc::ServerUnaryReactor* Redeem(grpc::CallbackServerContext* context, const identity::v1::RedeemRequest* request,
+                                   identity::v1::RedeemResponse* response) override;
   grpc::ServerUnaryReactor* GetKeyStatus(grpc::CallbackServerContext* context,
                                          const identity::v1::GetKeyStatusRequest* request,
                                          identity::v1::GetKeyStatusResponse* response) override;

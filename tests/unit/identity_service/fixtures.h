@@ -69,12 +69,14 @@ struct TestIdentity {
   telemetry::Metrics metrics;
   FakeNames names;
   std::optional<NameBook> book;  // of a registrar
+  std::unique_ptr<UseLedger> uses = UseLedger::Open(store.get(), clock).value();
   Handler handler{key,
                   certificate,
                   identity::Issuer::Create(key, {}, clock.Now()).value(),
                   RevocationLog::Open(store.get()).value(),
                   names,
                   std::move(book),
+                  *uses,
                   clock,
                   random,
                   metrics};
