@@ -9,11 +9,11 @@ BIN := build/release/bin
 # What `make up` runs on; kept between runs, removed by `make clean`.
 UP_DATA := build/up
 
-.PHONY: help demo test up build check format asan tsan fuzz bench images chart clean
+.PHONY: help demo test up build simulate plots check format asan tsan fuzz bench redemptions images chart clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
-	  printf '  make %-8s %s\n' "$$name" "$$text"; done
+	  printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 demo: ## Install, build, and run the main job: two agents find each other and talk (FILE=path: send that file)
 	@scripts/install-dependencies --demo
@@ -73,6 +73,11 @@ bench: ## Measure dotagent beside its peers, and write docs/benchmarks.md (some 
 	@scripts/build release dotagent-bench
 	@$(BIN)/dotagent-bench resolve --write docs/benchmarks.md
 	@$(BIN)/dotagent-bench identity --write docs/benchmarks.md
+
+redemptions: ## Redeem a million uses of capability tokens while identity's counting is killed 20 times
+	@scripts/install-dependencies --test
+	@scripts/build release use_writer
+	@DOTAGENT_BIN=$(BIN) PYTHONPATH=tests/integration $(PYTHON) tests/integration/uses_test.py --redemptions 1000000 --kills 20
 
 images: ## Build a container image of each service (needs docker, podman or buildah)
 	@scripts/build-images
