@@ -22,6 +22,7 @@ namespace {
 namespace v1 = ::dotagent::identity::v1;
 
 constexpr char kTable[] = "revoked/";
+constexpr char kTokenTable[] = "revoked-token/";
 constexpr char kCursorKey[] = "revoked-cursor";
 constexpr absl::Duration kFirstPause = absl::Milliseconds(100);
 constexpr absl::Duration kLongestPause = absl::Seconds(10);
@@ -94,6 +95,7 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
       return true;
     }));
     RETURN_IF_ERROR(bad);
+    RETURN_IF_ERROR(LoadTokens());
     auto saved = host.store().Get(kCursorKey);
     if (saved.ok() && !absl::SimpleAtoi(*saved, &cursor)) {
       return ErrorWithReason(
@@ -102,6 +104,18 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
     }
     if (!saved.ok() && !absl::IsNotFound(saved.status())) return saved.status();
     return absl::OkStatus();
+  }
+
+  [[nodiscard]] absl::Status LoadTokens() const {
+    if (!on_token_revoked) return absl::OkStatus();
+    absl::Status bad;
+    RETURN_IF_ERROR(host.store().Scan(kTokenTable, kTokenTable, [&](absl::string_view, absl::string_view statement) {
+      const auto revocation = capability::VerifyTokenRevocation(statement, host.clock().Now());
+      if (revocation.ok()) on_token_revoked(*revocation);
+      bad = WithContext(revocation.status(), "a stored revocation of a token's block");
+      return bad.ok();
+    }));
+    return bad;
   }
 
   void Connect() {
@@ -113,9 +127,12 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
 
   void OnResponse(const v1::WatchRevocationsResponse& response) {
     if (refused || stopped) return;  // came before the cancelling did
-    // An empty statement: the past has been told.
-    const absl::Status learnt =
-        response.statement().empty() ? absl::OkStatus() : Learn(response.statement(), response.sequence());
+    absl::Status learnt;             // without a statement: the past has been told
+    if (!response.token_statement().empty()) {
+      learnt = LearnToken(response.token_statement(), response.sequence());
+    } else if (!response.statement().empty()) {
+      learnt = Learn(response.statement(), response.sequence());
+    }
     if (learnt.ok()) {
       pause = kFirstPause;
       return;
@@ -154,10 +171,30 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
     return absl::OkStatus();
   }
 
+  [[nodiscard]] absl::Status LearnToken(absl::string_view statement, uint64_t sequence) {
+    if (sequence <= cursor) return absl::OkStatus();  // told before
+    storage::Batch batch;
+    batch.Put(kCursorKey, absl::StrCat(sequence));
+    if (!on_token_revoked) {
+      // Not synced: after a power failure it is told again.
+      RETURN_IF_ERROR(host.store().Write(batch, storage::Durability::kBuffered));
+      cursor = sequence;
+      return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(const capability::TokenRevocation revocation,
+                     capability::VerifyTokenRevocation(statement, host.clock().Now()));
+    batch.Put(absl::StrCat(kTokenTable, revocation.block, revocation.signer.bytes()), statement);
+    RETURN_IF_ERROR(host.store().Write(batch, storage::Durability::kSync));
+    cursor = sequence;
+    on_token_revoked(revocation);
+    return absl::OkStatus();
+  }
+
   Host& host;
   const rpc::Executor post;
   asio::steady_timer timer;
   std::function<void(const identity::Revocation&, const std::string&)> on_revoked;
+  OnTokenRevoked on_token_revoked;
   absl::flat_hash_map<crypto::PublicKey, std::string> revoked;
   uint64_t cursor = 0;
   absl::Duration pause = kFirstPause;
@@ -172,10 +209,11 @@ RevocationFeed::RevocationFeed() = default;
 
 absl::StatusOr<std::unique_ptr<RevocationFeed>> RevocationFeed::Create(
     Host& host, const std::string& target,
-    std::function<void(const identity::Revocation&, const std::string&)> on_revoked) {
+    std::function<void(const identity::Revocation&, const std::string&)> on_revoked, OnTokenRevoked on_token_revoked) {
   std::unique_ptr<RevocationFeed> feed(new RevocationFeed());
   feed->impl_ = std::make_shared<Impl>(host);
   feed->impl_->on_revoked = std::move(on_revoked);
+  feed->impl_->on_token_revoked = std::move(on_token_revoked);
   RETURN_IF_ERROR(feed->impl_->Load());
   if (!target.empty()) {
     ASSIGN_OR_RETURN(feed->impl_->channel, host.Dial(target));

@@ -9,6 +9,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "common/capability/token_revocation.h"
 #include "common/identity/revocation.h"
 #include "services/host/host.h"
 
@@ -17,12 +18,17 @@ namespace dotagent::host {
 // Everything on the host's loop, but Create and the destructor, which are called from outside it.
 class RevocationFeed {
  public:
+  using OnTokenRevoked = std::function<void(const capability::TokenRevocation&)>;
+
   // Loads the revocations kept in the host's store (under "revoked/"), then follows `target`. `on_revoked` is called on
   // the loop, once for each key as it becomes known, with the verified statement and its bytes, after it is on disk. An
-  // empty `target` follows nobody: Learn feeds it.
+  // empty `target` follows nobody: Learn feeds it. `on_token_revoked`, for who checks capability tokens: likewise for
+  // their blocks (kept under "revoked-token/"), those that are known already from inside of Create. Without it they are
+  // passed over, for good: what a service watches for does not change between its releases.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<RevocationFeed>> Create(
       Host& host, const std::string& target,
-      std::function<void(const identity::Revocation&, const std::string& statement)> on_revoked);
+      std::function<void(const identity::Revocation&, const std::string& statement)> on_revoked,
+      OnTokenRevoked on_token_revoked = nullptr);
   ~RevocationFeed();
 
   [[nodiscard]] bool IsRevoked(const crypto::PublicKey& key) const;

@@ -8,8 +8,10 @@
 
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -68,6 +70,12 @@ class FakeIdentity : public v1::IdentityService::Service {
     absl::MutexLock lock(&mutex_);
     log_.push_back(statement);
   }
+  // A revocation of a token's block, among those of keys.
+  void AppendOfToken(const std::string& statement) {
+    absl::MutexLock lock(&mutex_);
+    log_.push_back(statement);
+    of_tokens_.insert(log_.size());
+  }
   // Changes what is in the log under a sequence, from 1.
   void Replace(uint64_t sequence, const std::string& statement) {
     absl::MutexLock lock(&mutex_);
@@ -90,7 +98,8 @@ class FakeIdentity : public v1::IdentityService::Service {
     while (!stopping_ && !context->IsCancelled()) {
       v1::WatchRevocationsResponse response;
       if (cursor < log_.size()) {
-        response.set_statement(log_[cursor]);
+        const bool of_token = of_tokens_.contains(cursor + 1);
+        (of_token ? response.mutable_token_statement() : response.mutable_statement())->assign(log_[cursor]);
         response.set_sequence(++cursor);
       } else if (!std::exchange(told_up_to_date, true)) {
         response.set_sequence(cursor);
@@ -114,6 +123,7 @@ class FakeIdentity : public v1::IdentityService::Service {
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::string> log_ ABSL_GUARDED_BY(mutex_);
+  std::set<uint64_t> of_tokens_ ABSL_GUARDED_BY(mutex_);  // sequences
   std::vector<uint64_t> cursors_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<rpc::Server> server_;
 };
@@ -141,14 +151,15 @@ class RevocationFeedTest : public testing::Test {
     feed_.reset();
     host_.reset();
   }
-  void Follow(const std::string& target) {
-    auto feed = RevocationFeed::Create(*host_, target, [this](const identity::Revocation& r, const std::string& s) {
+  void Follow(const std::string& target, RevocationFeed::OnTokenRevoked on_token_revoked = nullptr) {
+    const auto on_revoked = [this](const identity::Revocation& r, const std::string& s) {
       EXPECT_EQ(identity::VerifyRevocation(s, absl::Now())->public_key, r.public_key);
       // On disk before anyone is told.
       EXPECT_TRUE(host_->store().Get(absl::StrCat("revoked/", r.public_key.bytes())).ok());
       absl::MutexLock lock(&mutex_);
       told_.push_back(s);
-    });
+    };
+    auto feed = RevocationFeed::Create(*host_, target, on_revoked, std::move(on_token_revoked));
     ASSERT_TRUE(feed.ok()) << feed.status();
     feed_ = *std::move(feed);
   }
@@ -205,6 +216,32 @@ TEST_F(RevocationFeedTest, AfterARestartItKnowsWhatItKnewAndCatchesUpFromThere) 
   Follow(identity_.address());
   EXPECT_EQ(AwaitTold(3).back(), third) << "the first two are not told again";
   EXPECT_THAT(identity_.AwaitCursors(2), ElementsAre(0, 2));
+}
+
+TEST_F(RevocationFeedTest, TellsWhoAsksOfTokensBlocks) {
+  const std::string block(32, 'b');
+  identity_.AppendOfToken(capability::SignTokenRevocation(KeyFromSeed(1), block, "", absl::Now()).value());
+  identity_.Append(StatementOf(2));
+  const auto note = [this](const capability::TokenRevocation& revocation) {
+    EXPECT_EQ(revocation.signer, KeyFromSeed(1).public_key());
+    absl::MutexLock lock(&mutex_);
+    told_.push_back(revocation.block);
+  };
+  Follow(identity_.address(), note);
+  EXPECT_EQ(AwaitTold(2)[0], block);
+  CloseHost();
+  // From its own disk; identity has no more to tell.
+  OpenHost();
+  Follow("", note);
+  EXPECT_EQ(AwaitTold(3).back(), block);
+}
+
+TEST_F(RevocationFeedTest, PassesTokensBlocksOverForOthers) {
+  identity_.AppendOfToken("not even a statement");
+  const std::string second = StatementOf(2);
+  identity_.Append(second);
+  Follow(identity_.address());
+  EXPECT_THAT(AwaitTold(1), ElementsAre(second));
 }
 
 TEST_F(RevocationFeedTest, FindsAServiceThatWentAwayAndMissesNone) {
