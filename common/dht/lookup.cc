@@ -34,27 +34,25 @@ void Lookup::Deal(const std::vector<Candidate*>& candidates) {
   for (size_t i = 0; i < candidates.size(); ++i) candidates[i]->known_to |= PathSet{1} << (first_path_ + i % paths);
 }
 
-Lookup::Candidates::iterator Lookup::PlaceOf(const Id& id) {
-  const uint64_t head = target_.Head() ^ id.Head();
-  auto place = std::lower_bound(candidates_.begin(), candidates_.end(), head,
-                                [](const Candidate& candidate, uint64_t wanted) { return candidate.head < wanted; });
-  // Ids that share 64 bits are made to; or else it is the node itself.
-  while (place != candidates_.end() && place->head == head && ContactOf(*place).id != id &&
-         target_.DistanceTo(ContactOf(*place).id) < target_.DistanceTo(id)) {
-    ++place;
-  }
-  return place;
+Lookup::Half Lookup::DistanceTo(const Id& id) const {
+  return {target_.Head() ^ id.Head(), target_.SecondWord() ^ id.SecondWord()};
+}
+
+Lookup::Candidates::iterator Lookup::PlaceOf(const Half& distance) {
+  return std::lower_bound(candidates_.begin(), candidates_.end(), distance,
+                          [](const Candidate& candidate, const Half& wanted) { return candidate.distance < wanted; });
 }
 
 void Lookup::Add(const Contact& contact, uint32_t hop, PathSet known_to) {
   if (contact.addresses.empty()) return;
   if (contact.id == self_) return;
-  const auto place = PlaceOf(contact.id);
-  if (place != candidates_.end() && ContactOf(*place).id == contact.id) {
+  const Half distance = DistanceTo(contact.id);
+  const auto place = PlaceOf(distance);
+  if (place != candidates_.end() && place->distance == distance) {
     place->known_to |= known_to;
     return;
   }
-  Candidate candidate{.head = target_.Head() ^ contact.id.Head(),
+  Candidate candidate{.distance = distance,
                       .contact = static_cast<uint32_t>(contacts_.size()),
                       .known_to = known_to,
                       .hop = static_cast<uint16_t>(hop)};
@@ -134,8 +132,9 @@ void Lookup::AskWanted(bool whatever_the_density, std::vector<Contact>* next) {
 }
 
 Lookup::Candidate* Lookup::Open(const Id& id) {
-  const auto place = PlaceOf(id);
-  if (place == candidates_.end() || ContactOf(*place).id != id) return nullptr;
+  const Half distance = DistanceTo(id);
+  const auto place = PlaceOf(distance);
+  if (place == candidates_.end() || place->distance != distance) return nullptr;
   return place->state == State::kAsked || place->state == State::kSilent ? &*place : nullptr;
 }
 

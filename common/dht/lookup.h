@@ -24,6 +24,7 @@
 #ifndef DOTAGENT_COMMON_DHT_LOOKUP_H_
 #define DOTAGENT_COMMON_DHT_LOOKUP_H_
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -83,9 +84,16 @@ class Lookup {
  private:
   enum class State : uint8_t { kHeardOf, kAsked, kSilent, kAnswered, kFailed };
   using PathSet = uint32_t;
+  // The first half of a distance to the target: who is nearer, and who is who. An id is a hash, so to share a half with
+  // somebody else's takes 2^128 tries; who makes two of his own do so, for 2^64, has one of them left out.
+  struct Half {
+    uint64_t head;
+    uint64_t rest;
+    friend auto operator<=>(const Half&, const Half&) = default;
+  };
   // Small, since every question goes through all of them: the contact is kept apart.
   struct Candidate {
-    uint64_t head;     // of its distance
+    Half distance;
     uint32_t contact;  // its index
     PathSet known_to;  // the paths that were dealt it, or whose nodes told of it
     uint16_t hop;
@@ -95,8 +103,9 @@ class Lookup {
   using Candidates = std::vector<Candidate>;
 
   void Add(const Contact& contact, uint32_t hop, PathSet known_to);
-  // Where the node is among the candidates, or belongs.
-  [[nodiscard]] Candidates::iterator PlaceOf(const Id& id);
+  [[nodiscard]] Half DistanceTo(const Id& id) const;
+  // Where the node at this distance is among the candidates, or belongs.
+  [[nodiscard]] Candidates::iterator PlaceOf(const Half& distance);
   [[nodiscard]] const Contact& ContactOf(const Candidate& candidate) const { return contacts_[candidate.contact]; }
   // Makes room for one more; of those not asked yet the farthest goes.
   void DropFarthest();

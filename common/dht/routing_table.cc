@@ -25,12 +25,15 @@ void Append(Nodes& nodes, typename Nodes::value_type node) {
 
 // What a table keeps of a contact's addresses.
 AddressList Acceptable(const AddressList& addresses) {
+  const auto fits = [](absl::string_view address) { return !address.empty() && address.size() <= kMaxAddressSize; };
+  if (addresses.size() <= kMaxContactAddresses && std::all_of(addresses.begin(), addresses.end(), fits)) {
+    return addresses;
+  }
   std::vector<absl::string_view> kept;
   for (const absl::string_view address : addresses) {
-    const bool fits = !address.empty() && address.size() <= kMaxAddressSize;
-    if (fits && kept.size() < kMaxContactAddresses) kept.push_back(address);
+    if (fits(address) && kept.size() < kMaxContactAddresses) kept.push_back(address);
   }
-  return kept.size() == addresses.size() ? addresses : AddressList(kept);
+  return AddressList(kept);
 }
 
 bool BitOf(const Id& id, size_t index) {
@@ -81,7 +84,16 @@ const RoutingTable::Node* RoutingTable::FindNode(const Id& id) const {
 }
 
 size_t RoutingTable::PositionIn(const Bucket& bucket, const Id& id) {
-  return static_cast<size_t>(FindById(bucket.nodes, id) - bucket.nodes.begin());
+  const uint64_t head = id.Head();
+  for (size_t i = 0; i < bucket.heads.size(); ++i) {
+    if (bucket.heads[i] == head && bucket.nodes[i].id == id) return i;
+  }
+  return bucket.nodes.size();
+}
+
+bool RoutingTable::IsNearer(const Bucket& bucket, size_t position, const Id& target, const Id& distance) {
+  const uint64_t head = bucket.heads[position] ^ target.Head();
+  return head != distance.Head() ? head < distance.Head() : target.DistanceTo(bucket.nodes[position].id) < distance;
 }
 
 bool RoutingTable::IsSibling(size_t index, const Id& id) const {
@@ -89,7 +101,8 @@ bool RoutingTable::IsSibling(size_t index, const Id& id) const {
   for (size_t i = index + 1; i < buckets_.size(); ++i) nearer += buckets_[i].nodes.size();
   if (nearer >= options_.siblings) return false;
   const Id distance = self_.DistanceTo(id);
-  for (const Node& node : buckets_[index].nodes) nearer += self_.DistanceTo(node.id) < distance ? 1 : 0;
+  const Bucket& bucket = buckets_[index];
+  for (size_t i = 0; i < bucket.nodes.size(); ++i) nearer += IsNearer(bucket, i, self_, distance) ? 1 : 0;
   return nearer < options_.siblings;
 }
 
@@ -124,7 +137,10 @@ std::optional<Contact> RoutingTable::Seen(const Contact& contact, absl::Duration
       if (known.addresses == contact.addresses) {
         known.puzzle_solution = contact.puzzle_solution;
         known.seen_ms = now_ms & kMaxSeenMs;
-        version_ += known.failures > 0 ? 1 : 0;
+        if (known.failures > 0) {
+          ++version_;
+          --bucket.doubtful;
+        }
         known.failures = 0;
         if (round_trip_us != 0) {
           const uint64_t before = known.round_trip_us == 0 ? round_trip_us : uint64_t{known.round_trip_us};
@@ -159,18 +175,20 @@ std::optional<Contact> RoutingTable::Seen(const Contact& contact, absl::Duration
   }
   AddSpare(bucket, std::move(node));
   Promote(index);  // of a place that its own former addresses held
-  if (!admitted || bucket.nodes.empty()) return std::nullopt;
+  if (!admitted || bucket.nodes.empty() || now - bucket.asked_for_ping < kTrustedFor) return std::nullopt;
   const Node& oldest = *std::min_element(bucket.nodes.begin(), bucket.nodes.end(),
                                          [](const Node& a, const Node& b) { return a.seen_ms < b.seen_ms; });
-  if (now - std::max(absl::Milliseconds(uint64_t{oldest.seen_ms}), bucket.asked_for_ping) < kTrustedFor)
-    return std::nullopt;
+  if (now - absl::Milliseconds(uint64_t{oldest.seen_ms}) < kTrustedFor) return std::nullopt;
   bucket.asked_for_ping = now;
   return oldest.ToContact();
 }
 
 void RoutingTable::Enter(size_t index, Node node) {
   for (const IpGroup group : GroupsOf(node)) ++groups_[group];
-  Append(buckets_[index].nodes, std::move(node));
+  Bucket& bucket = buckets_[index];
+  bucket.doubtful += node.failures > 0 ? 1 : 0;
+  Append(bucket.heads, node.id.Head());
+  Append(bucket.nodes, std::move(node));
   ++size_;
   ++version_;
   TrimSiblings(index);
@@ -180,6 +198,8 @@ RoutingTable::Node RoutingTable::Remove(Bucket& bucket, size_t position) {
   const auto at = bucket.nodes.begin() + static_cast<std::ptrdiff_t>(position);
   Node node = std::move(*at);
   bucket.nodes.erase(at);
+  bucket.heads.erase(bucket.heads.begin() + static_cast<std::ptrdiff_t>(position));
+  bucket.doubtful -= node.failures > 0 ? 1 : 0;
   --size_;
   ++version_;
   for (const IpGroup group : GroupsOf(node)) {
@@ -234,7 +254,10 @@ void RoutingTable::TrimSiblings(size_t index) {
       AddSpare(bucket, Remove(bucket, static_cast<size_t>(farthest - bucket.nodes.begin())));
     }
     // While the table was young every bucket held siblings.
-    if (bucket.nodes.capacity() > bucket.nodes.size() + kGrowth) bucket.nodes.shrink_to_fit();
+    if (bucket.nodes.capacity() > bucket.nodes.size() + kGrowth) {
+      bucket.nodes.shrink_to_fit();
+      bucket.heads.shrink_to_fit();
+    }
   }
 }
 
@@ -252,6 +275,7 @@ bool RoutingTable::Failed(const Id& id) {
   if (known.failures + 1 == kMaxFailures) {
     Evict(id);
   } else {
+    bucket->doubtful += known.failures == 0 ? 1 : 0;
     ++known.failures;
   }
   return true;
@@ -313,8 +337,10 @@ std::vector<Contact> RoutingTable::Nearest(const Id& target, size_t count, Which
   // Appends the nodes of a bucket, all of which are farther than those that are there.
   const auto append = [&](const Bucket& bucket) {
     ranked.clear();
-    for (const Node& node : bucket.nodes) {
-      if (which == Which::kAll || node.failures == 0) ranked.push_back({node.id.Head() ^ target_head, &node});
+    const bool all = which == Which::kAll || bucket.doubtful == 0;
+    for (size_t i = 0; i < bucket.nodes.size(); ++i) {
+      const Node* const node = &bucket.nodes[i];
+      if (all || node->failures == 0) ranked.push_back({bucket.heads[i] ^ target_head, node});
     }
     const size_t wanted = std::min(ranked.size(), count - nearest.size());
     std::partial_sort(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(wanted), ranked.end(), nearer);
@@ -358,6 +384,7 @@ std::vector<Contact> RoutingTable::All() const {
 size_t RoutingTable::MemoryBytes() const {
   size_t bytes = HeapBytes(buckets_.capacity() * sizeof(Bucket)) + groups_.capacity() * (sizeof(*groups_.begin()) + 1);
   for (const Bucket& bucket : buckets_) {
+    bytes += HeapBytes(bucket.heads.capacity() * sizeof(uint64_t));
     for (const std::vector<Node>* nodes : {&bucket.nodes, &bucket.spares}) {
       bytes += HeapBytes(nodes->capacity() * sizeof(Node));
       for (const Node& node : *nodes) bytes += HeapBytes(node.addresses.block_size());

@@ -132,6 +132,8 @@ class RoutingTable {
   static_assert(kMaxFailures <= 4);
   struct Bucket {
     std::vector<Node> nodes;
+    std::vector<uint64_t> heads;  // of the nodes' ids, side by side: every search goes through them
+    size_t doubtful = 0;          // of the nodes: whose last call failed
     std::vector<Node> spares;
     absl::Duration looked_up = -absl::InfiniteDuration();
     absl::Duration asked_for_ping = -absl::InfiniteDuration();
@@ -152,6 +154,8 @@ class RoutingTable {
   // The caps on IP groups let another node of these groups into the bucket.
   [[nodiscard]] bool CapsAdmit(const Bucket& bucket, const IpGroups& groups) const;
 
+  // Whether the node at `position` of the bucket is nearer to `target` than `distance`.
+  [[nodiscard]] static bool IsNearer(const Bucket& bucket, size_t position, const Id& target, const Id& distance);
   // Puts the node into its bucket.
   void Enter(size_t index, Node node);
   // Takes out the node at `position` of the bucket and returns it.

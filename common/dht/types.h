@@ -53,7 +53,9 @@ class Id {
   [[nodiscard]] int CommonPrefix(const Id& other) const;
   // The first 64 bits as a number: enough to order nearly all pairs of ids, and of distances, since
   // a.DistanceTo(b).Head() is a.Head() ^ b.Head().
-  [[nodiscard]] uint64_t Head() const;
+  [[nodiscard]] uint64_t Head() const { return Word(0); }
+  // The next 64 bits.
+  [[nodiscard]] uint64_t SecondWord() const { return Word(1); }
 
   friend bool operator==(const Id& a, const Id& b) { return std::memcmp(a.bytes_.data(), b.bytes_.data(), 32) == 0; }
   friend std::strong_ordering operator<=>(const Id& a, const Id& b) {
@@ -66,14 +68,15 @@ class Id {
   }
 
  private:
+  // Big-endian.
+  [[nodiscard]] uint64_t Word(size_t index) const {
+    uint64_t word = 0;
+    for (size_t i = 0; i < sizeof(word); ++i) word = word << 8 | bytes_[index * sizeof(word) + i];
+    return word;
+  }
+
   std::array<uint8_t, 32> bytes_{};
 };
-
-inline uint64_t Id::Head() const {
-  uint64_t head = 0;
-  for (size_t i = 0; i < sizeof(head); ++i) head = head << 8 | bytes_[i];
-  return head;
-}
 
 inline Id Id::DistanceTo(const Id& other) const {
   Id distance;
