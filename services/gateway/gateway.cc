@@ -36,6 +36,7 @@ Gateway::Gateway(const Parts& parts)
                     .directory = parts.directory,
                     .trunk = parts.trunk,
                     .tap = parts.tap,
+                    .guard = parts.guard,
                     .is_revoked = parts.is_revoked,
                     .clock = parts.clock,
                     .metrics = parts.metrics}),
@@ -177,6 +178,23 @@ void Gateway::Send(absl::string_view token, const gateway::v1::SendRequest& requ
   });
 }
 
+void Gateway::SetInboxPolicy(absl::string_view token, const gateway::v1::SetInboxPolicyRequest& request,
+                             Done<gateway::v1::SetInboxPolicyResponse> done) {
+  const auto agent = Caller(token);
+  if (!agent.ok()) return done(agent.status());
+  const auto name = record::Name::Parse(request.name());
+  if (!name.ok()) return done(name.status());
+  CheckHolder(parts_.directory, parts_.clock, *agent, *name,
+              [this, name = *name, policy = request.policy(), done = std::move(done)](const absl::Status& holds) {
+                if (!holds.ok()) return done(holds);
+                const absl::Status set = parts_.guard.SetPolicy(name, policy);
+                if (!set.ok()) return done(set);
+                telemetry::Log(telemetry::Level::kInfo, "inbox policy set",
+                               {{"name", name.text()}, {"mode", gateway::v1::InboxMode_Name(policy.mode())}});
+                done(gateway::v1::SetInboxPolicyResponse());
+              });
+}
+
 void Gateway::Inbox(absl::string_view token, std::shared_ptr<InboxStream> stream) {
   const auto agent = Caller(token);
   if (!agent.ok()) return stream->Finish(agent.status());
@@ -198,6 +216,7 @@ void Gateway::OnRevoked(const crypto::PublicKey& key) {
   const size_t tokens = tokens_.Revoke(key);
   token_count_.Set(static_cast<double>(tokens_.size()));
   listeners_.End(key, KeyRevoked());
+  parts_.guard.OnKeyRevoked(key);
   channels_.End(key, ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
                                      "the key at one end of this channel has been revoked"));
   telemetry::Log(telemetry::Level::kInfo, "key revoked",

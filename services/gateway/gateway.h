@@ -18,6 +18,7 @@
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
 #include "services/gateway/channels.h"
+#include "services/gateway/inbox_guard.h"
 #include "services/gateway/inbox_store.h"
 #include "services/gateway/listeners.h"
 #include "services/gateway/post_office.h"
@@ -42,6 +43,7 @@ class Gateway {
     host::Directory& directory;
     Trunk& trunk;
     Tap& tap;
+    InboxGuard& guard;
     RevocationCheck is_revoked;
     const Clock& clock;
     Random& random;
@@ -63,6 +65,8 @@ class Gateway {
   void Resolve(absl::string_view token, const gateway::v1::ResolveRequest& request,
                Done<gateway::v1::ResolveResponse> done);
   void Send(absl::string_view token, const gateway::v1::SendRequest& request, Done<gateway::v1::SendResponse> done);
+  void SetInboxPolicy(absl::string_view token, const gateway::v1::SetInboxPolicyRequest& request,
+                      Done<gateway::v1::SetInboxPolicyResponse> done);
   void Inbox(absl::string_view token, std::shared_ptr<InboxStream> stream);
   void OpenChannel(absl::string_view token, std::shared_ptr<ChannelStream> stream);
 

@@ -49,6 +49,7 @@ class GatewayServer : public host::Service {
     });
     feed_.reset();  // needs a running loop
     if (directory_) directory_->Shutdown();
+    if (redeemer_) redeemer_->Shutdown();
     // From here on no callback can find a part of the gateway gone.
     host_->loop().Stop();
   }
@@ -63,12 +64,20 @@ class GatewayServer : public host::Service {
     directory_ = host::NewResolverDirectory(resolver_->grpc(), host_->executor(), host_->clock());
     ASSIGN_OR_RETURN(inboxes_, InboxStore::Open(host_->store(), {.max_messages = options.max_inbox_messages,
                                                                  .lifetime = options.message_lifetime}));
+    if (!options.identity.empty()) {
+      ASSIGN_OR_RETURN(identity_, host_->Dial(options.identity));
+    }
+    redeemer_ = NewIdentityRedeemer(identity_.get(), host_->executor());
+    guard_ = std::make_unique<InboxGuard>(
+        host_->store(), *redeemer_, [this](const crypto::PublicKey& key) { return stopping_ || feed_->IsRevoked(key); },
+        host_->clock(), host_->metrics());
     // Before the doors open, so that what is known to be revoked is refused from the first call on.
-    ASSIGN_OR_RETURN(feed_,
-                     host::RevocationFeed::Create(*host_, options.identity,
-                                                  [this](const identity::Revocation& revocation, const std::string&) {
-                                                    OnRevoked(revocation.public_key);
-                                                  }));
+    ASSIGN_OR_RETURN(
+        feed_,
+        host::RevocationFeed::Create(
+            *host_, options.identity,
+            [this](const identity::Revocation& revocation, const std::string&) { OnRevoked(revocation.public_key); },
+            [this](const capability::TokenRevocation& revocation) { guard_->OnTokenRevoked(revocation); }));
     host_->loop().Run([&] { BuildGateway(options); });
     shell_ = std::make_unique<Shell>(*gateway_, host_->loop().context(), host_->clock(), host_->metrics());
     return host_->Serve({shell_.get()});
@@ -88,6 +97,7 @@ class GatewayServer : public host::Service {
         .directory = *directory_,
         .trunk = *trunk_,
         .tap = *tap_,
+        .guard = *guard_,
         .is_revoked = [this](const crypto::PublicKey& key) { return stopping_ || feed_->IsRevoked(key); },
         .clock = host_->clock(),
         .random = host_->random(),
@@ -139,6 +149,9 @@ class GatewayServer : public host::Service {
   std::unique_ptr<rpc::Channel> resolver_;
   std::unique_ptr<host::Directory> directory_;
   std::unique_ptr<InboxStore> inboxes_;
+  std::unique_ptr<rpc::Channel> identity_;
+  std::unique_ptr<Redeemer> redeemer_;
+  std::unique_ptr<InboxGuard> guard_;
   std::unique_ptr<host::RevocationFeed> feed_;
   std::unique_ptr<Trunk> trunk_;
   std::unique_ptr<Gateway> gateway_;
@@ -151,7 +164,8 @@ class GatewayServer : public host::Service {
 
 void Options::AddTo(OptionTable& table) {
   table.Add("resolver", &resolver, "host:port of the resolver that publishes and finds names; required");
-  table.Add("identity", &identity, "host:port of identity, to learn of revocations at once");
+  table.Add("identity", &identity,
+            "host:port of identity, to learn of revocations at once and to count uses of tokens");
   table.Add("relay", &relays,
             "Multiaddr of a relay with its /p2p/ id, through which others may reach this gateway; repeatable");
   table.Add("token-lifetime", &token_lifetime, "How long an agent's token is valid");

@@ -17,9 +17,9 @@ namespace dotagent::gateway_service {
 
 struct Options {
   host::HostOptions host;
-  std::string resolver;                                   // --resolver: host:port; required
-  std::string identity;                                   // --identity: host:port, for revocations; empty: none
-  std::vector<std::string> relays;                        // --relay: multiaddrs with /p2p/; repeatable
+  std::string resolver;             // --resolver: host:port; required
+  std::string identity;             // --identity: host:port, for revocations and uses of tokens; empty: none
+  std::vector<std::string> relays;  // --relay: multiaddrs with /p2p/; repeatable
   absl::Duration token_lifetime = absl::Hours(1);         // --token-lifetime
   uint64_t max_inbox_messages = 10'000;                   // --max-inbox-messages, an agent
   absl::Duration message_lifetime = absl::Hours(24 * 7);  // --message-lifetime

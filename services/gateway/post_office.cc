@@ -51,22 +51,27 @@ PostOffice::Done PostOffice::Counted(Done done) {
   };
 }
 
-absl::StatusOr<std::shared_ptr<const PostOffice::Letter>> PostOffice::Open(const std::string& json,
-                                                                           const std::string& attachment,
+template <typename Envelope>
+absl::StatusOr<std::shared_ptr<const PostOffice::Letter>> PostOffice::Open(const Envelope& envelope,
                                                                            const crypto::PublicKey& sender_key) {
+  const std::string& json = envelope.message_json();
+  const std::string& attachment = envelope.attachment();
   if (json.size() > record::kMaxMessageSize) return TooLarge("message", json.size(), record::kMaxMessageSize);
   if (attachment.size() > record::kMaxAttachmentSize) {
     return TooLarge("attachment", attachment.size(), record::kMaxAttachmentSize);
   }
+  if (envelope.token().size() > capability::kMaxTokenSize) {
+    return TooLarge("token", envelope.token().size(), capability::kMaxTokenSize);
+  }
   ASSIGN_OR_RETURN(record::Message message, record::Message::Verify(json, sender_key, parts_.clock.Now()));
   RETURN_IF_ERROR(message.CheckAttachment(attachment));
   if (parts_.is_revoked(sender_key)) return Revoked(message.sender());
-  return std::make_shared<const Letter>(Letter{std::move(message), attachment, sender_key});
+  return std::make_shared<const Letter>(Letter{std::move(message), attachment, envelope.token(), sender_key});
 }
 
 void PostOffice::Send(const std::shared_ptr<Agent>& sender, const gateway::v1::SendRequest& request, Done done) {
   done = Counted(std::move(done));
-  auto letter = Open(request.message_json(), request.attachment(), sender->key);
+  auto letter = Open(request, sender->key);
   if (!letter.ok()) return done(letter.status());
   parts_.tap.Append(request.message_json());
   parts_.tap.Append(request.attachment());
@@ -87,6 +92,7 @@ void PostOffice::Forward(const std::shared_ptr<const Letter>& letter, Done done)
     request.set_message_json(letter->message.json());
     request.set_attachment(letter->attachment);
     request.set_sender_key(std::string(letter->sender_key.bytes()));
+    request.set_token(letter->token);
     parts_.trunk.Deliver(*std::move(gateways), request, done);
   });
 }
@@ -95,7 +101,7 @@ void PostOffice::Receive(const trunk::v1::DeliverRequest& request, Done done) {
   done = Counted(std::move(done));
   const auto sender_key = crypto::PublicKey::FromBytes(request.sender_key());
   if (!sender_key.ok()) return done(WithContext(sender_key.status(), "sender_key"));
-  auto letter = Open(request.message_json(), request.attachment(), *sender_key);
+  auto letter = Open(request, *sender_key);
   if (!letter.ok()) return done(letter.status());
   parts_.tap.Append(request.message_json());
   parts_.tap.Append(request.attachment());
@@ -141,7 +147,15 @@ void PostOffice::FindRecipient(const std::shared_ptr<const Letter>& letter,
 }
 
 void PostOffice::Keep(const std::shared_ptr<const Letter>& letter, const record::Record& recipient, const Done& done) {
-  const InboxId inbox{recipient.name(), recipient.public_key()};
+  parts_.guard.Check(
+      letter->message, letter->sender_key, recipient, letter->token,
+      [this, letter, inbox = InboxId{recipient.name(), recipient.public_key()}, done](const absl::Status& allowed) {
+        if (!allowed.ok()) return done(allowed);
+        Add(letter, inbox, done);
+      });
+}
+
+void PostOffice::Add(const std::shared_ptr<const Letter>& letter, const InboxId& inbox, const Done& done) {
   const record::Message& message = letter->message;
   const auto added = parts_.inboxes.Add(inbox,
                                         {.sender = message.sender().text(),

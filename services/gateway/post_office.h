@@ -17,6 +17,7 @@
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
 #include "dotagent/trunk/v1/trunk.pb.h"
+#include "services/gateway/inbox_guard.h"
 #include "services/gateway/inbox_store.h"
 #include "services/gateway/listeners.h"
 #include "services/gateway/tap.h"
@@ -41,6 +42,7 @@ class PostOffice {
     host::Directory& directory;
     Trunk& trunk;
     Tap& tap;
+    InboxGuard& guard;
     RevocationCheck is_revoked;
     const Clock& clock;
     telemetry::Metrics& metrics;
@@ -49,9 +51,9 @@ class PostOffice {
   explicit PostOffice(const Parts& parts);
 
   // A message of an authenticated agent's. InvalidArgument if a rule of messages is broken, PermissionDenied
-  // (KEY_MISMATCH) if the agent does not hold the sender's name, NotFound (NAME_NOT_FOUND) for an unknown recipient,
-  // PermissionDenied (KEY_REVOKED), Unavailable (UNREACHABLE) if the recipient's gateway is not reached, or as
-  // InboxStore::Add.
+  // (KEY_MISMATCH) if the agent does not hold the sender's name, as InboxGuard::Check if the recipient lives here,
+  // NotFound (NAME_NOT_FOUND) for an unknown recipient, PermissionDenied (KEY_REVOKED), Unavailable (UNREACHABLE) if
+  // the recipient's gateway is not reached, or as InboxStore::Add.
   void Send(const std::shared_ptr<Agent>& sender, const gateway::v1::SendRequest& request, Done done);
 
   // A message from another gateway. As Send, and FailedPrecondition (BAD_ADDRESS) if the recipient does not live here.
@@ -61,16 +63,20 @@ class PostOffice {
   struct Letter {
     record::Message message;
     std::string attachment;
+    std::string token;
     crypto::PublicKey sender_key;
   };
-  [[nodiscard]] absl::StatusOr<std::shared_ptr<const Letter>> Open(const std::string& json,
-                                                                   const std::string& attachment,
+  // `envelope`: a SendRequest or a DeliverRequest.
+  template <typename Envelope>
+  [[nodiscard]] absl::StatusOr<std::shared_ptr<const Letter>> Open(const Envelope& envelope,
                                                                    const crypto::PublicKey& sender_key);
   void Forward(const std::shared_ptr<const Letter>& letter, Done done);
   void CheckSender(const std::shared_ptr<const Letter>& letter, std::function<void(absl::Status)> done);
   void FindRecipient(const std::shared_ptr<const Letter>& letter,
                      std::function<void(absl::StatusOr<record::Record>)> done);
+  // If the recipient's policy lets it in.
   void Keep(const std::shared_ptr<const Letter>& letter, const record::Record& recipient, const Done& done);
+  void Add(const std::shared_ptr<const Letter>& letter, const InboxId& inbox, const Done& done);
   [[nodiscard]] Done Counted(Done done);
 
   const Parts parts_;

@@ -40,7 +40,8 @@ Shell::Shell(Gateway& gateway, asio::io_context& loop, const Clock& clock, telem
       authenticate_seconds_(Seconds(metrics, "Authenticate")),
       register_seconds_(Seconds(metrics, "Register")),
       resolve_seconds_(Seconds(metrics, "Resolve")),
-      send_seconds_(Seconds(metrics, "Send")) {}
+      send_seconds_(Seconds(metrics, "Send")),
+      set_inbox_policy_seconds_(Seconds(metrics, "SetInboxPolicy")) {}
 
 template <typename Response, typename Start>
 grpc::ServerUnaryReactor* Shell::Measured(grpc::CallbackServerContext* context, Response* response,
@@ -85,6 +86,15 @@ grpc::ServerUnaryReactor* Shell::Resolve(grpc::CallbackServerContext* context, c
   return Measured(context, response, resolve_seconds_, [this, request, token = BearerToken(*context)](auto done) {
     gateway_.Resolve(token, *request, std::move(done));
   });
+}
+
+grpc::ServerUnaryReactor* Shell::SetInboxPolicy(grpc::CallbackServerContext* context,
+                                                const v1::SetInboxPolicyRequest* request,
+                                                v1::SetInboxPolicyResponse* response) {
+  return Measured(context, response, set_inbox_policy_seconds_,
+                  [this, request, token = BearerToken(*context)](auto done) {
+                    gateway_.SetInboxPolicy(token, *request, std::move(done));
+                  });
 }
 
 grpc::ServerUnaryReactor* Shell::Send(grpc::CallbackServerContext* context, const v1::SendRequest* request,

@@ -30,6 +30,9 @@ class Shell : public gateway::v1::GatewayService::CallbackService {
                                      gateway::v1::RegisterResponse* response) override;
   grpc::ServerUnaryReactor* Resolve(grpc::CallbackServerContext* context, const gateway::v1::ResolveRequest* request,
                                     gateway::v1::ResolveResponse* response) override;
+  grpc::ServerUnaryReactor* SetInboxPolicy(grpc::CallbackServerContext* context,
+                                           const gateway::v1::SetInboxPolicyRequest* request,
+                                           gateway::v1::SetInboxPolicyResponse* response) override;
   grpc::ServerUnaryReactor* Send(grpc::CallbackServerContext* context, const gateway::v1::SendRequest* request,
                                  gateway::v1::SendResponse* response) override;
   grpc::ServerBidiReactor<gateway::v1::InboxRequest, gateway::v1::InboxResponse>* Inbox(
@@ -53,6 +56,7 @@ class Shell : public gateway::v1::GatewayService::CallbackService {
   telemetry::Histogram& register_seconds_;
   telemetry::Histogram& resolve_seconds_;
   telemetry::Histogram& send_seconds_;
+  telemetry::Histogram& set_inbox_policy_seconds_;
 };
 
 }  // namespace dotagent::gateway_service

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "common/base/status.h"
+#include "common/capability/token.h"
 #include "common/record/message.h"
 
 namespace dotagent::gateway_service {
@@ -16,7 +17,8 @@ constexpr absl::Duration kDeliverTimeout = absl::Seconds(15);
 constexpr std::chrono::seconds kRequestTimeout{10};
 // The agent has 20 seconds to take the offer; the caller's agent waits for its gateway for 30.
 constexpr std::chrono::seconds kAnswerTimeout{25};
-constexpr size_t kMaxDeliverRequest = record::kMaxMessageSize + record::kMaxAttachmentSize + 1024;
+constexpr size_t kMaxDeliverRequest =
+    record::kMaxMessageSize + record::kMaxAttachmentSize + capability::kMaxTokenSize + 1024;
 constexpr size_t kMaxChannelRequest = 1024;
 constexpr size_t kMaxResponse = 4096;
 constexpr size_t kMaxErrorText = 1024;

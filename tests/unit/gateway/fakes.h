@@ -305,6 +305,30 @@ class FakeCall : public BidiStream<Request, Response> {
 using InboxCall = FakeCall<gateway::v1::InboxRequest, gateway::v1::InboxResponse>;
 using ChannelCall = FakeCall<gateway::v1::OpenChannelRequest, gateway::v1::OpenChannelResponse>;
 
+// Counts uses as identity does; of each token as many as `uses` says.
+class FakeRedeemer : public Redeemer {
+ public:
+  explicit FakeRedeemer(Tasks& tasks) : tasks_(tasks) {}
+  void Redeem(const std::string& token, const std::string& id, std::function<void(absl::Status)> done) override {
+    tasks_.Post([this, token, id, done = std::move(done)] {
+      if (!failure.ok()) return done(failure);
+      if (redeemed.contains(id)) return done(absl::OkStatus());
+      if (uses == 0) return done(ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kUsedUp, "used up"));
+      --uses;
+      redeemed.insert(id);
+      done(absl::OkStatus());
+    });
+  }
+  void Shutdown() override {}
+
+  uint64_t uses = 0;
+  std::set<std::string> redeemed;
+  absl::Status failure;
+
+ private:
+  Tasks& tasks_;
+};
+
 // Everything that gateways share.
 struct World {
   SimulatedClock clock{absl::FromUnixSeconds(1'800'000'000)};
@@ -312,6 +336,7 @@ struct World {
   Tasks tasks;
   FakeDirectory directory{tasks, clock};
   FakeTrunks trunks{tasks};
+  FakeRedeemer redeemer{tasks};
   std::set<crypto::PublicKey> revoked;
 };
 
@@ -327,6 +352,7 @@ struct TestGateway {
                        .directory = world.directory,
                        .trunk = trunk,
                        .tap = *tap,
+                       .guard = guard,
                        .is_revoked = [this](const crypto::PublicKey& k) { return world.revoked.contains(k); },
                        .clock = world.clock,
                        .random = world.random,
@@ -346,6 +372,8 @@ struct TestGateway {
   std::unique_ptr<storage::Store> store = storage::NewMemoryStore();
   std::unique_ptr<InboxStore> inboxes;
   std::unique_ptr<Tap> tap;
+  InboxGuard guard{*store, world.redeemer, [this](const crypto::PublicKey& k) { return world.revoked.contains(k); },
+                   world.clock, metrics};
   FakeTrunk trunk;
   std::unique_ptr<Gateway> logic;
 };

@@ -1,0 +1,151 @@
+#include "services/gateway/inbox_guard.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/capability/resource.h"
+#include "common/capability/token.h"
+#include "common/crypto/hash.h"
+
+namespace dotagent::gateway_service {
+namespace {
+
+using gateway::v1::InboxPolicy;
+
+constexpr size_t kTokenCacheBytes = size_t{16} << 20;
+constexpr char kTable[] = "policy/";
+constexpr char kMethod[] = "method";
+constexpr char kChecks[] = "dotagent_gateway_token_checks_total";
+constexpr char kChecksHelp[] = "Messages that needed a capability token, by what became of them.";
+constexpr absl::string_view kRedemptionContext("dotagent redemption v1\0", 23);
+
+absl::Status BadPolicy(absl::string_view message) {
+  return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadMessage,
+                         absl::StrCat("inbox policy: ", message));
+}
+
+absl::Status Refused(absl::string_view reason, absl::string_view message) {
+  return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason, message);
+}
+
+// What a message asks for.
+struct Wanted {
+  capability::Resource resource;
+  std::string action;
+  bool odd_method = false;  // it names a method, which is no path
+};
+
+Wanted WantedBy(const record::Message& message) {
+  capability::Resource whole = *capability::Resource::Of(message.recipient(), "");
+  if (message.type() != record::MessageType::kRequest) return {std::move(whole), "send"};
+  const auto method = message.content().find(kMethod);
+  if (method == message.content().end()) return {std::move(whole), "call"};
+  if (method->is_string() && !method->get_ref<const std::string&>().empty()) {
+    auto resource = capability::Resource::Of(message.recipient(), method->get_ref<const std::string&>());
+    if (resource.ok()) return {*std::move(resource), "call"};
+  }
+  return {std::move(whole), "call", true};
+}
+
+}  // namespace
+
+InboxGuard::InboxGuard(storage::Store& store, Redeemer& redeemer, KeyRevoked key_revoked, const Clock& clock,
+                       telemetry::Metrics& metrics)
+    : store_(store),
+      redeemer_(redeemer),
+      clock_(clock),
+      tokens_(kTokenCacheBytes, std::move(key_revoked)),
+      allowed_(metrics.AddCounter(kChecks, kChecksHelp, {{"result", "allowed"}})),
+      refused_(metrics.AddCounter(kChecks, kChecksHelp, {{"result", "refused"}})) {}
+
+absl::Status InboxGuard::SetPolicy(const record::Name& name, const InboxPolicy& policy) {
+  if (policy.mode() == gateway::v1::INBOX_MODE_UNSPECIFIED || !gateway::v1::InboxMode_IsValid(policy.mode())) {
+    return BadPolicy("it has no mode; say open, contacts or capability");
+  }
+  if (static_cast<size_t>(policy.contacts_size()) > kMaxContacts ||
+      static_cast<size_t>(policy.guarded_methods_size()) > kMaxGuardedMethods) {
+    return BadPolicy(
+        absl::StrCat("it has at most ", kMaxContacts, " contacts and ", kMaxGuardedMethods, " guarded methods"));
+  }
+  for (const std::string& contact : policy.contacts()) {
+    const auto parsed = record::Name::Parse(contact);
+    if (!parsed.ok()) return BadPolicy(absl::StrCat("a contact: ", parsed.status().message()));
+    if (parsed->text() != contact) return BadPolicy(absl::StrCat("write the contact ", contact, " in lower case"));
+  }
+  for (const std::string& method : policy.guarded_methods()) {
+    const auto parsed = capability::Resource::Of(name, method);
+    if (method.empty() || !parsed.ok()) {
+      return BadPolicy(absl::StrCat("a guarded method is a path such as calendar/events: ", parsed.status().message()));
+    }
+  }
+  return store_.Put(absl::StrCat(kTable, name.text()), policy.SerializeAsString(), storage::Durability::kSync);
+}
+
+absl::StatusOr<InboxPolicy> InboxGuard::PolicyOf(const record::Name& name) const {
+  InboxPolicy policy;
+  const auto stored = store_.Get(absl::StrCat(kTable, name.text()));
+  if (absl::IsNotFound(stored.status())) {
+    policy.set_mode(gateway::v1::INBOX_MODE_OPEN);
+    return policy;
+  }
+  RETURN_IF_ERROR(stored.status());
+  if (policy.ParseFromString(*stored)) return policy;
+  return ErrorWithReason(absl::StatusCode::kDataLoss, reason::kStorage,
+                         absl::StrCat("the inbox policy of ", name.text(), " is damaged; set it anew"));
+}
+
+InboxGuard::Verdict InboxGuard::Judge(const InboxPolicy& policy, const record::Message& message) {
+  const bool contact =
+      std::find(policy.contacts().begin(), policy.contacts().end(), message.sender().text()) != policy.contacts().end();
+  if (policy.mode() == gateway::v1::INBOX_MODE_CONTACTS && !contact) return Verdict::kNotAContact;
+  if (policy.mode() == gateway::v1::INBOX_MODE_CAPABILITY && !contact) return Verdict::kTokenRequired;
+  if (policy.guarded_methods().empty() || message.type() != record::MessageType::kRequest) return Verdict::kAllowed;
+  const Wanted wanted = WantedBy(message);
+  const auto guards = [&](const std::string& method) {
+    const auto guarded = capability::Resource::Of(message.recipient(), method);
+    return guarded.ok() && guarded->Covers(wanted.resource);
+  };
+  const bool guarded =
+      wanted.odd_method || std::any_of(policy.guarded_methods().begin(), policy.guarded_methods().end(), guards);
+  return guarded ? Verdict::kTokenRequired : Verdict::kAllowed;
+}
+
+void InboxGuard::Check(const record::Message& message, const crypto::PublicKey& sender_key,
+                       const record::Record& recipient, const std::string& token,
+                       std::function<void(absl::Status)> done) {
+  const auto policy = PolicyOf(recipient.name());
+  if (!policy.ok()) return done(policy.status());
+  const Verdict verdict = Judge(*policy, message);
+  if (verdict == Verdict::kAllowed) return done(absl::OkStatus());
+  if (verdict == Verdict::kNotAContact) {
+    return done(Refused(reason::kNotAContact,
+                        absl::StrCat(recipient.name().text(), " takes messages from its contacts only, and ",
+                                     message.sender().text(), " is none of them")));
+  }
+  done = [this, done = std::move(done)](const absl::Status& status) {
+    (status.ok() ? allowed_ : refused_).Increment();
+    done(status);
+  };
+  const Wanted wanted = WantedBy(message);
+  if (token.empty()) {
+    return done(
+        Refused(reason::kTokenRequired,
+                absl::StrCat(recipient.name().text(), " asks for a capability token that allows ", wanted.action,
+                             " on ", wanted.resource.text(), "; ask it for one, and send it along")));
+  }
+  const crypto::PublicKey& owner = recipient.public_key();
+  const auto checked = tokens_.Check(
+      token, {.owners = {&owner, 1}, .presenter = sender_key, .resource = wanted.resource, .action = wanted.action},
+      clock_.Now());
+  if (!checked.ok()) return done(WithContext(checked.status(), "capability token"));
+  if (!(*checked)->counted()) return done(absl::OkStatus());
+  const std::string use =
+      crypto::Sha256(absl::StrCat(kRedemptionContext, sender_key.bytes(), recipient.name().text(), "/", message.id()));
+  redeemer_.Redeem(token, use, std::move(done));
+}
+
+}  // namespace dotagent::gateway_service
