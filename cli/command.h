@@ -66,7 +66,7 @@ CLI::App* AddCommand(CLI::App* parent, const std::string& name, const std::strin
 void AddKeyCommands(CLI::App& app, Globals& globals, Chosen& chosen);       // keygen, id
 void AddRegisterCommand(CLI::App& app, Globals& globals, Chosen& chosen);   // register
 void AddResolveCommand(CLI::App& app, Globals& globals, Chosen& chosen);    // resolve
-void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen);   // send, listen
+void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen);   // send, listen, inbox-policy
 void AddChannelCommand(CLI::App& app, Globals& globals, Chosen& chosen);    // channel
 void AddCertCommand(CLI::App& app, Globals& globals, Chosen& chosen);       // cert
 void AddRevokeCommand(CLI::App& app, Globals& globals, Chosen& chosen);     // revoke

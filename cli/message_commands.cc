@@ -1,4 +1,4 @@
-// dotagent send, dotagent listen.
+// dotagent send, dotagent listen, dotagent inbox-policy.
 #include <atomic>
 #include <cstdio>
 #include <list>
@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
@@ -15,6 +16,7 @@
 #include "cli/digest.h"
 #include "cli/exit_status.h"
 #include "cli/report.h"
+#include "cli/token_tree.h"
 #include "common/base/status.h"
 #include "sdk/cpp/renewal.h"
 
@@ -28,6 +30,7 @@ struct SendArguments {
   std::string file;
   std::string media_type = "application/octet-stream";
   std::string type = "NOTIFICATION";
+  std::string token;
 };
 
 absl::StatusOr<int> Send(const Globals& globals, const SendArguments& arguments) {
@@ -40,12 +43,36 @@ absl::StatusOr<int> Send(const Globals& globals, const SendArguments& arguments)
   } else {
     message.content["text"] = arguments.text;
   }
+  if (!arguments.token.empty()) {
+    ASSIGN_OR_RETURN(message.token, ReadToken(arguments.token));
+  }
   ASSIGN_OR_RETURN(const auto agent, globals.Connect());
   ASSIGN_OR_RETURN(const sdk::SentMessage sent, agent->Send(message));
   Report report;
   report.Add("id", "Sent", sent.message.id());
   report.Add("recipient", "To", sent.message.recipient().text());
   report.Add("duplicate", "", sent.duplicate);
+  report.Print(globals.json);
+  return kOk;
+}
+
+struct PolicyArguments {
+  std::string mode;
+  std::vector<std::string> contacts;
+  std::vector<std::string> guarded;
+};
+
+absl::StatusOr<int> SetInboxPolicy(const Globals& globals, const PolicyArguments& arguments) {
+  sdk::InboxPolicy policy{.contacts = arguments.contacts, .guarded_methods = arguments.guarded};
+  if (arguments.mode == "contacts") policy.mode = sdk::InboxMode::kContacts;
+  if (arguments.mode == "capability") policy.mode = sdk::InboxMode::kCapability;
+  ASSIGN_OR_RETURN(const auto agent, globals.Connect());
+  RETURN_IF_ERROR(agent->SetInboxPolicy(policy));
+  Report report;
+  report.Add("name", "Inbox of", globals.name);
+  report.Add("mode", "Mode", arguments.mode);
+  report.Add("contacts", "Contacts", arguments.contacts);
+  report.Add("guarded_methods", "Guarded", arguments.guarded);
   report.Print(globals.json);
   return kOk;
 }
@@ -231,8 +258,25 @@ void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen) {
     command->add_option("--media-type", arguments->media_type, "Of --file")->capture_default_str();
     command->add_option("--type", arguments->type, "REQUEST, RESPONSE, NOTIFICATION, STREAM or ERROR")
         ->capture_default_str();
+    command->add_option("--token", arguments->token, "File with a capability token, where the recipient asks for one");
     command->callback(
         [&globals, &chosen, arguments] { chosen.run = [&globals, arguments] { return Send(globals, *arguments); }; });
+  }
+  {
+    auto arguments = std::make_shared<PolicyArguments>();
+    CLI::App* command = AddCommand(
+        &app, "inbox-policy", "Say who may write to --name: everyone, contacts, or whoever shows a capability token",
+        {"dotagent inbox-policy contacts --contact alice.agent --name bob.agent --key bob.pem",
+         "dotagent inbox-policy open --guard calendar/events --name bob.agent --key bob.pem"});
+    command->add_option("mode", arguments->mode, "open, contacts or capability (contacts, and whoever shows a token)")
+        ->required()
+        ->check(CLI::IsMember({"open", "contacts", "capability"}));
+    command->add_option("--contact", arguments->contacts, "A name; repeatable");
+    command->add_option("--guard", arguments->guarded,
+                        "A method for which every REQUEST needs a token, whoever sends it; repeatable");
+    command->callback([&globals, &chosen, arguments] {
+      chosen.run = [&globals, arguments] { return SetInboxPolicy(globals, *arguments); };
+    });
   }
   {
     auto arguments = std::make_shared<ListenArguments>();

@@ -2,15 +2,14 @@
 //
 // A token is one line of base64 in a file; its bytes as they are will do as well.
 #include <algorithm>
+#include <chrono>
+#include <cstddef>
 #include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "cli/command.h"
@@ -21,7 +20,11 @@
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/capability/token.h"
+#include "common/capability/token_revocation.h"
 #include "common/crypto/keys.h"
+#include "common/rpc/channel.h"
+#include "common/rpc/status.h"
+#include "dotagent/identity/v1/identity.grpc.pb.h"
 
 namespace dotagent::cli {
 namespace {
@@ -29,7 +32,6 @@ namespace {
 using capability::Token;
 using capability::TokenGrant;
 
-constexpr size_t kMaxTokenText = 2 * capability::kMaxTokenSize;
 // A block holds from a little before it is signed, so that a verifier whose clock is behind takes it.
 constexpr absl::Duration kBackdated = absl::Minutes(5);
 constexpr absl::Duration kMaxLifetime = absl::Hours(24 * 365);  // with the above less than a block may hold
@@ -46,6 +48,9 @@ struct TokenArguments {
   std::string owner;
   std::string presenter;
   std::string action;
+  uint64_t block = 0;
+  std::string reason;
+  bool print_only = false;
 };
 
 absl::Status BadArgument(absl::string_view message) {
@@ -76,12 +81,6 @@ absl::StatusOr<crypto::PublicKey> ParseKey(const std::string& option, const std:
   return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadKey,
                          absl::StrCat(option, ": ", key.status().message(),
                                       "; give the key as base64, as `dotagent id` and `dotagent resolve` show it"));
-}
-
-absl::StatusOr<std::string> ReadToken(const std::string& path) {
-  ASSIGN_OR_RETURN(const std::string text, ReadInput(path, kMaxTokenText));
-  const absl::StatusOr<std::string> bytes = Base64Decode(absl::StripAsciiWhitespace(text));
-  return bytes.ok() ? *bytes : text;
 }
 
 // A token that breaks a rule is an answer, not a failure to get one: exit status 1 and the rule.
@@ -115,7 +114,7 @@ int PrintToken(const Globals& globals, const std::string& bytes) {
 absl::StatusOr<int> Issue(const Globals& globals, const TokenArguments& arguments) {
   ASSIGN_OR_RETURN(const auto key, globals.Key());
   ASSIGN_OR_RETURN(const crypto::PublicKey audience, ParseKey("--to", arguments.to));
-  const absl::Time now = absl::Now();
+  const absl::Time now = absl::FromUnixSeconds(absl::ToUnixSeconds(absl::Now()));
   ASSIGN_OR_RETURN(const absl::Duration lifetime, ParseLifetime(arguments.expires_in));
   ASSIGN_OR_RETURN(const absl::Time from, ParseTime("--from", arguments.from, now - kBackdated));
   SystemRandom random;
@@ -145,7 +144,7 @@ absl::StatusOr<int> Delegate(const Globals& globals, const TokenArguments& argum
   grant.expires = own.expires;
   if (!arguments.expires_in.empty()) {
     ASSIGN_OR_RETURN(const absl::Duration lifetime, ParseLifetime(arguments.expires_in));
-    grant.expires = std::max(grant.not_before, absl::Now()) + lifetime;
+    grant.expires = std::max(grant.not_before, absl::FromUnixSeconds(absl::ToUnixSeconds(absl::Now()))) + lifetime;
   }
   SystemRandom random;
   ASSIGN_OR_RETURN(const std::string longer,
@@ -188,6 +187,49 @@ absl::StatusOr<int> Verify(const Globals& globals, const TokenArguments& argumen
   report.Add("expires", "Until", FormatTokenTime(token->expires()));
   report.Add("id", "Id", HexEncode(token->last().id));
   if (token->counted()) report.Add("max_uses", "Uses", token->last().max_uses);
+  report.Print(globals.json);
+  return kOk;
+}
+
+absl::StatusOr<int> Revoke(const Globals& globals, const TokenArguments& arguments) {
+  namespace v1 = ::dotagent::identity::v1;
+  ASSIGN_OR_RETURN(const auto key, globals.Key());
+  ASSIGN_OR_RETURN(const std::string bytes, ReadToken(arguments.file));
+  ASSIGN_OR_RETURN(const Token token, capability::VerifyToken(bytes));
+  const size_t number = arguments.block == 0 ? token.blocks().size() : arguments.block;
+  if (number > token.blocks().size()) {
+    return BadArgument(absl::StrCat("--block ", number, ": the token has ", token.blocks().size(), " blocks"));
+  }
+  const auto& blocks = token.blocks();
+  const auto end = blocks.begin() + static_cast<std::ptrdiff_t>(number);
+  if (std::none_of(blocks.begin(), end, [&](const auto& block) { return block.issuer == key->public_key(); })) {
+    return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyMismatch,
+                           absl::StrCat("block ", number,
+                                        " can be taken back by those who issued it or one before it; "
+                                        "--key is none of them"));
+  }
+  const capability::TokenBlock& block = blocks[number - 1];
+  ASSIGN_OR_RETURN(const std::string statement,
+                   capability::SignTokenRevocation(*key, block.id, arguments.reason, absl::Now()));
+  if (arguments.print_only) {
+    std::fwrite(statement.data(), 1, statement.size(), stdout);
+    return kOk;
+  }
+  const absl::Duration timeout = absl::Seconds(static_cast<double>(globals.timeout_s));
+  ASSIGN_OR_RETURN(const auto channel, rpc::NewChannel(globals.identity, {.known_nodes = globals.KnownNodes()}));
+  RETURN_IF_ERROR(channel->WaitUntilReady(timeout));
+  const auto stub = v1::IdentityService::NewStub(channel->grpc());
+  v1::RevokeTokenRequest request;
+  request.set_statement(statement);
+  v1::RevokeTokenResponse response;
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(timeout));
+  RETURN_IF_ERROR(rpc::FromGrpc(stub->RevokeToken(&context, request, &response)));
+  Report report;
+  report.Add("id", "Revoked", HexEncode(block.id));
+  report.Add("block", "Block", number);
+  report.Add("sequence", "Sequence", response.sequence());
+  report.Add("recorded_at", "Recorded", FormatTokenTime(absl::FromUnixMillis(response.recorded_at_ms())));
   report.Print(globals.json);
   return kOk;
 }
@@ -271,6 +313,18 @@ void AddTokenCommands(CLI::App& app, Globals& globals, Chosen& chosen) {
     command->add_option("--now", arguments->now,
                         "RFC 3339 time to check the dates against; the default is the clock's");
     runs(command, arguments, Verify);
+  }
+  {
+    auto arguments = std::make_shared<TokenArguments>();
+    CLI::App* command = AddCommand(
+        token, "revoke", "Take a block of a token back, and with it all that was handed on from there, for good",
+        {"dotagent token revoke alice.token --key bob.pem --reason 'project over'",
+         "dotagent token revoke carol.token --block 2 --key alice.pem"});
+    command->add_option("file", arguments->file, "The token; - is standard input")->required();
+    command->add_option("--block", arguments->block, "Which block, counted from 1; the default is the last");
+    command->add_option("--reason", arguments->reason, "Why, for people to read");
+    command->add_flag("--print", arguments->print_only, "Only sign the statement and write it to standard output");
+    runs(command, arguments, Revoke);
   }
 }
 

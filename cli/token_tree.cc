@@ -3,9 +3,12 @@
 #include <cstddef>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "cli/command.h"
 #include "common/base/bytes.h"
+#include "common/base/status.h"
 
 namespace dotagent::cli {
 namespace {
@@ -29,6 +32,13 @@ std::string Validity(const Token& token, absl::Time now) {
 }
 
 }  // namespace
+
+absl::StatusOr<std::string> ReadToken(const std::string& path) {
+  constexpr size_t kMaxText = 2 * capability::kMaxTokenSize;
+  ASSIGN_OR_RETURN(const std::string text, ReadInput(path, kMaxText));
+  const absl::StatusOr<std::string> bytes = Base64Decode(absl::StripAsciiWhitespace(text));
+  return bytes.ok() ? *bytes : text;
+}
 
 std::string FormatTokenTime(absl::Time time) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%E*SZ", time, absl::UTCTimeZone());

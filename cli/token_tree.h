@@ -1,4 +1,4 @@
-// A capability token for people, as a tree, and for programs.
+// A capability token in a file: for people, as a tree, and for programs.
 //
 //   agent://bob.agent  signed by 11qYAYKx…
 //   └─ 1. to FVEo4…
@@ -12,10 +12,15 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/capability/token.h"
 
 namespace dotagent::cli {
+
+// A token's bytes from a file ("-": standard input) that holds them as they are, or as one line of base64. As
+// ReadInput.
+[[nodiscard]] absl::StatusOr<std::string> ReadToken(const std::string& path);
 
 // "2026-11-23T12:00:00Z".
 [[nodiscard]] std::string FormatTokenTime(absl::Time time);

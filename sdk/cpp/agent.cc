@@ -109,6 +109,28 @@ absl::StatusOr<ResolvedName> Agent::Resolve(absl::string_view name, bool bypass_
                       .remaining_ttl = absl::Seconds(response.remaining_ttl_s())};
 }
 
+absl::Status Agent::SetInboxPolicy(const InboxPolicy& policy) {
+  RETURN_IF_ERROR(RequireName());
+  v1::SetInboxPolicyRequest request;
+  request.set_name(name_);
+  switch (policy.mode) {
+    case InboxMode::kOpen:
+      request.mutable_policy()->set_mode(v1::INBOX_MODE_OPEN);
+      break;
+    case InboxMode::kContacts:
+      request.mutable_policy()->set_mode(v1::INBOX_MODE_CONTACTS);
+      break;
+    case InboxMode::kCapability:
+      request.mutable_policy()->set_mode(v1::INBOX_MODE_CAPABILITY);
+      break;
+  }
+  for (const std::string& contact : policy.contacts) request.mutable_policy()->add_contacts(contact);
+  for (const std::string& method : policy.guarded_methods) request.mutable_policy()->add_guarded_methods(method);
+  v1::SetInboxPolicyResponse response;
+  return gateway_->Run(
+      [&](grpc::ClientContext& context) { return gateway_->stub().SetInboxPolicy(&context, request, &response); });
+}
+
 absl::StatusOr<SentMessage> Agent::Send(const OutgoingMessage& message) {
   RETURN_IF_ERROR(RequireName());
   SystemRandom random;
@@ -126,6 +148,7 @@ absl::StatusOr<SentMessage> Agent::Send(const OutgoingMessage& message) {
   v1::SendRequest request;
   request.set_message_json(signed_message.json());
   request.set_attachment(message.attachment);
+  request.set_token(message.token);
   v1::SendResponse response;
   RETURN_IF_ERROR(
       gateway_->Run([&](grpc::ClientContext& context) { return gateway_->stub().Send(&context, request, &response); }));

@@ -67,6 +67,16 @@ struct OutgoingMessage {
   record::Json content = record::Json::object();
   std::string attachment;  // if there is one, `content` is made from it
   std::string media_type = "application/octet-stream";
+  // A capability token (capability/token.h) made out to this agent's key, where the recipient asks for one.
+  std::string token;
+};
+
+// Who may write to an agent.
+enum class InboxMode { kOpen, kContacts, kCapability };
+struct InboxPolicy {
+  InboxMode mode = InboxMode::kOpen;
+  std::vector<std::string> contacts = {};         // names; at most 1,000
+  std::vector<std::string> guarded_methods = {};  // such as calendar/events; at most 256: requests need a token
 };
 
 struct SentMessage {
@@ -94,7 +104,12 @@ class Agent {
   // contested who holds the name, Unavailable (NOT_BOOTSTRAPPED, TOO_FEW_CLEAN_PATHS).
   [[nodiscard]] absl::StatusOr<ResolvedName> Resolve(absl::string_view name, bool bypass_cache = false);
 
-  // Signs a message and puts it into the recipient's inbox: on disk there when this returns OK.
+  // Says who may write to this agent, from now on, at this gateway; on disk there when this returns OK.
+  // InvalidArgument (BAD_MESSAGE) if the policy breaks a rule.
+  [[nodiscard]] absl::Status SetInboxPolicy(const InboxPolicy& policy);
+
+  // Signs a message and puts it into the recipient's inbox: on disk there when this returns OK. PermissionDenied
+  // (NOT_A_CONTACT, TOKEN_REQUIRED, or as the token is refused) if the recipient's policy keeps it out.
   [[nodiscard]] absl::StatusOr<SentMessage> Send(const OutgoingMessage& message);
 
   // Messages and, if wanted, offers of channels. The agent must outlive it.

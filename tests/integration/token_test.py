@@ -6,7 +6,7 @@ import pathlib
 import tempfile
 import unittest
 
-from case import FAILED, OK, REFUSED, USAGE, dotagent
+from case import FAILED, OK, REFUSED, USAGE, NetworkCase, dotagent, wait_for
 
 CALENDAR = "agent://bob.agent/calendar"
 
@@ -110,6 +110,73 @@ class TokenTest(unittest.TestCase):
         self.assertEqual(dotagent("token", "inspect", str(self.folder / "none")).returncode, USAGE)
         for command in ("issue", "delegate", "inspect", "verify"):
             self.assertIn("Examples:", dotagent("token", command, "--help").stdout)
+
+
+class TokenNetworkTest(NetworkCase):
+    """Bob at one gateway, Carol at the other: what Bob lets her do, how often, and until when he takes it back."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.agents = cls()
+        cls.keys = {}
+        for name, gateway in (("bob", 0), ("alice", 0), ("carol", 1)):
+            cls.agents.register(name, gateway)
+            cls.keys[name] = cls.agents.run_ok("id", "--key", cls.agents.key(name))["public_key"]
+
+    def policy(self, *arguments):
+        self.run_ok(*self.options("bob"), "inbox-policy", *arguments)
+
+    def token(self, name, *arguments):
+        """A file with a token of Bob's for that agent."""
+        path = self.folder / f"{name}-{len(list(self.folder.glob('*.token')))}.token"
+        done = dotagent("token", "issue", "--key", self.key("bob"), "--to", self.keys[name], "--resource", "agent://bob.agent/calendar", "--action", "call",
+                        *arguments)
+        self.assertEqual(done.returncode, OK, done.stderr)
+        path.write_text(done.stdout)
+        return path
+
+    def request(self, name, method, *more):
+        return dotagent(*self.options(name, 1 if name == "carol" else 0), "send", "bob.agent", "--type", "REQUEST", "--content",
+                        json.dumps({"method": method}), *more)
+
+    def assert_refused(self, done, fragment):
+        self.assertEqual(done.returncode, REFUSED, done.stdout + done.stderr)
+        self.assertIn(fragment, done.stderr)
+
+    def test_contacts(self):
+        self.policy("contacts", "--contact", "alice.agent")
+        self.assertEqual(self.request("alice", "mail").returncode, OK)
+        self.assert_refused(self.request("carol", "mail"), "contacts only")
+
+    def test_guarded_method(self):
+        self.policy("open", "--guard", "calendar")
+        self.assertEqual(self.request("carol", "mail").returncode, OK)
+        self.assert_refused(self.request("carol", "calendar/events"), "asks for a capability token")
+        token = self.token("carol")
+        self.assertEqual(self.request("carol", "calendar/events", "--token", str(token)).returncode, OK)
+        self.assert_refused(self.request("alice", "calendar/events", "--token", str(token)), "another key")
+
+    def test_uses_are_counted_at_identity(self):
+        self.policy("capability")
+        token = self.token("carol", "--uses", "2")
+        for _ in range(2):
+            self.assertEqual(self.request("carol", "calendar", "--token", str(token)).returncode, OK)
+        self.assert_refused(self.request("carol", "calendar", "--token", str(token)), "used up")
+
+    def test_revoked_block_is_refused_at_the_gateway(self):
+        self.policy("capability")
+        alices = self.token("alice")
+        carols = self.folder / "handed-on.token"
+        carols.write_text(dotagent("token", "delegate", str(alices), "--key", self.key("alice"), "--to", self.keys["carol"]).stdout)
+        self.assertEqual(self.request("carol", "calendar", "--token", str(carols)).returncode, OK)
+        # Not by its holder; by who issued the block before.
+        stranger = dotagent(*self.options("carol"), "token", "revoke", str(carols))
+        self.assert_refused(stranger, "none of them")
+        self.run_ok(*self.options("bob"), "token", "revoke", str(carols), "--reason", "project over")
+        wait_for(lambda: self.request("carol", "calendar", "--token", str(carols)).returncode == REFUSED, "the revocation at the gateway")
+        self.assert_refused(self.request("carol", "calendar", "--token", str(carols)), "revoked")
+        self.assertEqual(self.request("alice", "calendar", "--token", str(alices)).returncode, OK)
 
 
 if __name__ == "__main__":
