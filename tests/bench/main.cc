@@ -94,7 +94,8 @@ int Main(int argc, char** argv) {
 
   size_t identity_repetitions = 5;
   CLI::App* const identity_command = app.add_subcommand(
-      "identity", "Capability tokens: checks of known ones, and of new ones beside the signatures alone");
+      "identity",
+      "Capability tokens: checks of known ones, and of new ones beside the signatures alone; uses redeemed");
   common.AddTo(*identity_command);
   identity_command->footer(kFooter);
   identity_command->add_option("--repetitions", identity_repetitions, "Turns that each row gets")
@@ -104,7 +105,8 @@ int Main(int argc, char** argv) {
 
   if (identity_command->parsed()) {
     Report report("identity", CommandLine(argc, argv));
-    const absl::Status status = MeasureTokens(identity_repetitions, report);
+    absl::Status status = MeasureTokens(identity_repetitions, report);
+    if (status.ok()) status = MeasureRedemptions(identity_repetitions, report);
     return common.Finish(status, report);
   }
   const absl::Status own_network = EnterPrivateNetwork();

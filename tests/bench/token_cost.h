@@ -13,6 +13,10 @@ namespace dotagent::bench {
 // signature verifications of the same three blocks.
 [[nodiscard]] absl::Status MeasureTokens(size_t repetitions, Report& report);
 
+// The same for identity, which counts their uses: through its ledger, on a RocksDB of its own in the folder for
+// temporary files, each use on disk before it is confirmed; in turn with synced writes one at a time.
+[[nodiscard]] absl::Status MeasureRedemptions(size_t repetitions, Report& report);
+
 }  // namespace dotagent::bench
 
 #endif  // DOTAGENT_TESTS_BENCH_TOKEN_COST_H_
