@@ -109,7 +109,7 @@ absl::StatusOr<double> SingleWrites(Random& random) {
   ASSIGN_OR_RETURN(const auto store, folder.Open());
   const absl::Time begun = absl::Now();
   for (int i = 0; i < kSingleWrites; ++i) {
-    RETURN_IF_ERROR(store->Put(random.Bytes(32), "1", storage::Durability::kSync));
+    RETURN_IF_ERROR(store->Put(absl::StrCat("single/", random.Bytes(32)), "1", storage::Durability::kSync));
   }
   return kSingleWrites / absl::ToDoubleSeconds(absl::Now() - begun);
 }
