@@ -1,15 +1,10 @@
 #include "common/crypto/key_file.h"
 
-#include <fcntl.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <climits>
-#include <cstdio>
-#include <cstring>
+#include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -18,6 +13,7 @@
 #include "common/base/status.h"
 #include "common/crypto/check.h"
 #include "common/crypto/openssl.h"
+#include "common/crypto/private_file.h"
 
 namespace dotagent::crypto {
 namespace {
@@ -26,7 +22,7 @@ using Pkcs8Ptr = std::unique_ptr<PKCS8_PRIV_KEY_INFO, OpenSslFree<PKCS8_PRIV_KEY
 using EncryptedPtr = std::unique_ptr<X509_SIG, OpenSslFree<X509_SIG_free>>;
 using AlgorithmPtr = std::unique_ptr<X509_ALGOR, OpenSslFree<X509_ALGOR_free>>;
 
-constexpr off_t kMaxKeyFile = 64 * 1024;
+constexpr size_t kMaxKeyFile = 64 * 1024;
 constexpr size_t kMaxPassphrase = 1024;
 
 // scrypt's cost: 16 MiB and about 0.25 s a guess. N may not be larger: OpenSSL refuses to read more than 32 MiB's
@@ -41,11 +37,6 @@ absl::Status BadKey(absl::string_view message) {
 
 absl::Status BadPassphrase(absl::string_view message) {
   return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kBadKey, message);
-}
-
-absl::Status FileError(absl::string_view doing, const std::string& path, int error) {
-  return ErrorWithReason(absl::ErrnoToStatusCode(error), reason::kStorage,
-                         absl::StrCat("cannot ", doing, " ", path, ": ", std::strerror(error)));
 }
 
 // One PEM block: the label of its BEGIN line, and its bytes, wiped.
@@ -100,7 +91,7 @@ absl::StatusOr<Pkcs8Ptr> Decrypt(const SecretBytes& der, const std::optional<Sec
   return key;
 }
 
-absl::StatusOr<SigningKey> KeyFromPkcs8(const PKCS8_PRIV_KEY_INFO& info) {
+absl::StatusOr<AgentKey> KeyFromPkcs8(const PKCS8_PRIV_KEY_INFO& info) {
   const PkeyPtr pkey(EVP_PKCS82PKEY(&info));
   if (pkey == nullptr) {
     return BadKey(absl::StrCat("the private key is damaged: ", TakeOpenSslError()));
@@ -115,7 +106,8 @@ absl::StatusOr<SigningKey> KeyFromPkcs8(const PKCS8_PRIV_KEY_INFO& info) {
   if (EVP_PKEY_get_raw_private_key(pkey.get(), seed.data(), &size) != 1 || size != kSeedSize) {
     return BadKey(absl::StrCat("the Ed25519 key is damaged: ", TakeOpenSslError()));
   }
-  return SigningKey::FromSeed(seed.view());
+  ASSIGN_OR_RETURN(SigningKey key, SigningKey::FromSeed(seed.view()));
+  return AgentKey{std::move(key), AttributesOf(info)};
 }
 
 EncryptedPtr Encrypt(PKCS8_PRIV_KEY_INFO* info, const SecretBytes& passphrase) {
@@ -128,68 +120,11 @@ EncryptedPtr Encrypt(PKCS8_PRIV_KEY_INFO* info, const SecretBytes& passphrase) {
   return encrypted;
 }
 
-absl::Status WriteAndSync(int file, absl::string_view bytes, const std::string& path) {
-  while (!bytes.empty()) {
-    const ssize_t written = write(file, bytes.data(), bytes.size());
-    if (written < 0 && errno != EINTR) {
-      return FileError("write", path, errno);
-    }
-    bytes.remove_prefix(written < 0 ? 0 : static_cast<size_t>(written));
-  }
-  // fchmod, because the mode of a new file passes through the umask.
-  if (fchmod(file, S_IRUSR | S_IWUSR) != 0 || fsync(file) != 0) {
-    return FileError("write", path, errno);
-  }
-  return absl::OkStatus();
-}
-
-// Gives the file `from` the name `to`, unless that is taken. The second way is for file systems without
-// RENAME_NOREPLACE.
-int MoveWithoutReplacing(const std::string& from, const std::string& to) {
-  if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) {
-    return 0;
-  }
-  if (errno != EINVAL && errno != ENOSYS) {
-    return errno;
-  }
-  return link(from.c_str(), to.c_str()) == 0 ? 0 : errno;
-}
-
-absl::Status SyncFolderOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) {
-    return FileError("open", folder, errno);
-  }
-  const int error = fsync(descriptor) == 0 ? 0 : errno;
-  close(descriptor);
-  // Some network file systems cannot sync a folder; the file itself is safe there.
-  return error == 0 || error == EINVAL ? absl::OkStatus() : FileError("write", folder, error);
-}
-
-// Refuses what is no private file of ours, and returns its size.
-absl::StatusOr<size_t> CheckKeyFile(int file, const std::string& path) {
-  struct stat info {};
-  if (fstat(file, &info) != 0) {
-    return FileError("read", path, errno);
-  }
-  if (!S_ISREG(info.st_mode)) {
-    return BadKey(absl::StrCat(path, " is not a regular file; give the path of a PEM private key"));
-  }
-  if ((info.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-    return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kBadKey,
-                           absl::StrCat("others can use the private key ", path, "; run: chmod 600 ", path));
-  }
-  if (info.st_size > kMaxKeyFile) {
-    return BadKey(absl::StrCat(path, " is over 64 KiB and so no private key"));
-  }
-  return static_cast<size_t>(info.st_size);
-}
-
 }  // namespace
 
-absl::StatusOr<std::string> KeyToPem(const SigningKey& key, const std::optional<SecretBytes>& passphrase) {
+absl::StatusOr<std::string> KeyToPem(const SigningKey& key, const std::optional<SecretBytes>& passphrase,
+                                     const KeyAttributes& attributes) {
+  RETURN_IF_ERROR(CheckAttributes(attributes));
   if (passphrase.has_value() && (passphrase->size() == 0 || passphrase->size() > kMaxPassphrase)) {
     return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadKey,
                            "a passphrase has 1 to 1024 bytes; leave it out to write the key in the clear");
@@ -199,13 +134,14 @@ absl::StatusOr<std::string> KeyToPem(const SigningKey& key, const std::optional<
   const Pkcs8Ptr info(EVP_PKEY2PKCS8(pkey.get()));
   const BioPtr bio(BIO_new(BIO_s_secmem()));
   CheckAlways(info != nullptr && bio != nullptr, "OpenSSL is out of memory");
+  AddAttributes(attributes, info.get());
   const int written = passphrase.has_value() ? PEM_write_bio_PKCS8(bio.get(), Encrypt(info.get(), *passphrase).get())
                                              : PEM_write_bio_PKCS8_PRIV_KEY_INFO(bio.get(), info.get());
   CheckAlways(written == 1, "OpenSSL cannot write a private key");
   return std::string(BioView(bio.get()));
 }
 
-absl::StatusOr<SigningKey> KeyFromPem(absl::string_view pem, const std::optional<SecretBytes>& passphrase) {
+absl::StatusOr<AgentKey> AgentKeyFromPem(absl::string_view pem, const std::optional<SecretBytes>& passphrase) {
   if (pem.size() > kMaxKeyFile) {
     return BadKey("it is over 64 KiB and so no private key");
   }
@@ -229,6 +165,11 @@ absl::StatusOr<SigningKey> KeyFromPem(absl::string_view pem, const std::optional
   return KeyFromPkcs8(*info);
 }
 
+absl::StatusOr<SigningKey> KeyFromPem(absl::string_view pem, const std::optional<SecretBytes>& passphrase) {
+  ASSIGN_OR_RETURN(AgentKey key, AgentKeyFromPem(pem, passphrase));
+  return std::move(key.key);
+}
+
 std::string PublicKeyToPem(const PublicKey& key) {
   const PkeyPtr pkey(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, key.data(), kPublicKeySize));
   const BioPtr bio(BIO_new(BIO_s_mem()));
@@ -237,54 +178,21 @@ std::string PublicKeyToPem(const PublicKey& key) {
   return std::string(BioView(bio.get()));
 }
 
-absl::Status WriteKeyFile(const std::string& path, const SigningKey& key,
-                          const std::optional<SecretBytes>& passphrase) {
-  ASSIGN_OR_RETURN(std::string pem, KeyToPem(key, passphrase));
+absl::Status WriteKeyFile(const std::string& path, const SigningKey& key, const std::optional<SecretBytes>& passphrase,
+                          const KeyAttributes& attributes) {
+  ASSIGN_OR_RETURN(std::string pem, KeyToPem(key, passphrase, attributes));
   const absl::Cleanup wipe = [&pem] { Wipe(pem.data(), pem.size()); };
-  std::string temporary = path + ".XXXXXX";
-  const int file = mkostemp(temporary.data(), O_CLOEXEC);
-  if (file < 0) {
-    return FileError("make a key file beside", path, errno);
-  }
-  // After a rename this finds nothing to remove; after a link or a failure it does.
-  const absl::Cleanup remove = [&temporary] { unlink(temporary.c_str()); };
-  const absl::Status written = WriteAndSync(file, pem, temporary);
-  close(file);
-  RETURN_IF_ERROR(written);
-  if (const int error = MoveWithoutReplacing(temporary, path); error == EEXIST) {
-    return ErrorWithReason(
-        absl::StatusCode::kAlreadyExists, reason::kStorage,
-        absl::StrCat(path, " exists; a key is never overwritten: move it away, or choose another path"));
-  } else if (error != 0) {
-    return FileError("write", path, error);
-  }
-  return SyncFolderOf(path);
+  return WriteNewPrivateFile(path, pem);
 }
 
 absl::StatusOr<SigningKey> ReadKeyFile(const std::string& path, const std::optional<SecretBytes>& passphrase) {
-  // Non-blocking, so that a pipe in the file's place cannot hold the program up.
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0) {
-    return FileError("open the private key", path, errno);
-  }
-  const absl::Cleanup close_file = [file] { close(file); };
-  ASSIGN_OR_RETURN(const size_t size, CheckKeyFile(file, path));
-  SecretBytes content(size);
-  size_t filled = 0;
-  while (filled < size) {
-    const ssize_t count = read(file, content.data() + filled, size - filled);
-    if (count < 0 && errno == EINTR) {
-      continue;
-    }
-    if (count < 0) {
-      return FileError("read", path, errno);
-    }
-    if (count == 0) {
-      break;
-    }
-    filled += static_cast<size_t>(count);
-  }
-  absl::StatusOr<SigningKey> key = KeyFromPem(content.view().substr(0, filled), passphrase);
+  ASSIGN_OR_RETURN(AgentKey key, ReadAgentKeyFile(path, passphrase));
+  return std::move(key.key);
+}
+
+absl::StatusOr<AgentKey> ReadAgentKeyFile(const std::string& path, const std::optional<SecretBytes>& passphrase) {
+  ASSIGN_OR_RETURN(const SecretBytes content, ReadPrivateFile(path, kMaxKeyFile));
+  absl::StatusOr<AgentKey> key = AgentKeyFromPem(content.view(), passphrase);
   if (!key.ok()) {
     return WithContext(key.status(), path);
   }

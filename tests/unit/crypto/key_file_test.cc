@@ -125,6 +125,74 @@ TEST_F(KeyFileTest, RoundTripsAndIsPrivate) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 2);
 }
 
+TEST_F(KeyFileTest, AttributesGoThroughOpensslAndBack) {
+  const KeyAttributes attributes{.agent_id = std::string(64, 'a'), .name = "alice.agent"};
+  ASSERT_TRUE(WriteKeyFile(Path("plain"), key_, std::nullopt, attributes).ok());
+  ASSERT_TRUE(WriteKeyFile(Path("sealed"), key_, passphrase_, attributes).ok());
+  for (const char* name : {"plain", "sealed"}) {
+    const absl::StatusOr<AgentKey> read = ReadAgentKeyFile(Path(name), passphrase_);
+    ASSERT_TRUE(read.ok()) << read.status();
+    EXPECT_EQ(read->attributes, attributes);
+    EXPECT_EQ(read->key.public_key(), key_.public_key());
+    const CommandResult shown =
+        RunCommand("openssl pkey -pubout -passin 'pass:correct horse' -in " + Path(name));
+    EXPECT_EQ(shown.output, PublicKeyToPem(key_.public_key()));
+  }
+  // As a stranger sees them, and after a stranger has put the file under another passphrase.
+  const CommandResult structure = RunCommand("openssl asn1parse -in " + Path("plain"));
+  EXPECT_THAT(structure.output, HasSubstr(":friendlyName"));
+  EXPECT_THAT(structure.output, HasSubstr(":Permanent Identifier"));
+  ASSERT_EQ(RunCommand("umask 077; openssl pkcs8 -topk8 -passin 'pass:correct horse' -passout pass:other -in " +
+                       Path("sealed") + " -out " + Path("again"))
+                .status,
+            0);
+  EXPECT_EQ(ReadKeyFile(Path("again"), SecretBytes("other"))->public_key(), key_.public_key());
+}
+
+TEST_F(KeyFileTest, RefusesAttributesOfAnotherForm) {
+  for (const KeyAttributes& bad : std::vector<KeyAttributes>{{.agent_id = std::string(63, 'a')},
+                                                             {.agent_id = std::string(64, 'A')},
+                                                             {.agent_id = std::string(64, 'g')},
+                                                             {.name = "alice agent"},
+                                                             {.name = "\xc3\xa4.agent"},
+                                                             {.name = std::string(254, 'a')}}) {
+    EXPECT_EQ(ReasonOf(KeyToPem(key_, std::nullopt, bad).status()), reason::kBadKey) << bad.agent_id << bad.name;
+  }
+}
+
+// What PKCS #12 tools write there need not be a name of ours, nor one at all; the key is still a key.
+TEST_F(KeyFileTest, PassesOverStrangersAttributes) {
+  const std::string pem = KeyToPem(key_, std::nullopt, {.agent_id = std::string(64, 'a'), .name = "alice.agent"}).value();
+  const std::string body = absl::StrReplaceAll(
+      pem, {{"-----BEGIN PRIVATE KEY-----", ""}, {"-----END PRIVATE KEY-----", ""}, {"\n", ""}});
+  const std::string der = *Base64Decode(body);
+  const auto read = [](const std::string& bytes) {
+    return AgentKeyFromPem(absl::StrCat("-----BEGIN PRIVATE KEY-----\n", Base64Encode(bytes),
+                                        "\n-----END PRIVATE KEY-----\n"),
+                           std::nullopt);
+  };
+  ASSERT_EQ(read(der)->attributes.name, "alice.agent");
+  std::string spaced = der;
+  spaced[der.find(std::string("a\0l", 3))] = ' ';
+  EXPECT_EQ(read(spaced)->attributes, (KeyAttributes{.agent_id = std::string(64, 'a')}));
+  std::string upper = der;
+  upper[der.find("aaaa")] = 'A';
+  EXPECT_EQ(read(upper)->attributes, (KeyAttributes{.name = "alice.agent"}));
+  // Every other byte of the attributes changed: a key, with or without notes, or a clear error.
+  const size_t first = 3 + 46;
+  for (size_t at = first; at < der.size(); ++at) {
+    std::string changed = der;
+    changed[at] = static_cast<char>(changed[at] ^ 0x15);
+    const absl::StatusOr<AgentKey> key = read(changed);
+    if (key.ok()) {
+      EXPECT_EQ(key->key.public_key(), key_.public_key()) << at;
+      EXPECT_TRUE(CheckAttributes(key->attributes).ok()) << at;
+    } else {
+      EXPECT_EQ(ReasonOf(key.status()), reason::kBadKey) << at;
+    }
+  }
+}
+
 TEST_F(KeyFileTest, SealsWithFreshSalt) {
   EXPECT_NE(KeyToPem(key_, passphrase_).value(), KeyToPem(key_, passphrase_).value());
 }
