@@ -17,6 +17,15 @@ namespace dotagent::dht {
 [[nodiscard]] absl::StatusOr<Id> OwnerOf(const crypto::PublicKey& signer, const std::string& rotation_chain,
                                          absl::Time now);
 
+// Which of two keys of one owner is the newer one, by what goes with the values that they signed (`chain` as above; both
+// were validated before, dates and all). True: `offered` took `held`'s place. FailedPrecondition (SUPERSEDED) the other way round: a
+// key that was retired may not take a name back. Aborted (CONFLICT) if the chains part: what is held stays.
+struct KeyOfOwner {
+  const crypto::PublicKey& signer;
+  const std::string& chain;
+};
+[[nodiscard]] absl::StatusOr<bool> TookThePlaceOf(const KeyOfOwner& held, const KeyOfOwner& offered);
+
 }  // namespace dotagent::dht
 
 #endif  // DOTAGENT_COMMON_DHT_OWNER_PROOF_H_

@@ -80,6 +80,12 @@ absl::StatusOr<Value> RecordValue::Validate(const Item& item, absl::Time now) co
 
 absl::StatusOr<bool> RecordValue::Replaces(const Value& held, const Value& offered) const {
   if (offered.item.bytes == held.item.bytes && offered.certified <= held.certified) return false;
+  // After a rotation no date makes up for the wrong key: whoever stole the old one can sign with any.
+  if (offered.owner == held.owner && offered.signer != held.signer) {
+    ASSIGN_OR_RETURN(const v1::Proof ours, ParseProof(held.item.proof));
+    ASSIGN_OR_RETURN(const v1::Proof theirs, ParseProof(offered.item.proof));
+    return TookThePlaceOf({held.signer, ours.rotation_chain()}, {offered.signer, theirs.rotation_chain()});
+  }
   // The registrar's newest word decides; of one owner's records, his own; of one instant's, all nodes keep the same.
   const auto rank = [](const Value& value) {
     return std::make_tuple(value.certified, value.timestamp, absl::string_view(value.item.bytes));
