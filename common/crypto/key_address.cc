@@ -89,10 +89,10 @@ absl::StatusOr<std::string> PinSource(absl::string_view text) {
 
 absl::Status SetPathAttribute(absl::string_view name, absl::string_view value, Pkcs11KeyAddress& address) {
   const std::array<std::pair<absl::string_view, std::string*>, 5> texts{{{"token", &address.token},
-                                                                        {"manufacturer", &address.manufacturer},
-                                                                        {"model", &address.model},
-                                                                        {"serial", &address.serial},
-                                                                        {"object", &address.object}}};
+                                                                         {"manufacturer", &address.manufacturer},
+                                                                         {"model", &address.model},
+                                                                         {"serial", &address.serial},
+                                                                         {"object", &address.object}}};
   for (const auto& [text, member] : texts) {
     if (name != text) continue;
     ASSIGN_OR_RETURN(*member, UnescapeText(name, value));
@@ -145,7 +145,8 @@ absl::StatusOr<KeyAddress> ParseTpm(absl::string_view path, absl::string_view qu
     } else if (name == "pin-source") {
       ASSIGN_OR_RETURN(address.pin_source, PinSource(value));
     } else {
-      return BadAddress(absl::StrCat("the attribute ", name, " is not understood here; tpm2: takes tcti and pin-source"));
+      return BadAddress(
+          absl::StrCat("the attribute ", name, " is not understood here; tpm2: takes tcti and pin-source"));
     }
   }
   return address;

@@ -34,7 +34,8 @@ bool IsName(absl::string_view text) {
 const ASN1_TYPE* ValueOf(const STACK_OF(X509_ATTRIBUTE) * attributes, int nid) {
   const int at = X509at_get_attr_by_NID(attributes, nid, -1);
   X509_ATTRIBUTE* const attribute = at < 0 ? nullptr : X509at_get_attr(attributes, at);
-  return attribute == nullptr || X509_ATTRIBUTE_count(attribute) != 1 ? nullptr : X509_ATTRIBUTE_get0_type(attribute, 0);
+  return attribute == nullptr || X509_ATTRIBUTE_count(attribute) != 1 ? nullptr
+                                                                      : X509_ATTRIBUTE_get0_type(attribute, 0);
 }
 
 std::string AgentIdIn(const ASN1_TYPE* value) {
@@ -68,9 +69,9 @@ absl::Status CheckAttributes(const KeyAttributes& attributes) {
                            "an agent id in a key file is 64 lower-case hexadecimal digits");
   }
   if (!attributes.name.empty() && !IsName(attributes.name)) {
-    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadKey,
-                           absl::StrCat("a name in a key file has at most ", kMaxName,
-                                        " printable ASCII characters and no space"));
+    return ErrorWithReason(
+        absl::StatusCode::kInvalidArgument, reason::kBadKey,
+        absl::StrCat("a name in a key file has at most ", kMaxName, " printable ASCII characters and no space"));
   }
   return absl::OkStatus();
 }

@@ -10,8 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "common/base/status.h"
-#include "common/crypto/key_store_error.h"
 #include "common/crypto/hash.h"
+#include "common/crypto/key_store_error.h"
 #include "common/crypto/pkcs11_module.h"
 #include "common/crypto/pkcs11_session.h"
 
@@ -21,9 +21,10 @@ namespace {
 constexpr size_t kIdSize = 16;
 // CKA_EC_PARAMS: the object identifier id-Ed25519; or, as 3.0 also has it, the curve's name as a PrintableString.
 constexpr absl::string_view kCurveOid("\x06\x03\x2b\x65\x70", 5);
-constexpr absl::string_view kCurveName("\x13\x0c"
-                                       "edwards25519",
-                                       14);
+constexpr absl::string_view kCurveName(
+    "\x13\x0c"
+    "edwards25519",
+    14);
 constexpr absl::string_view kOctetString("\x04\x20", 2);
 // Signed once when a key is opened: shows that the token has the key whose public half it gave.
 constexpr absl::string_view kTrial("dotagent key trial v1\0", 22);
@@ -58,8 +59,9 @@ absl::StatusOr<CK_OBJECT_HANDLE> FindPrivateKey(const Pkcs11Session& session, co
                               "; `dotagent keygen` makes one there"));
   }
   if (found.size() > 1) {
-    return Wrong(absl::StatusCode::kFailedPrecondition, reason::kKeyStore,
-                 absl::StrCat("the token has ", found.size(), " private keys that fit the address; add object= or id="));
+    return Wrong(
+        absl::StatusCode::kFailedPrecondition, reason::kKeyStore,
+        absl::StrCat("the token has ", found.size(), " private keys that fit the address; add object= or id="));
   }
   return found.front();
 }

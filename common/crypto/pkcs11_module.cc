@@ -77,9 +77,9 @@ absl::StatusOr<std::shared_ptr<const Pkcs11Module>> Pkcs11Module::Load(const std
   void* const handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (handle == nullptr) {
     const char* const why = dlerror();  // NOLINT(concurrency-mt-unsafe): glibc keeps it by thread
-    return StoreError(absl::StrCat("cannot load the PKCS#11 module ", file, ": ", why == nullptr ? "unknown" : why,
-                                   path.empty() ? "; name one with module-path=, or install p11-kit-modules"
-                                                : "; is its package installed?"));
+    return StoreError(absl::StrCat(
+        "cannot load the PKCS#11 module ", file, ": ", why == nullptr ? "unknown" : why,
+        path.empty() ? "; name one with module-path=, or install p11-kit-modules" : "; is its package installed?"));
   }
   const auto get_list = reinterpret_cast<CK_C_GetFunctionList>(dlsym(handle, "C_GetFunctionList"));
   CK_FUNCTION_LIST* functions = nullptr;
@@ -89,12 +89,12 @@ absl::StatusOr<std::shared_ptr<const Pkcs11Module>> Pkcs11Module::Load(const std
   }
   if (functions->version.major < 2 || functions->version.major > 3 || !IsComplete(*functions)) {
     dlclose(handle);
-    return StoreError(absl::StrCat("the PKCS#11 module ", file, " lacks functions, or is of another version than 2 or 3"));
+    return StoreError(
+        absl::StrCat("the PKCS#11 module ", file, " lacks functions, or is of another version than 2 or 3"));
   }
   if (const CK_RV answer = Registry::Get().Enter(handle, *functions); answer != CKR_OK) {
     dlclose(handle);
-    return StoreError(
-        absl::StrCat("the PKCS#11 module ", file, " failed in C_Initialize: ", Pkcs11AnswerName(answer)));
+    return StoreError(absl::StrCat("the PKCS#11 module ", file, " failed in C_Initialize: ", Pkcs11AnswerName(answer)));
   }
   return std::shared_ptr<const Pkcs11Module>(new Pkcs11Module(file, handle, functions));
 }

@@ -31,8 +31,8 @@ CK_BYTE* Bytes(absl::string_view view) {
 // Fields of a token are padded with spaces, and end with no zero byte.
 template <size_t kSize>
 std::string Field(const unsigned char (&field)[kSize]) {
-  return std::string(absl::StripTrailingAsciiWhitespace(
-      absl::string_view(reinterpret_cast<const char*>(std::data(field)), kSize)));
+  return std::string(
+      absl::StripTrailingAsciiWhitespace(absl::string_view(reinterpret_cast<const char*>(std::data(field)), kSize)));
 }
 
 bool Fits(const Pkcs11KeyAddress& address, CK_SLOT_ID slot, const CK_TOKEN_INFO& token) {
@@ -113,8 +113,7 @@ absl::StatusOr<std::unique_ptr<Pkcs11Session>> Pkcs11Session::Open(std::shared_p
   ASSIGN_OR_RETURN(const FoundToken token, FindToken(*place));
   CK_SESSION_HANDLE handle = 0;
   const CK_FLAGS flags = CKF_SERIAL_SESSION | (writable ? CKF_RW_SESSION : 0);
-  RETURN_IF_ERROR(
-      module.Check(module->C_OpenSession(token.slot, flags, nullptr, nullptr, &handle), "C_OpenSession"));
+  RETURN_IF_ERROR(module.Check(module->C_OpenSession(token.slot, flags, nullptr, nullptr, &handle), "C_OpenSession"));
   std::unique_ptr<Pkcs11Session> session(new Pkcs11Session(std::move(place), handle));
   RETURN_IF_ERROR(session->LogIn(token.info));
   return session;
@@ -198,7 +197,8 @@ absl::StatusOr<std::string> Pkcs11Session::Sign(CK_OBJECT_HANDLE key, absl::stri
   RETURN_IF_ERROR(module().Check(answer, "C_SignInit"));
   std::string signature(kSignatureSize, '\0');
   CK_ULONG size = signature.size();
-  answer = module()->C_Sign(handle_, Bytes(message), message.size(), reinterpret_cast<CK_BYTE*>(signature.data()), &size);
+  answer =
+      module()->C_Sign(handle_, Bytes(message), message.size(), reinterpret_cast<CK_BYTE*>(signature.data()), &size);
   RETURN_IF_ERROR(module().Check(answer, "C_Sign"));
   if (size != kSignatureSize) return module().Failure(absl::StrCat("made a signature of ", size, " bytes, not of 64"));
   return signature;

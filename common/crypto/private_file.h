@@ -20,8 +20,8 @@ namespace dotagent::crypto {
 [[nodiscard]] absl::Status WriteNewPrivateFile(const std::string& path, absl::string_view content);
 
 // Reads a whole file of at most `max` bytes. NotFound and other failures of the disk: the errno's code (STORAGE).
-// PermissionDenied (BAD_KEY) if others may use it: says to chmod 600. InvalidArgument (BAD_KEY) if it is no regular file
-// or larger. kOwnerAndGroup is for what Kubernetes mounts, whose secrets belong to root and a group.
+// PermissionDenied (BAD_KEY) if others may use it: says to chmod 600. InvalidArgument (BAD_KEY) if it is no regular
+// file or larger. kOwnerAndGroup is for what Kubernetes mounts, whose secrets belong to root and a group.
 enum class Readers { kOwner, kOwnerAndGroup };
 [[nodiscard]] absl::StatusOr<SecretBytes> ReadPrivateFile(const std::string& path, size_t max,
                                                           Readers readers = Readers::kOwner);

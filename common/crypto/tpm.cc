@@ -1,14 +1,15 @@
 #include "common/crypto/tpm.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/crypto/key_store_error.h"
 #include "common/crypto/check.h"
+#include "common/crypto/key_store_error.h"
 #include "common/crypto/tpm_library.h"
 
 namespace dotagent::crypto {
@@ -93,6 +94,8 @@ TPM2B_AUTH AuthOf(const std::optional<SecretBytes>& password) {
 
 }  // namespace
 
+void SilenceTpmLibrary() { setenv("TSS2_LOG", "all+NONE", 0); }  // NOLINT(concurrency-mt-unsafe): before threads
+
 // The connection, and what lies in the TPM while it lasts.
 struct Tpm::Impl {
   explicit Impl(const TpmLibrary& library) : tss(library) {}
@@ -145,9 +148,9 @@ struct Tpm::Impl {
     RETURN_IF_ERROR(Check(tss.StartAuthSession(esys, parent, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
                                                nullptr, TPM2_SE_HMAC, &symmetric, TPM2_ALG_SHA256, &session.id),
                           "starting a session"));
-    return Check(tss.SetSessionAttributes(
-                     esys, session.id, TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT | TPMA_SESSION_CONTINUESESSION,
-                     TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT | TPMA_SESSION_CONTINUESESSION),
+    return Check(tss.SetSessionAttributes(esys, session.id,
+                                          TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT | TPMA_SESSION_CONTINUESESSION,
+                                          TPMA_SESSION_DECRYPT | TPMA_SESSION_ENCRYPT | TPMA_SESSION_CONTINUESESSION),
                  "starting a session");
   }
 
@@ -198,7 +201,8 @@ absl::StatusOr<TpmKeyFile> Tpm::Seal(const SecretBytes& secret, const std::optio
     tss.Free(private_part);
     tss.Free(public_part);
   };
-  TpmKeyFile file{.empty_auth = !password, .public_part = std::string(sizeof(TPM2B_PUBLIC), '\0'),
+  TpmKeyFile file{.empty_auth = !password,
+                  .public_part = std::string(sizeof(TPM2B_PUBLIC), '\0'),
                   .private_part = std::string(sizeof(TPM2B_PRIVATE), '\0')};
   size_t size = 0;
   RETURN_IF_ERROR(Check(tss.PublicMarshal(public_part, reinterpret_cast<uint8_t*>(file.public_part.data()),

@@ -32,49 +32,48 @@ ASN1_SEQUENCE(TpmKeySyntax) = {
   ASN1_SIMPLE(TpmKeySyntax, private_part, ASN1_OCTET_STRING)
 } ASN1_SEQUENCE_END(TpmKeySyntax)
 IMPLEMENT_ASN1_FUNCTIONS(TpmKeySyntax)
-// clang-format on
-// NOLINTEND
+    // clang-format on
+    // NOLINTEND
 
-namespace {
+    namespace {
+  constexpr char kPemLabel[] = "TSS2 PRIVATE KEY";
+  constexpr char kSealedKey[] = "2.23.133.10.1.5";
 
-constexpr char kPemLabel[] = "TSS2 PRIVATE KEY";
-constexpr char kSealedKey[] = "2.23.133.10.1.5";
+  using SyntaxPtr = std::unique_ptr<TpmKeySyntax, OpenSslFree<TpmKeySyntax_free>>;
+  using ObjectPtr = std::unique_ptr<ASN1_OBJECT, OpenSslFree<ASN1_OBJECT_free>>;
 
-using SyntaxPtr = std::unique_ptr<TpmKeySyntax, OpenSslFree<TpmKeySyntax_free>>;
-using ObjectPtr = std::unique_ptr<ASN1_OBJECT, OpenSslFree<ASN1_OBJECT_free>>;
-
-absl::Status BadKey(absl::string_view message) {
-  return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadKey, message);
-}
-
-ObjectPtr SealedKeyType() { return ObjectPtr(OBJ_txt2obj(kSealedKey, 1)); }
-
-std::string BytesOf(const ASN1_OCTET_STRING* string) {
-  return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(string)),
-          static_cast<size_t>(ASN1_STRING_length(string))};
-}
-
-absl::StatusOr<std::string> DerIn(absl::string_view pem) {
-  const BioPtr bio(BIO_new_mem_buf(OpenSslBytes(pem), static_cast<int>(pem.size())));
-  CheckAlways(bio != nullptr, "OpenSSL is out of memory");
-  char* label = nullptr;
-  char* headers = nullptr;
-  unsigned char* data = nullptr;
-  long size = 0;
-  if (PEM_read_bio(bio.get(), &label, &headers, &data, &size) != 1) {
-    TakeOpenSslError();
-    return BadKey("there is no PEM block \"TSS2 PRIVATE KEY\" in it; `dotagent keygen tpm2:FILE` makes such a file");
+  absl::Status BadKey(absl::string_view message) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadKey, message);
   }
-  const std::string found = label;
-  std::string der(reinterpret_cast<const char*>(data), static_cast<size_t>(size));
-  OPENSSL_free(label);
-  OPENSSL_free(headers);
-  OPENSSL_clear_free(data, static_cast<size_t>(size));
-  if (found != kPemLabel) {
-    return BadKey(absl::StrCat("it holds a \"", found, "\" and no \"TSS2 PRIVATE KEY\", which is what a TPM seals"));
+
+  ObjectPtr SealedKeyType() { return ObjectPtr(OBJ_txt2obj(kSealedKey, 1)); }
+
+  std::string BytesOf(const ASN1_OCTET_STRING* string) {
+    return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(string)),
+            static_cast<size_t>(ASN1_STRING_length(string))};
   }
-  return der;
-}
+
+  absl::StatusOr<std::string> DerIn(absl::string_view pem) {
+    const BioPtr bio(BIO_new_mem_buf(OpenSslBytes(pem), static_cast<int>(pem.size())));
+    CheckAlways(bio != nullptr, "OpenSSL is out of memory");
+    char* label = nullptr;
+    char* headers = nullptr;
+    unsigned char* data = nullptr;
+    long size = 0;
+    if (PEM_read_bio(bio.get(), &label, &headers, &data, &size) != 1) {
+      TakeOpenSslError();
+      return BadKey("there is no PEM block \"TSS2 PRIVATE KEY\" in it; `dotagent keygen tpm2:FILE` makes such a file");
+    }
+    const std::string found = label;
+    std::string der(reinterpret_cast<const char*>(data), static_cast<size_t>(size));
+    OPENSSL_free(label);
+    OPENSSL_free(headers);
+    OPENSSL_clear_free(data, static_cast<size_t>(size));
+    if (found != kPemLabel) {
+      return BadKey(absl::StrCat("it holds a \"", found, "\" and no \"TSS2 PRIVATE KEY\", which is what a TPM seals"));
+    }
+    return der;
+  }
 
 }  // namespace
 
@@ -105,8 +104,8 @@ absl::StatusOr<TpmKeyFile> TpmKeyFromPem(absl::string_view pem) {
   const unsigned char* at = OpenSslBytes(der);
   const SyntaxPtr syntax(d2i_TpmKeySyntax(nullptr, &at, static_cast<long>(der.size())));
   if (syntax == nullptr || at != OpenSslBytes(der) + der.size()) {
-    return BadKey(absl::StrCat("the sealed key is damaged, or has a policy, which is not supported: ",
-                               TakeOpenSslError()));
+    return BadKey(
+        absl::StrCat("the sealed key is damaged, or has a policy, which is not supported: ", TakeOpenSslError()));
   }
   if (OBJ_cmp(syntax->type, SealedKeyType().get()) != 0) {
     return BadKey("it is a key that the TPM itself uses; a TPM has no Ed25519, so the key must be a sealed one");

@@ -21,10 +21,10 @@ inline constexpr size_t kMaxTpmKeyFile = 8192;  // bytes
 
 // A value. Of no use without its TPM, so not a secret.
 struct TpmKeyFile {
-  bool empty_auth = true;          // it has no password
-  uint32_t parent = 0x40000001;    // a TPM handle: the owner's hierarchy, or a persistent key
-  std::string public_part;         // TPM2B_PUBLIC as the TPM marshals it
-  std::string private_part;        // TPM2B_PRIVATE, encrypted by the parent
+  bool empty_auth = true;        // it has no password
+  uint32_t parent = 0x40000001;  // a TPM handle: the owner's hierarchy, or a persistent key
+  std::string public_part;       // TPM2B_PUBLIC as the TPM marshals it
+  std::string private_part;      // TPM2B_PRIVATE, encrypted by the parent
 };
 
 [[nodiscard]] std::string TpmKeyToPem(const TpmKeyFile& key);

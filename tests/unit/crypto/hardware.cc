@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -64,11 +65,17 @@ bool Answers(int port) {
 }
 
 pid_t StartTpm(const std::string& folder, int port) {
-  std::vector<std::string> words = {"swtpm",      "socket", "--tpm2",
-                                    "--tpmstate", absl::StrCat("dir=", folder),
-                                    "--server",   absl::StrCat("type=tcp,port=", port),
-                                    "--ctrl",     absl::StrCat("type=tcp,port=", port + 1),
-                                    "--flags",    "not-need-init,startup-clear"};
+  std::vector<std::string> words = {"swtpm",
+                                    "socket",
+                                    "--tpm2",
+                                    "--tpmstate",
+                                    absl::StrCat("dir=", folder),
+                                    "--server",
+                                    absl::StrCat("type=tcp,port=", port),
+                                    "--ctrl",
+                                    absl::StrCat("type=tcp,port=", port + 1),
+                                    "--flags",
+                                    "not-need-init,startup-clear"};
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
@@ -124,7 +131,7 @@ SoftTpm::SoftTpm() {
         tcti_ = absl::StrCat("swtpm:host=127.0.0.1,port=", port);
         return;
       }
-      absl::SleepFor(absl::Milliseconds(2));
+      std::this_thread::yield();
     }
     // It has ended: the ports were taken. Others, then.
   }

@@ -134,8 +134,7 @@ TEST_F(KeyFileTest, AttributesGoThroughOpensslAndBack) {
     ASSERT_TRUE(read.ok()) << read.status();
     EXPECT_EQ(read->attributes, attributes);
     EXPECT_EQ(read->key.public_key(), key_.public_key());
-    const CommandResult shown =
-        RunCommand("openssl pkey -pubout -passin 'pass:correct horse' -in " + Path(name));
+    const CommandResult shown = RunCommand("openssl pkey -pubout -passin 'pass:correct horse' -in " + Path(name));
     EXPECT_EQ(shown.output, PublicKeyToPem(key_.public_key()));
   }
   // As a stranger sees them, and after a stranger has put the file under another passphrase.
@@ -162,14 +161,15 @@ TEST_F(KeyFileTest, RefusesAttributesOfAnotherForm) {
 
 // What PKCS #12 tools write there need not be a name of ours, nor one at all; the key is still a key.
 TEST_F(KeyFileTest, PassesOverStrangersAttributes) {
-  const std::string pem = KeyToPem(key_, std::nullopt, {.agent_id = std::string(64, 'a'), .name = "alice.agent"}).value();
-  const std::string body = absl::StrReplaceAll(
-      pem, {{"-----BEGIN PRIVATE KEY-----", ""}, {"-----END PRIVATE KEY-----", ""}, {"\n", ""}});
+  const std::string pem =
+      KeyToPem(key_, std::nullopt, {.agent_id = std::string(64, 'a'), .name = "alice.agent"}).value();
+  const std::string body =
+      absl::StrReplaceAll(pem, {{"-----BEGIN PRIVATE KEY-----", ""}, {"-----END PRIVATE KEY-----", ""}, {"\n", ""}});
   const std::string der = *Base64Decode(body);
   const auto read = [](const std::string& bytes) {
-    return AgentKeyFromPem(absl::StrCat("-----BEGIN PRIVATE KEY-----\n", Base64Encode(bytes),
-                                        "\n-----END PRIVATE KEY-----\n"),
-                           std::nullopt);
+    return AgentKeyFromPem(
+        absl::StrCat("-----BEGIN PRIVATE KEY-----\n", Base64Encode(bytes), "\n-----END PRIVATE KEY-----\n"),
+        std::nullopt);
   };
   ASSERT_EQ(read(der)->attributes.name, "alice.agent");
   std::string spaced = der;

@@ -228,7 +228,8 @@ TEST(Pkcs11KeyStoreTest, ThePinMayBeInAFile) {
   std::ofstream(folder.Path("pin")) << "1234\n";
   chmod(folder.Path("pin").c_str(), 0440);
   ASSERT_TRUE(MakeKey(TokenAddress("token=agents;object=alice")).ok());
-  const std::string address = absl::StrCat(TokenAddress("token=agents;object=alice"), "&pin-source=", folder.Path("pin"));
+  const std::string address =
+      absl::StrCat(TokenAddress("token=agents;object=alice"), "&pin-source=", folder.Path("pin"));
   const auto store = OpenKeyStore(address, std::nullopt);
   ASSERT_TRUE(store.ok()) << store.status();
   EXPECT_TRUE((*store)->Open().ok());

@@ -33,9 +33,7 @@ class Pkcs11FaultsTest : public testing::Test {
     EXPECT_EQ(counts.initialized, 0);
     dlclose(module_);
   }
-  void Plan(const FaultyPlan& plan) {
-    reinterpret_cast<FaultySetPlan>(dlsym(module_, "SetFaultyPlan"))(plan);
-  }
+  void Plan(const FaultyPlan& plan) { reinterpret_cast<FaultySetPlan>(dlsym(module_, "SetFaultyPlan"))(plan); }
 
   static absl::StatusOr<std::unique_ptr<KeyStore>> Store(const std::string& pin = "1234") {
     return OpenKeyStore(absl::StrCat("pkcs11:token=faulty;object=key?module-path=", FAULTY_PKCS11),
@@ -62,7 +60,7 @@ TEST_F(Pkcs11FaultsTest, WithoutFaultsItWorks) {
 
 TEST_F(Pkcs11FaultsTest, EachCallMayFailAtAnyTime) {
   const std::vector<std::string> functions = {
-      "C_Initialize",  "C_GetSlotList",    "C_GetTokenInfo",     "C_OpenSession", "C_Login", "C_FindObjectsInit",
+      "C_Initialize",  "C_GetSlotList",      "C_GetTokenInfo",      "C_OpenSession", "C_Login", "C_FindObjectsInit",
       "C_FindObjects", "C_FindObjectsFinal", "C_GetAttributeValue", "C_SignInit",    "C_Sign"};
   for (const std::string& function : functions) {
     int failures = 0;

@@ -59,8 +59,8 @@ KeyPair MakeKey(unsigned char seed) {
   return key;
 }
 
-#define FAULTY_ENTER(name)                                \
-  const std::lock_guard<std::mutex> lock(Get().mutex);    \
+#define FAULTY_ENTER(name)                             \
+  const std::lock_guard<std::mutex> lock(Get().mutex); \
   if (const CK_RV planned = Planned(name); planned != CKR_OK) return planned
 
 CK_RV Initialize(void*) {

@@ -6,28 +6,28 @@ namespace dotagent::crypto {
 
 enum class FaultyLie : int {
   kNone,
-  kNoFunctions,         // C_GetFunctionList gives none
-  kMissingFunction,     // one of them is null
-  kOldVersion,          // Cryptoki 1.0
-  kBillionSlots,        // a count of tokens that no memory holds
-  kMoreSlots,           // more slots than there was room for, it says
-  kEndlessObjects,      // C_FindObjects never comes to its end
-  kMoreObjects,         // more objects than there was room for, it says
-  kHugeAttribute,       // an attribute of 2^60 bytes
-  kGrowingAttribute,    // an attribute longer than it was a call before
-  kShortSignature,      // a signature of 63 bytes
-  kLongSignature,       // of 1000 bytes, it says
-  kWrongSignature,      // one bit is wrong, as after a fault in the chip
-  kOtherKeyType,        // the key is an RSA key
-  kOtherPublicKey,      // the public half is another key's
-  kSmallOrderKey,       // the public half is the point at infinity
-  kRawPoint,            // the public half without its OCTET STRING around it: no lie, but another dialect
-  kSessionsDie,         // each session is good for one signature
+  kNoFunctions,       // C_GetFunctionList gives none
+  kMissingFunction,   // one of them is null
+  kOldVersion,        // Cryptoki 1.0
+  kBillionSlots,      // a count of tokens that no memory holds
+  kMoreSlots,         // more slots than there was room for, it says
+  kEndlessObjects,    // C_FindObjects never comes to its end
+  kMoreObjects,       // more objects than there was room for, it says
+  kHugeAttribute,     // an attribute of 2^60 bytes
+  kGrowingAttribute,  // an attribute longer than it was a call before
+  kShortSignature,    // a signature of 63 bytes
+  kLongSignature,     // of 1000 bytes, it says
+  kWrongSignature,    // one bit is wrong, as after a fault in the chip
+  kOtherKeyType,      // the key is an RSA key
+  kOtherPublicKey,    // the public half is another key's
+  kSmallOrderKey,     // the public half is the point at infinity
+  kRawPoint,          // the public half without its OCTET STRING around it: no lie, but another dialect
+  kSessionsDie,       // each session is good for one signature
 };
 
 struct FaultyPlan {
   FaultyLie lie = FaultyLie::kNone;
-  const char* function = "";    // whose call fails, after so many that do not
+  const char* function = "";  // whose call fails, after so many that do not
   unsigned long answer = 0;
   int calls_before = 0;
 };
