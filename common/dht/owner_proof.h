@@ -17,9 +17,10 @@ namespace dotagent::dht {
 [[nodiscard]] absl::StatusOr<Id> OwnerOf(const crypto::PublicKey& signer, const std::string& rotation_chain,
                                          absl::Time now);
 
-// Which of two keys of one owner is the newer one, by what goes with the values that they signed (`chain` as above; both
-// were validated before, dates and all). True: `offered` took `held`'s place. FailedPrecondition (SUPERSEDED) the other way round: a
-// key that was retired may not take a name back. Aborted (CONFLICT) if the chains part: what is held stays.
+// Which of two keys of one owner is the newer one, by what goes with the values that they signed (`chain` as above;
+// both were validated before, dates and all). True: `offered` took `held`'s place. FailedPrecondition (SUPERSEDED) the
+// other way round: a key that was retired may not take a name back. Aborted (CONFLICT) if the chains part: what is held
+// stays.
 struct KeyOfOwner {
   const crypto::PublicKey& signer;
   const std::string& chain;
