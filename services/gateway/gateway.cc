@@ -6,6 +6,7 @@
 #include "common/base/config.h"
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
+#include "common/identity/rotation.h"
 #include "common/record/name_proof.h"
 #include "common/telemetry/log.h"
 #include "services/gateway/holder_check.h"
@@ -130,10 +131,11 @@ void Gateway::Register(absl::string_view token, const gateway::v1::RegisterReque
   const record::NameProof proof{.rotation_chain = request.rotation_chain(),
                                 .name_certificate = request.name_certificate()};
   parts_.directory.Publish(record->json(), proof,
-                           [this, agent = *agent, name = record->name(),
+                           [this, agent = *agent, name = record->name(), chain = request.rotation_chain(),
                             done = std::move(done)](const absl::StatusOr<host::Publication>& published) {
                              if (!published.ok()) return done(published.status());
                              NoteHolder(*agent, name, parts_.clock.Now());
+                             MoveFromRetiredKeys(chain, name, *agent);
                              telemetry::Log(
                                  telemetry::Level::kInfo, "name registered",
                                  {{"name", name.text()}, {"stored_by", absl::StrCat(published->stored_by.size())}});
@@ -160,6 +162,7 @@ void Gateway::Resolve(absl::string_view token, const gateway::v1::ResolveRequest
                              response.set_stale(found->stale);
                              response.set_paths_agreed(found->paths_agreed);
                              response.set_receipt_count(found->receipts);
+                             response.set_owner(found->owner);
                              response.set_messages(found->messages);
                              response.set_remaining_ttl_s(found->remaining_ttl_s);
                              done(std::move(response));
@@ -210,6 +213,27 @@ void Gateway::OpenChannel(absl::string_view token, std::shared_ptr<ChannelStream
 TrunkHandlers Gateway::trunk_handlers() {
   return {.deliver = [this](const auto& request, auto done) { post_office_.Receive(request, std::move(done)); },
           .channel = [this](IncomingTrunk incoming) { channels_.Receive(std::move(incoming)); }};
+}
+
+void Gateway::MoveFromRetiredKeys(const std::string& rotation_chain, const record::Name& name, const Agent& agent) {
+  if (rotation_chain.empty()) return;
+  const auto statements = identity::DecodeRotationChain(rotation_chain);
+  if (!statements.ok()) return;  // the DHT has taken it, so it is in order
+  const auto chain = identity::VerifyRotationChain(*statements, parts_.clock.Now());
+  if (!chain.ok() || chain->current() != agent.key) return;
+  for (const identity::RotationEvent& event : chain->events) {
+    if (event.key == agent.key) continue;
+    const absl::StatusOr<size_t> moved = parts_.inboxes.TakeOver({name, event.key}, {name, agent.key});
+    if (!moved.ok()) {
+      telemetry::Log(telemetry::Level::kError, "cannot move an inbox to its owner's new key",
+                     {{"name", name.text()}, {"why", moved.status().ToString()}});
+    }
+    tokens_.Revoke(event.key);
+    listeners_.End(event.key, ErrorWithReason(absl::StatusCode::kAborted, reason::kSuperseded,
+                                              "the key was rotated; go on with the new one, which has the inbox now"));
+  }
+  token_count_.Set(static_cast<double>(tokens_.size()));
+  listeners_.Notify({name, agent.key});
 }
 
 void Gateway::OnRevoked(const crypto::PublicKey& key) {

@@ -82,6 +82,9 @@ class Gateway {
 
  private:
   [[nodiscard]] absl::StatusOr<std::shared_ptr<Agent>> Caller(absl::string_view token) const;
+  // The name's owner has rotated to `agent`'s key: what waited for the keys before it waits for this one; their tokens
+  // and Inbox calls end, so that who has stolen one has nothing of them; channels that are open run on.
+  void MoveFromRetiredKeys(const std::string& rotation_chain, const record::Name& name, const Agent& agent);
   [[nodiscard]] absl::StatusOr<record::Record> CheckRegistration(const std::string& json, const Agent& agent) const;
 
   const Parts parts_;

@@ -111,6 +111,63 @@ absl::Status InboxStore::CheckRoom(const InboxId& inbox, const Index* index, uin
                                       " messages, ", index->bytes, " bytes); try again when it has been read"));
 }
 
+absl::StatusOr<uint64_t> InboxStore::NextSequence(const std::string& inbox) const {
+  const absl::StatusOr<std::string> counter = store_.Get(CounterKey(inbox));
+  if (absl::IsNotFound(counter.status())) return 1;
+  RETURN_IF_ERROR(counter.status());
+  const std::optional<uint64_t> next = ParseNumber(*counter);
+  return next ? absl::StatusOr<uint64_t>(*next) : Corrupt("counter");
+}
+
+// Before the messages: a second copy of one is then recognised wherever it comes.
+absl::Status InboxStore::MoveSeen(const std::string& from, const std::string& to) {
+  const std::string old_prefix = absl::StrCat("inbox/d/", from, "/");
+  storage::Batch batch;
+  RETURN_IF_ERROR(store_.Scan(old_prefix, old_prefix, [&](absl::string_view key, absl::string_view value) {
+    const std::string moved = absl::StrCat("inbox/d/", to, "/", key.substr(old_prefix.size()));
+    const auto forget_ms = static_cast<int64_t>(ParseNumber(value).value_or(0));
+    batch.Delete(key);
+    batch.Delete(TimelineKey(forget_ms, key));
+    batch.Put(moved, value);
+    batch.Put(TimelineKey(forget_ms, moved), Number(0));
+    return true;
+  }));
+  return batch.empty() ? absl::OkStatus() : store_.Write(batch, storage::Durability::kBuffered);
+}
+
+absl::StatusOr<size_t> InboxStore::TakeOver(const InboxId& from, const InboxId& to) {
+  const std::string old_id = from.ToString();
+  const std::string new_id = to.ToString();
+  RETURN_IF_ERROR(MoveSeen(old_id, new_id));
+  size_t moved = 0;
+  while (true) {
+    const auto found = inboxes_.find(old_id);
+    if (found == inboxes_.end()) return moved;
+    const uint64_t old_sequence = found->second.messages.begin()->first;
+    const Waiting waiting = found->second.messages.begin()->second;
+    const std::string old_key = MessageKey(old_id, old_sequence);
+    ASSIGN_OR_RETURN(const std::string bytes, store_.Get(old_key));
+    gateway::v1::InboxMessage message;
+    if (!message.ParseFromString(bytes)) return Corrupt("message");
+    ASSIGN_OR_RETURN(const uint64_t sequence, NextSequence(new_id));
+    message.set_sequence(sequence);
+    const std::string new_key = MessageKey(new_id, sequence);
+    storage::Batch batch;
+    batch.Delete(old_key);
+    batch.Delete(TimelineKey(waiting.expires_ms, old_key));
+    batch.Put(new_key, message.SerializeAsString());
+    batch.Put(TimelineKey(waiting.expires_ms, new_key), Number(waiting.bytes));
+    batch.Put(CounterKey(new_id), Number(sequence + 1));
+    RETURN_IF_ERROR(store_.Write(batch, storage::Durability::kBuffered));
+    Forget(old_id, old_sequence);
+    Index& grown = inboxes_[new_id];
+    grown.messages[sequence] = waiting;
+    grown.bytes += waiting.bytes;
+    ++size_;
+    ++moved;
+  }
+}
+
 absl::StatusOr<bool> InboxStore::Add(const InboxId& inbox, const NewMessage& message, absl::Time now) {
   if (message.timestamp < now - limits_.lifetime) {
     return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kStale,
@@ -127,15 +184,7 @@ absl::StatusOr<bool> InboxStore::Add(const InboxId& inbox, const NewMessage& mes
   const uint64_t bytes = message.json.size() + message.attachment.size();
   RETURN_IF_ERROR(CheckRoom(inbox, index == inboxes_.end() ? nullptr : &index->second, bytes));
 
-  uint64_t sequence = 1;
-  if (const auto counter = store_.Get(CounterKey(id)); counter.ok()) {
-    const auto next = ParseNumber(*counter);
-    if (!next) return Corrupt("counter");
-    sequence = *next;
-  } else if (!absl::IsNotFound(counter.status())) {
-    return counter.status();
-  }
-
+  ASSIGN_OR_RETURN(const uint64_t sequence, NextSequence(id));
   gateway::v1::InboxMessage stored;
   stored.set_sequence(sequence);
   stored.set_message_json(message.json);

@@ -70,6 +70,11 @@ class InboxStore {
   // FailedPrecondition (STALE) if the message is older than the lifetime; otherwise as Store::Write.
   [[nodiscard]] absl::StatusOr<bool> Add(const InboxId& inbox, const NewMessage& message, absl::Time now);
 
+  // What waits in `from`, and what came there before, is `to`'s from now on, in order and behind what waits there: the
+  // owner of a name has a new key. Returns how many messages. In steps of which each is made whole or not at all; what
+  // a power cut undoes is moved the next time. Costs about 20 µs a message. Errors as Store::Write.
+  [[nodiscard]] absl::StatusOr<size_t> TakeOver(const InboxId& from, const InboxId& to);
+
   // Forgets messages; sequences that are not there are ignored.
   [[nodiscard]] absl::Status Ack(const InboxId& inbox, const std::vector<uint64_t>& sequences);
 
@@ -96,6 +101,8 @@ class InboxStore {
   InboxStore(storage::Store& store, const InboxLimits& limits) : store_(store), limits_(limits) {}
   [[nodiscard]] absl::Status LoadIndex();
   [[nodiscard]] absl::Status CheckRoom(const InboxId& inbox, const Index* index, uint64_t bytes) const;
+  [[nodiscard]] absl::StatusOr<uint64_t> NextSequence(const std::string& inbox) const;
+  [[nodiscard]] absl::Status MoveSeen(const std::string& from, const std::string& to);
   void Forget(const std::string& inbox, uint64_t sequence);
 
   storage::Store& store_;

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
@@ -92,6 +93,42 @@ TEST_F(InboxStoreTest, TheNextOwnerOfANameReadsNothingOfTheLast) {
   const InboxId other{bob_.name, sender_};
   EXPECT_EQ(inboxes_->pending(other), 0u);
   EXPECT_TRUE(absl::IsNotFound(inboxes_->Next(other, 0).status()));
+}
+
+TEST_F(InboxStoreTest, ANewKeyTakesOverWhatWaitsAndWhatCameBefore) {
+  const InboxId rotated{bob_.name, crypto::SigningKey::Generate(random_).public_key()};
+  for (const char* id : {"read", "a", "b"}) ASSERT_TRUE(*inboxes_->Add(bob_, Message(id, "bytes"), now_));
+  ASSERT_TRUE(inboxes_->Ack(bob_, {1}).ok());
+  ASSERT_TRUE(*inboxes_->Add(rotated, Message("c"), now_));
+  const auto moved = inboxes_->TakeOver(bob_, rotated);
+  ASSERT_TRUE(moved.ok()) << moved.status();
+  EXPECT_EQ(*moved, 2u);
+  for (const bool restarted : {false, true}) {
+    if (restarted) Open({});
+    EXPECT_EQ(inboxes_->pending(bob_), 0u);
+    EXPECT_EQ(inboxes_->size(), 3u);
+    EXPECT_EQ(inboxes_->Next(rotated, 0)->message_json(), "{c}");
+    EXPECT_EQ(inboxes_->Next(rotated, 1)->message_json(), "{a}");
+    EXPECT_EQ(inboxes_->Next(rotated, 2)->message_json(), "{b}");
+    EXPECT_EQ(inboxes_->Next(rotated, 2)->attachment(), "bytes");
+    EXPECT_EQ(inboxes_->Next(rotated, 2)->sequence(), 3u);
+    for (const char* id : {"read", "a", "b", "c"}) EXPECT_FALSE(*inboxes_->Add(rotated, Message(id), now_)) << id;
+    EXPECT_EQ(*inboxes_->TakeOver(bob_, rotated), 0u);
+  }
+  // Nothing of the old inbox is left behind, and what moved runs out when it would have.
+  const absl::Time late = now_ + absl::Hours(24 * 8);
+  while (*inboxes_->Expire(late)) {
+  }
+  EXPECT_EQ(inboxes_->size(), 0u);
+  size_t rows = 0;
+  ASSERT_TRUE(store_
+                  ->Scan("inbox/", "inbox/",
+                         [&](absl::string_view key, absl::string_view) {
+                           if (!absl::StartsWith(key, "inbox/n/")) ++rows;
+                           return true;
+                         })
+                  .ok());
+  EXPECT_EQ(rows, 0u);
 }
 
 TEST_F(InboxStoreTest, RefusesOverTheQuotaAndTakesAgainAfterAcks) {
