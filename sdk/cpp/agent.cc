@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
+#include "common/identity/rotation.h"
 #include "common/record/name.h"
 
 namespace dotagent::sdk {
@@ -53,13 +54,24 @@ absl::StatusOr<Registration> Agent::Register(const RegisterOptions& options) {
   return SignAndRegister(info, options);
 }
 
+absl::Status Agent::CheckOwn(const record::Record& record) const {
+  const crypto::PublicKey& key = gateway_->key().public_key();
+  if (record.public_key() == key) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const record::NameProof proof, Proof());
+  if (!proof.rotation_chain.empty()) {
+    ASSIGN_OR_RETURN(const std::vector<std::string> statements, identity::DecodeRotationChain(proof.rotation_chain));
+    ASSIGN_OR_RETURN(const identity::RotationChain chain, identity::VerifyRotationChain(statements, absl::Now()));
+    if (chain.current() == key && chain.KeyWasOf(record.public_key())) return absl::OkStatus();
+  }
+  return ErrorWithReason(
+      absl::StatusCode::kFailedPrecondition, reason::kKeyMismatch,
+      absl::StrCat("the record of ", record.name().text(),
+                   " holds another key than this agent's, and no rotation leads from it to this one"));
+}
+
 absl::StatusOr<Registration> Agent::Refresh(const record::Record& record) {
   RETURN_IF_ERROR(RequireName());
-  if (record.public_key() != gateway_->key().public_key()) {
-    return ErrorWithReason(
-        absl::StatusCode::kFailedPrecondition, reason::kKeyMismatch,
-        absl::StrCat("the record of ", record.name().text(), " holds another key than this agent's"));
-  }
+  RETURN_IF_ERROR(CheckOwn(record));
   ASSIGN_OR_RETURN(const v1::GetInfoResponse info, GatewayInfo());
   RegisterOptions options{.ttl_seconds = absl::ToInt64Seconds(record.ttl()), .protocols = record.protocols()};
   // The gateway's own may be of yesterday.
@@ -106,7 +118,8 @@ absl::StatusOr<ResolvedName> Agent::Resolve(absl::string_view name, bool bypass_
                       .paths_agreed = response.paths_agreed(),
                       .receipts = response.receipt_count(),
                       .messages = response.messages(),
-                      .remaining_ttl = absl::Seconds(response.remaining_ttl_s())};
+                      .remaining_ttl = absl::Seconds(response.remaining_ttl_s()),
+                      .owner = response.owner()};
 }
 
 absl::Status Agent::SetInboxPolicy(const InboxPolicy& policy) {

@@ -59,6 +59,7 @@ struct ResolvedName {
   uint32_t receipts = 0;         // nodes that signed that they know the name as this owner's
   uint32_t messages = 0;         // calls that the lookup made
   absl::Duration remaining_ttl;  // for which the answer may be kept
+  std::string owner = {};        // AgentId, 32 bytes, by the DHT's word: the same after the key was rotated
 };
 
 struct OutgoingMessage {
@@ -95,7 +96,7 @@ class Agent {
   [[nodiscard]] absl::StatusOr<Registration> Register(const RegisterOptions& options);
   // Signs `record`, which is this name's own, anew and publishes it: with the same ttl, protocols and addresses, but
   // those of this gateway as they are now. renewal.h calls it in time. FailedPrecondition (KEY_MISMATCH) if the record
-  // holds another key.
+  // holds another key, and no rotation chain of AgentOptions::proof leads from that to this agent's.
   [[nodiscard]] absl::StatusOr<Registration> Refresh(const record::Record& record);
   // Publishes a record that was signed elsewhere.
   [[nodiscard]] absl::StatusOr<Registration> RegisterSigned(absl::string_view record_json);
@@ -132,6 +133,7 @@ class Agent {
         std::shared_ptr<GatewayClient> gateway)
       : name_(std::move(name)), proof_(std::move(proof)), gateway_(std::move(gateway)) {}
   [[nodiscard]] absl::Status RequireName() const;
+  [[nodiscard]] absl::Status CheckOwn(const record::Record& record) const;
   [[nodiscard]] absl::StatusOr<gateway::v1::GetInfoResponse> GatewayInfo();
   [[nodiscard]] absl::StatusOr<Registration> SignAndRegister(const gateway::v1::GetInfoResponse& info,
                                                              const RegisterOptions& options);

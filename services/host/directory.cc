@@ -53,7 +53,8 @@ absl::StatusOr<Resolution> CheckAnswer(const record::Name& name, const pb::Resol
                     .paths_agreed = response.paths_agreed(),
                     .receipts = response.receipt_count(),
                     .messages = response.messages(),
-                    .remaining_ttl_s = response.remaining_ttl_s()};
+                    .remaining_ttl_s = response.remaining_ttl_s(),
+                    .owner = response.owner()};
 }
 
 class ResolverDirectory : public Directory {

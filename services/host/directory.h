@@ -32,6 +32,7 @@ struct Resolution {
   uint32_t receipts = 0;
   uint32_t messages = 0;
   uint32_t remaining_ttl_s = 0;
+  std::string owner = {};  // AgentId, 32 bytes, says the resolver
 };
 
 struct Publication {

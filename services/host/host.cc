@@ -64,7 +64,7 @@ struct Host::Impl {
   SystemClock clock;
   SystemRandom random;
   telemetry::Metrics metrics;
-  std::optional<crypto::SigningKey> key;
+  std::shared_ptr<const crypto::Signer> key;
   identity::NodeCertificate certificate;
   std::unique_ptr<storage::Store> store;
   const std::shared_ptr<p2p::Loop> loop = std::make_shared<p2p::Loop>();
@@ -79,8 +79,10 @@ struct Host::Impl {
 
 void HostOptions::AddTo(OptionTable& table) {
   table.Add("data-dir", &data_dir, "Folder for the key and the data; made if missing");
-  table.Add("key-file", &key_file,
-            "The node's private key; the default is node.pem in the data folder, made at the first start");
+  table.Add(
+      "key-file", &key_file,
+      "The node's private key: a PEM file, pkcs11:… (RFC 7512) or tpm2:FILE; made at the first start. The default is "
+      "node.pem in the data folder");
   table.Add("grpc-listen", &grpc_listen, "host:port for gRPC; port 0 picks a free one");
   table.Add("p2p-listen", &p2p_listen, "Multiaddr of the public port; empty dials only");
   table.Add("p2p-advertise", &p2p_advertise,
@@ -112,7 +114,7 @@ absl::StatusOr<std::unique_ptr<Host>> Host::Create(const std::string& service, c
                                    {.path = absl::StrCat(options.data_dir, "/db"), .schema_version = schema_version}));
 
   const absl::Status listening = impl.loop->Run([&] {
-    impl.node = std::make_unique<p2p::Node>(impl.loop->context(), p2p::NodeOptions{.key = &*impl.key,
+    impl.node = std::make_unique<p2p::Node>(impl.loop->context(), p2p::NodeOptions{.key = impl.key.get(),
                                                                                    .random = &impl.random,
                                                                                    .clock = &impl.clock,
                                                                                    .metrics = &impl.metrics,
@@ -137,7 +139,7 @@ rpc::Executor Host::executor() {
 }
 
 p2p::Node& Host::node() { return *impl_->node; }
-const crypto::SigningKey& Host::key() const { return *impl_->key; }
+const crypto::Signer& Host::key() const { return *impl_->key; }
 const identity::NodeCertificate& Host::certificate() const { return impl_->certificate; }
 storage::Store& Host::store() { return *impl_->store; }
 telemetry::Metrics& Host::metrics() { return impl_->metrics; }

@@ -40,7 +40,7 @@ namespace dotagent::host {
 // Options that every service has; AddTo gives each a flag, a DOTAGENT_* variable and a TOML key.
 struct HostOptions {
   std::string data_dir = "./data";                  // --data-dir: key, RocksDB, roots
-  std::string key_file;                             // --key-file; empty: data_dir/node.pem, made at the first start
+  std::string key_file;                             // --key-file: a key address; empty: data_dir/node.pem
   std::string grpc_listen = "127.0.0.1:0";          // --grpc-listen
   std::string p2p_listen = "/ip4/127.0.0.1/tcp/0";  // --p2p-listen; empty: dials only
   std::vector<std::string> p2p_advertise;           // --p2p-advertise
@@ -71,7 +71,7 @@ class Host {
   // Runs work on the loop.
   [[nodiscard]] rpc::Executor executor();
   [[nodiscard]] p2p::Node& node();  // on the loop's thread only
-  [[nodiscard]] const crypto::SigningKey& key() const;
+  [[nodiscard]] const crypto::Signer& key() const;
   [[nodiscard]] const identity::NodeCertificate& certificate() const;
   [[nodiscard]] storage::Store& store();
   [[nodiscard]] telemetry::Metrics& metrics();

@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "common/base/status.h"
-#include "common/crypto/key_file.h"
+#include "common/crypto/key_store.h"
 #include "common/telemetry/log.h"
 
 namespace dotagent::host {
@@ -51,23 +51,28 @@ dht::PuzzleProgress LoggedProgress(const std::string& what, int bits, const Cloc
   };
 }
 
-absl::StatusOr<crypto::SigningKey> ReadOrMakeNodeKey(const std::string& path, int puzzle_bits, Random& random,
-                                                     const Clock& clock) {
-  if (puzzle_bits == 0) return crypto::ReadOrCreateKeyFile(path, random);
-  absl::StatusOr<crypto::SigningKey> key = crypto::ReadKeyFile(path, std::nullopt);
+absl::StatusOr<std::shared_ptr<const crypto::Signer>> ReadOrMakeNodeKey(const std::string& address, int puzzle_bits,
+                                                                        Random& random, const Clock& clock) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<crypto::KeyStore> store, crypto::OpenKeyStore(address, std::nullopt));
+  absl::StatusOr<crypto::StoredKey> key = store->Open();
   if (absl::IsNotFound(key.status())) {
-    telemetry::Log(telemetry::Level::kInfo, "making a node key that solves the static puzzle",
-                   {{"file", path}, {"bits", absl::StrCat(puzzle_bits)}});
-    ASSIGN_OR_RETURN(const crypto::SigningKey made,
-                     dht::GenerateNodeKey(puzzle_bits, random, LoggedProgress("the node key", puzzle_bits, clock)));
-    const absl::Status written = crypto::WriteKeyFile(path, made, std::nullopt);
+    if (puzzle_bits == 0) {
+      key = store->Generate({}, random);
+    } else {
+      telemetry::Log(telemetry::Level::kInfo, "making a node key that solves the static puzzle",
+                     {{"file", address}, {"bits", absl::StrCat(puzzle_bits)}});
+      ASSIGN_OR_RETURN(const crypto::SigningKey made,
+                       dht::GenerateNodeKey(puzzle_bits, random, LoggedProgress("the node key", puzzle_bits, clock)));
+      key = store->Import(made, {});
+    }
     // Another process may have been first: its key counts.
-    if (!written.ok() && !absl::IsAlreadyExists(written)) return written;
-    key = crypto::ReadKeyFile(path, std::nullopt);
+    if (absl::IsAlreadyExists(key.status())) key = store->Open();
   }
   RETURN_IF_ERROR(key.status());
-  if (!dht::SolvesStatic(key->public_key(), puzzle_bits)) return Unsolved(path, puzzle_bits);
-  return key;
+  if (puzzle_bits > 0 && !dht::SolvesStatic(key->signer->public_key(), puzzle_bits)) {
+    return Unsolved(address, puzzle_bits);
+  }
+  return key->signer;
 }
 
 }  // namespace dotagent::host

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/crypto/tpm.h"
 #include "common/telemetry/log.h"
 #include "services/host/host.h"
 
@@ -35,6 +36,7 @@ int Fail(const std::string& service, const absl::Status& status, int exit_status
 int RunService(int argc, char** argv, const std::string& service, const std::string& description, HostOptions& options,
                const std::function<void(OptionTable&)>& add,
                const std::function<absl::StatusOr<std::unique_ptr<Service>>()>& start) {
+  crypto::SilenceTpmLibrary();
   OptionTable table(absl::StrCat("dotagent-", service), description);
   options.AddTo(table);
   add(table);

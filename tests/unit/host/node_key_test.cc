@@ -37,16 +37,16 @@ class NodeKeyTest : public testing::Test {
 TEST_F(NodeKeyTest, TheFirstStartMakesAKeyThatSolvesThePuzzleAndTheNextReadsIt) {
   const auto made = ReadOrMakeNodeKey(path_, 5, random_, clock_);
   ASSERT_TRUE(made.ok()) << made.status();
-  EXPECT_TRUE(dht::SolvesStatic(made->public_key(), 5));
+  EXPECT_TRUE(dht::SolvesStatic((*made)->public_key(), 5));
   const auto read = ReadOrMakeNodeKey(path_, 4, random_, clock_);
   ASSERT_TRUE(read.ok()) << read.status();
-  EXPECT_EQ(read->public_key(), made->public_key());
+  EXPECT_EQ((*read)->public_key(), (*made)->public_key());
 }
 
 TEST_F(NodeKeyTest, WithoutAPuzzleAnyKeyDoes) {
   const auto made = ReadOrMakeNodeKey(path_, 0, random_, clock_);
   ASSERT_TRUE(made.ok()) << made.status();
-  EXPECT_EQ(ReadOrMakeNodeKey(path_, 0, random_, clock_)->public_key(), made->public_key());
+  EXPECT_EQ((*ReadOrMakeNodeKey(path_, 0, random_, clock_))->public_key(), (*made)->public_key());
 }
 
 TEST_F(NodeKeyTest, AKeyThatDoesNotSolveItIsRefusedAndKept) {
