@@ -50,6 +50,7 @@ struct Extensions {
 struct Parts {
   absl::string_view signed_bytes;
   absl::string_view signature;
+  absl::string_view serial;
   absl::string_view key;
   absl::Time not_before;
   absl::Time not_after;
@@ -109,14 +110,15 @@ absl::Status ReadSignedPart(absl::string_view der, Parts* parts) {
   DerReader fields = outer.Enter(der::kSequence);
   DerReader version = fields.Enter(der::Constructed(0));
   version.Expect(kVersion3);
-  const absl::string_view serial = fields.Take(der::kInteger);
+  parts->serial = fields.Take(der::kInteger);
   fields.Expect(der::kEd25519Algorithm);
   fields.Take(der::kSequence);
   DerReader validity = fields.Enter(der::kSequence);
   fields.Take(der::kSequence);
   parts->key = Ed25519KeyIn(fields.TakeWhole(der::kSequence));
   const absl::string_view extensions = fields.Take(der::Constructed(3));
-  if (!outer.Finished() || !fields.Finished() || !version.Finished() || !IsSerial(serial) || parts->key.empty()) {
+  if (!outer.Finished() || !fields.Finished() || !version.Finished() || !IsSerial(parts->serial) ||
+      parts->key.empty()) {
     return NoNameCertificate("it is not X.509 v3 with an Ed25519 key and signature, in DER");
   }
   ASSIGN_OR_RETURN(parts->not_before, TakeTime(validity));
@@ -147,15 +149,21 @@ absl::StatusOr<Parts> TakeApart(absl::string_view certificate) {
   return parts;
 }
 
-// The one that the certificate says signed it, if it did.
-absl::StatusOr<crypto::PublicKey> VerifyIssuer(const Parts& parts, absl::Span<const crypto::PublicKey> registrars) {
+// Names the key that signed it, says the certificate; empty if it names none.
+absl::string_view IssuerIn(const Parts& parts) {
   DerReader outer(parts.extensions.authority_key);
   DerReader fields = outer.Enter(der::kSequence);
   const absl::string_view identifier = fields.Take(der::Primitive(0));
+  return outer.Finished() && fields.Finished() ? identifier : absl::string_view();
+}
+
+// The one that the certificate says signed it, if it did.
+absl::StatusOr<crypto::PublicKey> VerifyIssuer(const Parts& parts, absl::Span<const crypto::PublicKey> registrars) {
+  const absl::string_view identifier = IssuerIn(parts);
   const auto* const registrar =
       std::find_if(registrars.begin(), registrars.end(),
                    [identifier](const crypto::PublicKey& key) { return KeyIdentifier(key) == identifier; });
-  if (!outer.Finished() || !fields.Finished() || registrar == registrars.end()) {
+  if (registrar == registrars.end()) {
     return WrongKey("the name certificate is of none of the registrars that are trusted here");
   }
   RETURN_IF_ERROR(WithContext(crypto::Verify(*registrar, parts.signed_bytes, parts.signature), "the name certificate"));
@@ -206,17 +214,22 @@ absl::Status CheckDates(const NameCertificate& certificate, absl::Time now) {
   return absl::OkStatus();
 }
 
+// What it says, but its keys and whether it is so.
+absl::Status ReadContent(const Parts& parts, NameCertificate* certificate) {
+  if (parts.extensions.basic_constraints != kNoCa || parts.extensions.key_usage != kDigitalSignature) {
+    return NoNameCertificate("it does not say that its key is no CA's and is for signatures only");
+  }
+  certificate->not_before = parts.not_before;
+  certificate->not_after = parts.not_after;
+  return ReadNames(parts.extensions.alternative_names, certificate);
+}
+
 // All but the subject's key.
 absl::StatusOr<NameCertificate> Believe(const Parts& parts, absl::Span<const crypto::PublicKey> registrars,
                                         absl::Time now) {
   NameCertificate certificate;
   ASSIGN_OR_RETURN(certificate.registrar, VerifyIssuer(parts, registrars));
-  if (parts.extensions.basic_constraints != kNoCa || parts.extensions.key_usage != kDigitalSignature) {
-    return NoNameCertificate("it does not say that its key is no CA's and is for signatures only");
-  }
-  RETURN_IF_ERROR(ReadNames(parts.extensions.alternative_names, &certificate));
-  certificate.not_before = parts.not_before;
-  certificate.not_after = parts.not_after;
+  RETURN_IF_ERROR(ReadContent(parts, &certificate));
   RETURN_IF_ERROR(CheckDates(certificate, now));
   return certificate;
 }
@@ -250,6 +263,18 @@ absl::StatusOr<NameCertificate> VerifyNameCertificateFor(const crypto::PublicKey
 absl::StatusOr<absl::Time> EndOfNameCertificate(absl::string_view certificate) {
   ASSIGN_OR_RETURN(const Parts parts, TakeApart(certificate));
   return parts.not_after;
+}
+
+absl::StatusOr<NameCertificateText> ReadNameCertificate(absl::string_view certificate) {
+  ASSIGN_OR_RETURN(const Parts parts, TakeApart(certificate));
+  NameCertificateText text;
+  RETURN_IF_ERROR(ReadContent(parts, &text.says));
+  const absl::StatusOr<crypto::PublicKey> key = crypto::PublicKey::FromBytes(parts.key);
+  if (!key.ok()) return NoNameCertificate(absl::StrCat("the agent's key: ", key.status().message()));
+  text.says.key = *key;
+  text.serial = HexEncode(parts.serial);
+  text.registrar_key = HexEncode(IssuerIn(parts));
+  return text;
 }
 
 std::string NameCertificateToPem(absl::string_view certificate) { return CertificateToPem(certificate); }

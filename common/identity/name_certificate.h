@@ -51,6 +51,17 @@ struct NameCertificate {
 // InvalidArgument (TOO_LARGE, BAD_STATEMENT).
 [[nodiscard]] absl::StatusOr<absl::Time> EndOfNameCertificate(absl::string_view certificate);
 
+// What it says, whoever issued it and whenever: to show it, or to renew it. The signature is not verified; `registrar`
+// stays empty. InvalidArgument (TOO_LARGE, BAD_STATEMENT, BAD_NAME).
+struct NameCertificateText {
+  NameCertificate says;
+  std::string serial;         // hexadecimal
+  std::string registrar_key;  // its key's identifier, hexadecimal
+  // When its holder should ask for the next one: half of its life is over.
+  [[nodiscard]] absl::Time renew_at() const { return says.not_before + (says.not_after - says.not_before) / 2; }
+};
+[[nodiscard]] absl::StatusOr<NameCertificateText> ReadNameCertificate(absl::string_view certificate);
+
 // As a PEM file holds it, and back: InvalidArgument (BAD_STATEMENT) if `pem` holds no certificate.
 [[nodiscard]] std::string NameCertificateToPem(absl::string_view certificate);
 [[nodiscard]] absl::StatusOr<std::string> NameCertificateFromPem(absl::string_view pem);

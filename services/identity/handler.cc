@@ -28,17 +28,19 @@ constexpr char kRedemptionsHelp[] = "Uses of capability tokens asked for, by res
 }  // namespace
 
 Handler::Handler(const crypto::Signer& key, const identity::NodeCertificate& certificate, identity::Issuer issuer,
-                 RevocationLog log, NameDirectory& names, std::optional<NameBook> book, UseLedger& uses,
-                 const Clock& clock, Random& random, telemetry::Metrics& metrics)
+                 RevocationLog log, CertificateLog certificates, NameDirectory& names, std::optional<NameBook> book,
+                 UseLedger& uses, const Clock& clock, Random& random, telemetry::Metrics& metrics, Post post)
     : key_(key),
       issuer_(std::move(issuer)),
       log_(std::move(log)),
+      certificates_(std::move(certificates)),
       names_(names),
       book_(std::move(book)),
       uses_(uses),
       tokens_(kTokenCacheBytes, [this](const crypto::PublicKey& other) { return !CheckNotRevoked(other).ok(); }),
       clock_(clock),
       random_(random),
+      post_(std::move(post)),
       challenger_("certificate", key, certificate.sha256, random),
       issued_(metrics.AddCounter("dotagent_identity_certificates_total", "Certificate requests, by result.",
                                  {{"result", "issued"}})),
@@ -88,13 +90,19 @@ void Handler::IssueCertificate(const identity::v1::IssueCertificateRequest& requ
   names_.KeyOf(name->text(), [this, client = *std::move(client), name = name->text(), csr = request.csr_der(),
                               done = std::move(done)](const absl::StatusOr<crypto::PublicKey>& holder) {
     auto issued = IssueTo(client, holder, name, csr);
-    (issued.ok() ? issued_ : refused_).Increment();
-    if (!issued.ok()) return done(issued.status());
-    identity::v1::IssueCertificateResponse response;
-    response.set_certificate_der(std::move(issued->svid_der));
-    response.set_issuer_der(issuer_.root_der());
-    response.set_name_certificate_der(std::move(issued->name_der));
-    done(std::move(response));
+    if (!issued.ok()) {
+      refused_.Increment();
+      return done(issued.status());
+    }
+    LogIssued(client, name, *issued, [this, issued = *issued, done](const absl::Status& logged) {
+      (logged.ok() ? issued_ : refused_).Increment();
+      if (!logged.ok()) return done(logged);
+      identity::v1::IssueCertificateResponse response;
+      response.set_certificate_der(issued.svid_der);
+      response.set_issuer_der(issuer_.root_der());
+      response.set_name_certificate_der(issued.name_der);
+      done(std::move(response));
+    });
   });
 }
 
@@ -131,14 +139,28 @@ absl::StatusOr<identity::IssuedCertificates> Handler::IssueTo(const Client& clie
   // Again: it may have been revoked while the name was looked up.
   RETURN_IF_ERROR(CheckNotRevoked(client.key));
   const absl::Time now = clock_.Now();
-  ASSIGN_OR_RETURN(
-      identity::IssuedCertificates issued,
-      issuer_.Issue(csr, {.key = client.key, .agent = client.agent, .name = name}, random_.Bytes(16), now));
+  return issuer_.Issue(csr, {.key = client.key, .agent = client.agent, .name = name}, random_.Bytes(16), now);
+}
+
+void Handler::LogIssued(const Client& client, const std::string& name, const identity::IssuedCertificates& issued,
+                        std::function<void(const absl::Status&)> done) {
+  const absl::StatusOr<absl::Time> ends = identity::EndOfNameCertificate(issued.name_der);
+  if (!ends.ok()) return done(ends.status());
+  storage::Batch holder;
   if (book_) {
-    ASSIGN_OR_RETURN(const absl::Time ends, identity::EndOfNameCertificate(issued.name_der));
-    RETURN_IF_ERROR(book_->Hold(name, client.agent, ends, now));
+    auto reserved = book_->Reserve(name, client.agent, *ends, clock_.Now());
+    if (!reserved.ok()) return done(reserved.status());
+    holder = *std::move(reserved);
   }
-  return issued;
+  const bool scheduled = certificates_.waiting() > 0;
+  certificates_.Append(
+      issued, *ends,
+      [this, name, done = std::move(done)](const absl::Status& written) {
+        if (book_) book_->Settle(name, written.ok());
+        done(written);
+      },
+      std::move(holder));
+  if (!scheduled) post_([this] { certificates_.Commit(clock_.Now()); });
 }
 
 identity::v1::GetTrustBundleResponse Handler::GetTrustBundle() const {

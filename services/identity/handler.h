@@ -31,6 +31,7 @@
 #include "common/identity/rotation.h"
 #include "common/telemetry/metrics.h"
 #include "dotagent/identity/v1/identity.pb.h"
+#include "services/identity/certificate_log.h"
 #include "services/identity/name_book.h"
 #include "services/identity/revocation_log.h"
 #include "services/identity/use_ledger.h"
@@ -50,10 +51,14 @@ class NameDirectory {
 
 class Handler {
  public:
+  // Runs work on the loop, after what already waits there: certificates that were asked for until then are written to
+  // the log together.
+  using Post = std::function<void(std::function<void()>)>;
+
   // Everything must outlive it. `book`: of a registrar.
   Handler(const crypto::Signer& key, const identity::NodeCertificate& certificate, identity::Issuer issuer,
-          RevocationLog log, NameDirectory& names, std::optional<NameBook> book, UseLedger& uses, const Clock& clock,
-          Random& random, telemetry::Metrics& metrics);
+          RevocationLog log, CertificateLog certificates, NameDirectory& names, std::optional<NameBook> book,
+          UseLedger& uses, const Clock& clock, Random& random, telemetry::Metrics& metrics, Post post);
 
   [[nodiscard]] absl::StatusOr<identity::v1::ChallengeResponse> Challenge(
       const identity::v1::ChallengeRequest& request);
@@ -98,16 +103,21 @@ class Handler {
   [[nodiscard]] absl::StatusOr<identity::IssuedCertificates> IssueTo(const Client& client,
                                                                      const absl::StatusOr<crypto::PublicKey>& holder,
                                                                      const std::string& name, const std::string& csr);
+  // Logs them, and the name's holder, and calls back once both are on disk.
+  void LogIssued(const Client& client, const std::string& name, const identity::IssuedCertificates& issued,
+                 std::function<void(const absl::Status&)> done);
 
   const crypto::Signer& key_;
   const identity::Issuer issuer_;
   RevocationLog log_;
+  CertificateLog certificates_;
   NameDirectory& names_;
   std::optional<NameBook> book_;
   UseLedger& uses_;
   capability::TokenCache tokens_;
   const Clock& clock_;
   Random& random_;
+  const Post post_;
   identity::Challenger challenger_;
   absl::flat_hash_map<uint64_t, std::function<void()>> watches_;
   uint64_t next_watch_ = 1;

@@ -8,6 +8,7 @@
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
 #include "common/telemetry/log.h"
+#include "services/identity/certificate_log.h"
 #include "services/identity/handler.h"
 #include "services/identity/resolver_directory.h"
 #include "services/identity/revocation_log.h"
@@ -52,6 +53,7 @@ class IdentityServer : public host::Service {
     directory_ = std::make_unique<ResolverDirectory>(std::move(channel), host_->clock(), host_->executor());
     ASSIGN_OR_RETURN(identity::Issuer issuer, OpenIssuer(*host_, options));
     ASSIGN_OR_RETURN(RevocationLog log, RevocationLog::Open(&host_->store()));
+    ASSIGN_OR_RETURN(CertificateLog certificates, CertificateLog::Open(&host_->store()));
     std::optional<NameBook> book;
     if (options.name_policy == kRegistrar) {
       ASSIGN_OR_RETURN(book, NameBook::Open(&host_->store(), host_->clock().Now()));
@@ -60,9 +62,9 @@ class IdentityServer : public host::Service {
           {{"registrar", crypto::PeerIdFromKey(host_->key().public_key())}, {"names", absl::StrCat(book->size())}});
     }
     ASSIGN_OR_RETURN(uses_, UseLedger::Open(&host_->store(), host_->clock()));
-    handler_ =
-        std::make_unique<Handler>(host_->key(), host_->certificate(), std::move(issuer), std::move(log), *directory_,
-                                  std::move(book), *uses_, host_->clock(), host_->random(), host_->metrics());
+    handler_ = std::make_unique<Handler>(host_->key(), host_->certificate(), std::move(issuer), std::move(log),
+                                         std::move(certificates), *directory_, std::move(book), *uses_, host_->clock(),
+                                         host_->random(), host_->metrics(), host_->executor());
     publisher_ = std::make_shared<RevocationPublisher>(*host_, *handler_, *directory_);
     RETURN_IF_ERROR(host_->loop().Run([this] { return publisher_->Start(); }));
     shell_ = std::make_unique<Shell>(*handler_, host_->executor());

@@ -53,6 +53,9 @@ absl::StatusOr<NameBook::Entry> NameBook::Decode(absl::string_view row, absl::st
 }
 
 absl::StatusOr<std::optional<NameBook::Entry>> NameBook::Find(const std::string& name) const {
+  if (const auto found = reserved_.find(name); found != reserved_.end()) {
+    return std::optional<Entry>(found->second.entry);
+  }
   const std::string row = RowOf(name);
   const absl::StatusOr<std::string> bytes = store_->Get(row);
   if (absl::IsNotFound(bytes.status())) return std::optional<Entry>();
@@ -67,7 +70,8 @@ absl::StatusOr<std::optional<identity::AgentId>> NameBook::HolderOf(const std::s
   return std::optional<identity::AgentId>(entry->agent);
 }
 
-absl::Status NameBook::Hold(const std::string& name, const identity::AgentId& agent, absl::Time ends, absl::Time now) {
+absl::StatusOr<storage::Batch> NameBook::Reserve(const std::string& name, const identity::AgentId& agent,
+                                                 absl::Time ends, absl::Time now) {
   ASSIGN_OR_RETURN(const std::optional<Entry> entry, Find(name));
   const bool alive = entry && now < entry->ends + kNameLapses;
   if (alive && entry->agent != agent) {
@@ -80,10 +84,29 @@ absl::Status NameBook::Hold(const std::string& name, const identity::AgentId& ag
     return ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
                            absl::StrCat("this registrar keeps ", capacity_, " names, and has no room for another"));
   }
-  RETURN_IF_ERROR(
-      store_->Put(RowOf(name), absl::StrCat(agent.bytes(), absl::ToUnixMillis(ends)), storage::Durability::kSync));
-  if (!entry) ++size_;
-  return absl::OkStatus();
+  storage::Batch batch;
+  batch.Put(RowOf(name), absl::StrCat(agent.bytes(), absl::ToUnixMillis(ends)));
+  Reserved& reserved = reserved_[name];
+  reserved.entry = {agent, ends};
+  if (!entry) {
+    reserved.is_new = true;
+    ++size_;
+  }
+  return batch;
+}
+
+void NameBook::Settle(const std::string& name, bool written) {
+  const auto found = reserved_.find(name);
+  if (found == reserved_.end()) return;  // by another request of the same commit
+  if (!written && found->second.is_new) --size_;
+  reserved_.erase(found);
+}
+
+absl::Status NameBook::Hold(const std::string& name, const identity::AgentId& agent, absl::Time ends, absl::Time now) {
+  ASSIGN_OR_RETURN(const storage::Batch batch, Reserve(name, agent, ends, now));
+  const absl::Status written = store_->Write(batch, storage::Durability::kSync);
+  Settle(name, written.ok());
+  return written;
 }
 
 }  // namespace dotagent::identity_service

@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -42,12 +43,22 @@ class NameBook {
   [[nodiscard]] absl::Status Hold(const std::string& name, const identity::AgentId& agent, absl::Time ends,
                                   absl::Time now);
 
+  // The same for who writes it with something else: returns what to write. The name is the agent's at once, for
+  // whoever asks here; Settle it when the write has been made, or has failed.
+  [[nodiscard]] absl::StatusOr<storage::Batch> Reserve(const std::string& name, const identity::AgentId& agent,
+                                                       absl::Time ends, absl::Time now);
+  void Settle(const std::string& name, bool written);
+
   [[nodiscard]] size_t size() const { return size_; }
 
  private:
   struct Entry {
     identity::AgentId agent;
     absl::Time ends;
+  };
+  struct Reserved {
+    Entry entry;
+    bool is_new = false;  // counted, and not on disk
   };
   NameBook(storage::Store* store, size_t capacity) : store_(store), capacity_(capacity) {}
   [[nodiscard]] static absl::StatusOr<Entry> Decode(absl::string_view row, absl::string_view bytes);
@@ -57,6 +68,7 @@ class NameBook {
   storage::Store* store_;
   size_t capacity_;
   size_t size_ = 0;
+  absl::flat_hash_map<std::string, Reserved> reserved_;  // those that one commit writes
 };
 
 }  // namespace dotagent::identity_service

@@ -17,10 +17,14 @@ namespace {
 
 void CheckCertificate(absl::string_view bytes, const std::vector<crypto::PublicKey>& registrars) {
   const auto certificate = VerifyNameCertificate(bytes, registrars, FuzzTime());
+  const auto text = ReadNameCertificate(bytes);
+  if (!text.ok()) CheckRefusal(text.status());
   if (!certificate.ok()) {
     CheckRefusal(certificate.status());
     return;
   }
+  // What verifies can be read, as the same.
+  if (!text.ok() || text->says.name != certificate->name || text->says.key != certificate->key) std::abort();
   const auto again = VerifyNameCertificateFor(certificate->key, bytes, registrars, FuzzTime());
   if (!again.ok() || again->name != certificate->name || !CheckAgentName(again->name).ok() ||
       certificate->not_before > FuzzTime()) {

@@ -38,7 +38,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view input(reinterpret_cast<const char*>(data), size);
   crypto::CheckPem(input);
   for (const char* label : {"PRIVATE KEY", "ENCRYPTED PRIVATE KEY"}) {
-    crypto::CheckPem(absl::StrCat("-----BEGIN ", label, "-----\n", Base64Encode(input), "\n-----END ", label, "-----\n"));
+    crypto::CheckPem(
+        absl::StrCat("-----BEGIN ", label, "-----\n", Base64Encode(input), "\n-----END ", label, "-----\n"));
   }
   return 0;
 }

@@ -379,6 +379,27 @@ TEST(CertificateNamesTest, KnowTheNormalFormAndTheUris) {
   EXPECT_EQ(SpiffeId("example.org", "alice.lab.agent"), "spiffe://example.org/agent/alice.lab");
 }
 
+TEST_F(NameCertificateTest, CanBeReadWithoutTrustAndSaysWhenToRenewIt) {
+  const std::string certificate = Issue();
+  const auto text = ReadNameCertificate(certificate);
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_EQ(text->says.name, "bob.agent");
+  EXPECT_EQ(text->says.key, other_.public_key());
+  EXPECT_EQ(text->says.agent, agent_);
+  EXPECT_EQ(text->says.registrar, crypto::PublicKey());
+  EXPECT_EQ(text->registrar_key, HexEncode(KeyIdentifier(key_.public_key())));
+  EXPECT_EQ(text->serial, HexEncode("\x7fserial"));
+  EXPECT_EQ(text->renew_at(), now_ + absl::Hours(12));
+  // Also what nobody signed; but not what is of another form.
+  std::string forged = certificate;
+  forged.back() = static_cast<char>(forged.back() ^ 1);
+  EXPECT_TRUE(ReadNameCertificate(forged).ok());
+  EXPECT_EQ(ReasonOf(ReadNameCertificate(certificate.substr(1)).status()), reason::kBadStatement);
+  Recipe ca = Usual();
+  ca.basic_constraints = "critical,CA:TRUE";
+  EXPECT_EQ(ReasonOf(ReadNameCertificate(Make(ca)).status()), reason::kBadStatement);
+}
+
 TEST_F(NameCertificateTest, ItsHolderSeesWhenItEndsAndKeepsItAsPem) {
   const std::string certificate = Issue();
   EXPECT_EQ(EndOfNameCertificate(certificate).value(), Verify(certificate)->not_after);

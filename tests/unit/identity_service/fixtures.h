@@ -74,12 +74,14 @@ struct TestIdentity {
                   certificate,
                   identity::Issuer::Create(key, {}, clock.Now()).value(),
                   RevocationLog::Open(store.get()).value(),
+                  CertificateLog::Open(store.get()).value(),
                   names,
                   std::move(book),
                   *uses,
                   clock,
                   random,
-                  metrics};
+                  metrics,
+                  [](const std::function<void()>& work) { work(); }};
 
   [[nodiscard]] absl::StatusOr<identity::v1::RevokeResponse> Revoke(const std::string& statement) {
     identity::v1::RevokeRequest request;

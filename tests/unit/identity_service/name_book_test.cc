@@ -51,6 +51,30 @@ TEST_F(NameBookTest, ItLapses30DaysAfterTheLastCertificate) {
   EXPECT_EQ(NameBook::Open(store_.get(), free + absl::Hours(24) + kNameLapses)->size(), 0U);
 }
 
+TEST_F(NameBookTest, WhatIsReservedIsTakenBeforeItIsWritten) {
+  NameBook book = NameBook::Open(store_.get(), kNow).value();
+  const auto batch = book.Reserve("bob.agent", bob_, kEnds, kNow);
+  ASSERT_TRUE(batch.ok()) << batch.status();
+  EXPECT_EQ(book.HolderOf("bob.agent", kNow).value(), bob_);
+  EXPECT_EQ(ReasonOf(book.Reserve("bob.agent", carol_, kEnds, kNow).status()), reason::kNameTaken);
+  EXPECT_EQ(book.size(), 1U);
+  ASSERT_TRUE(store_->Write(*batch, storage::Durability::kSync).ok());
+  book.Settle("bob.agent", true);
+  EXPECT_EQ(book.HolderOf("bob.agent", kNow).value(), bob_);
+  EXPECT_EQ(book.size(), 1U);
+}
+
+TEST_F(NameBookTest, WhatWasNotWrittenIsFreeAgain) {
+  NameBook book = NameBook::Open(store_.get(), kNow).value();
+  ASSERT_TRUE(book.Reserve("bob.agent", bob_, kEnds, kNow).ok());
+  ASSERT_TRUE(book.Reserve("bob.agent", bob_, kEnds + absl::Hours(1), kNow).ok());
+  book.Settle("bob.agent", false);
+  book.Settle("bob.agent", false);  // by the other request
+  EXPECT_EQ(book.size(), 0U);
+  EXPECT_EQ(book.HolderOf("bob.agent", kNow).value(), std::nullopt);
+  EXPECT_TRUE(book.Hold("bob.agent", carol_, kEnds, kNow).ok());
+}
+
 TEST_F(NameBookTest, IsBounded) {
   NameBook book = NameBook::Open(store_.get(), kNow, 2).value();
   EXPECT_TRUE(book.Hold("a.agent", bob_, kEnds, kNow).ok());

@@ -130,8 +130,9 @@ TEST_F(RedeemTest, ARestartForgetsNoRevocation) {
   telemetry::Metrics metrics;
   Handler again(identity_.key, identity_.certificate,
                 identity::Issuer::Create(identity_.key, {}, identity_.clock.Now()).value(),
-                RevocationLog::Open(identity_.store.get()).value(), identity_.names, std::nullopt, *identity_.uses,
-                identity_.clock, identity_.random, metrics);
+                RevocationLog::Open(identity_.store.get()).value(), CertificateLog::Open(identity_.store.get()).value(),
+                identity_.names, std::nullopt, *identity_.uses, identity_.clock, identity_.random, metrics,
+                [](const std::function<void()>& work) { work(); });
   v1::RedeemRequest request;
   request.set_token(token);
   request.set_redemption_id(Id(1));
