@@ -17,7 +17,8 @@
 #include "cli/report.h"
 #include "common/base/config.h"
 #include "common/base/status.h"
-#include "common/crypto/key_file.h"
+#include "common/crypto/key_store.h"
+#include "common/crypto/tpm.h"
 #include "common/identity/name_certificate.h"
 #include "common/identity/rotation.h"
 
@@ -92,20 +93,33 @@ absl::StatusOr<std::optional<crypto::SecretBytes>> Globals::Passphrase() const {
   return std::optional<crypto::SecretBytes>();
 }
 
-absl::StatusOr<std::shared_ptr<const crypto::SigningKey>> Globals::Key() const {
-  if (key_file.empty()) {
+absl::StatusOr<crypto::StoredKey> Globals::OpenKey(const std::string& address) const {
+  ASSIGN_OR_RETURN(std::optional<crypto::SecretBytes> passphrase, Passphrase());
+  const bool given = passphrase.has_value();
+  ASSIGN_OR_RETURN(std::unique_ptr<crypto::KeyStore> store, crypto::OpenKeyStore(address, std::move(passphrase)));
+  absl::StatusOr<crypto::StoredKey> key = store->Open();
+  if (absl::IsFailedPrecondition(key.status()) && ReasonOf(key.status()) == reason::kBadKey && !given) {
+    passphrase = AskPassphrase(address);
+    if (passphrase) {
+      ASSIGN_OR_RETURN(store, crypto::OpenKeyStore(address, std::move(passphrase)));
+      key = store->Open();
+    }
+  }
+  return key;
+}
+
+absl::StatusOr<crypto::StoredKey> Globals::Stored() const {
+  if (key_address.empty()) {
     return ErrorWithReason(
         absl::StatusCode::kInvalidArgument, reason::kBadKey,
         "this command needs a key: give --key FILE or set DOTAGENT_KEY; `dotagent keygen FILE` makes one");
   }
-  ASSIGN_OR_RETURN(std::optional<crypto::SecretBytes> passphrase, Passphrase());
-  auto key = crypto::ReadKeyFile(key_file, passphrase);
-  if (absl::IsFailedPrecondition(key.status()) && !passphrase) {
-    passphrase = AskPassphrase(key_file);
-    if (passphrase) key = crypto::ReadKeyFile(key_file, passphrase);
-  }
-  RETURN_IF_ERROR(key.status());
-  return std::make_shared<const crypto::SigningKey>(*std::move(key));
+  return OpenKey(key_address);
+}
+
+absl::StatusOr<std::shared_ptr<const crypto::Signer>> Globals::Key() const {
+  ASSIGN_OR_RETURN(crypto::StoredKey stored, Stored());
+  return std::move(stored.signer);
 }
 
 void ProofFiles::AddTo(CLI::App* command) {
@@ -133,13 +147,18 @@ absl::StatusOr<record::NameProof> ProofFiles::Read() const {
 absl::StatusOr<std::unique_ptr<sdk::Agent>> Globals::Connect(const ProofFiles& proof) const {
   // A file that cannot be read is the caller's mistake, before any gateway is asked.
   RETURN_IF_ERROR(proof.Read().status());
-  ASSIGN_OR_RETURN(auto key, Key());
+  ASSIGN_OR_RETURN(std::shared_ptr<const crypto::Signer> signer, Key());
+  return ConnectWith(std::move(signer), proof);
+}
+
+absl::StatusOr<std::unique_ptr<sdk::Agent>> Globals::ConnectWith(std::shared_ptr<const crypto::Signer> signer,
+                                                                 const ProofFiles& proof) const {
   return sdk::Agent::Connect({.gateway = {.gateway = gateway,
                                           .known_nodes = KnownNodes(),
                                           .timeout = absl::Seconds(static_cast<double>(timeout_s))},
                               .name = name,
                               .proof = [proof] { return proof.Read(); }},
-                             std::move(key));
+                             std::move(signer));
 }
 
 CLI::App* AddCommand(CLI::App* parent, const std::string& name, const std::string& description,
@@ -148,6 +167,19 @@ CLI::App* AddCommand(CLI::App* parent, const std::string& name, const std::strin
   if (!examples.empty()) command->footer(absl::StrCat("Examples:\n  ", absl::StrJoin(examples, "\n  ")));
   command->fallthrough();  // the global options may stand after the command too
   return command;
+}
+
+absl::Status WriteFileAtOnce(const std::string& path, absl::string_view content) {
+  const std::string temporary = absl::StrCat(path, ".", getpid(), ".new");
+  std::FILE* file = std::fopen(temporary.c_str(), "wb");
+  bool written = file != nullptr && std::fwrite(content.data(), 1, content.size(), file) == content.size() &&
+                 std::fflush(file) == 0 && fsync(fileno(file)) == 0;
+  if (file != nullptr) written = std::fclose(file) == 0 && written;
+  if (written && std::rename(temporary.c_str(), path.c_str()) == 0) return absl::OkStatus();
+  const int error = errno;
+  std::remove(temporary.c_str());
+  return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kStorage,
+                         absl::StrCat("cannot write ", path, ": ", std::strerror(error)));
 }
 
 absl::StatusOr<std::string> ReadInput(const std::string& path, size_t max) {
@@ -175,6 +207,7 @@ absl::StatusOr<std::string> ReadInput(const std::string& path, size_t max) {
 }
 
 int Main(int argc, char** argv) {
+  crypto::SilenceTpmLibrary();
   Globals globals;
   globals.home = DefaultHome();
   Chosen chosen;
@@ -196,7 +229,8 @@ int Main(int argc, char** argv) {
   app.add_option("--identity", globals.identity, "Identity service, likewise")
       ->envname("DOTAGENT_IDENTITY")
       ->capture_default_str();
-  app.add_option("--key", globals.key_file, "The agent's private key file (PEM)")->envname("DOTAGENT_KEY");
+  app.add_option("--key", globals.key_address, "The agent's private key: a PEM file, pkcs11:… (RFC 7512) or tpm2:FILE")
+      ->envname("DOTAGENT_KEY");
   app.add_option("--name", globals.name, "The agent's own name, such as alice.agent")->envname("DOTAGENT_NAME");
   app.add_option("--passphrase-file", globals.passphrase_file,
                  "File with the key's passphrase (or set DOTAGENT_PASSPHRASE)")
@@ -209,6 +243,7 @@ int Main(int argc, char** argv) {
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.require_subcommand(1);
   AddKeyCommands(app, globals, chosen);
+  AddKeyGroup(app, globals, chosen);
   AddRegisterCommand(app, globals, chosen);
   AddResolveCommand(app, globals, chosen);
   AddMessageCommands(app, globals, chosen);

@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/crypto/key_store.h"
 #include "common/crypto/keys.h"
 #include "sdk/cpp/agent.h"
 
@@ -35,7 +36,7 @@ struct Globals {
   std::string home;  // where known_nodes lives
   std::string gateway = "127.0.0.1:7443";
   std::string identity = "127.0.0.1:7445";
-  std::string key_file;
+  std::string key_address;
   std::string name;
   std::string passphrase_file;
   uint64_t timeout_s = 30;
@@ -44,10 +45,17 @@ struct Globals {
   [[nodiscard]] std::string KnownNodes() const;
   // From --passphrase-file or DOTAGENT_PASSPHRASE; std::nullopt if there is neither.
   [[nodiscard]] absl::StatusOr<std::optional<crypto::SecretBytes>> Passphrase() const;
-  // Reads --key. Asks for the passphrase on a terminal if the file needs one and there is none.
-  [[nodiscard]] absl::StatusOr<std::shared_ptr<const crypto::SigningKey>> Key() const;
+  // Opens the key at an address (crypto/key_store.h). Asks for its passphrase or PIN on a terminal if it needs one and
+  // there is none.
+  [[nodiscard]] absl::StatusOr<crypto::StoredKey> OpenKey(const std::string& address) const;
+  // The same for --key.
+  [[nodiscard]] absl::StatusOr<crypto::StoredKey> Stored() const;
+  [[nodiscard]] absl::StatusOr<std::shared_ptr<const crypto::Signer>> Key() const;
   // Connects to --gateway as --name with --key. What goes with the record is read anew at each registration.
   [[nodiscard]] absl::StatusOr<std::unique_ptr<sdk::Agent>> Connect(const ProofFiles& proof = {}) const;
+  // The same with another key.
+  [[nodiscard]] absl::StatusOr<std::unique_ptr<sdk::Agent>> ConnectWith(std::shared_ptr<const crypto::Signer> signer,
+                                                                        const ProofFiles& proof) const;
 };
 
 // A command runs with the globals and returns its error, or an exit status of its own.
@@ -64,6 +72,7 @@ CLI::App* AddCommand(CLI::App* parent, const std::string& name, const std::strin
 
 // Each adds its commands. `globals` and `chosen` must outlive parsing.
 void AddKeyCommands(CLI::App& app, Globals& globals, Chosen& chosen);       // keygen, id
+void AddKeyGroup(CLI::App& app, Globals& globals, Chosen& chosen);          // key rotate, export, import
 void AddRegisterCommand(CLI::App& app, Globals& globals, Chosen& chosen);   // register
 void AddResolveCommand(CLI::App& app, Globals& globals, Chosen& chosen);    // resolve
 void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen);   // send, listen, inbox-policy
@@ -77,6 +86,10 @@ void AddUpCommand(CLI::App& app, Globals& globals, Chosen& chosen);         // u
 
 // The whole program.
 int Main(int argc, char** argv);
+
+// Writes a file in one step and onto the disk, so that whoever reads it meanwhile, or after a crash, sees the old
+// content or the new. Unavailable (STORAGE).
+[[nodiscard]] absl::Status WriteFileAtOnce(const std::string& path, absl::string_view content);
 
 // Reads a file, "-" being standard input. InvalidArgument (TOO_LARGE) over `max` bytes, NotFound or PermissionDenied as
 // the system says.

@@ -67,7 +67,8 @@ absl::StatusOr<Found> Check(const std::string& asked, const v1::ResolveResponse&
                             .paths_agreed = response.paths_agreed(),
                             .receipts = response.receipt_count(),
                             .messages = response.messages(),
-                            .remaining_ttl = absl::Seconds(response.remaining_ttl_s())},
+                            .remaining_ttl = absl::Seconds(response.remaining_ttl_s()),
+                            .owner = response.owner()},
                .receipts = {response.receipts().begin(), response.receipts().end()}};
 }
 
@@ -167,6 +168,7 @@ Report Describe(const Found& found, bool with_receipts) {
   const sdk::ResolvedName& resolved = found.resolved;
   Report report;
   report.Add("name", "Name", resolved.record.name().text());
+  report.Add("owner", "Owner", HexEncode(resolved.owner));
   report.Add("public_key", "Public key", Base64Encode(resolved.record.public_key().bytes()));
   report.Add("addresses", "Addresses", resolved.record.addresses());
   report.Add("protocols", "Protocols", resolved.record.protocols());
