@@ -19,7 +19,7 @@ from network import Network, free_port, resolver_status, start_resolvers, wait_f
 BIN = os.environ.get("DOTAGENT_BIN", str(ROOT / "build/release/bin"))
 
 # Exit statuses of the dotagent command (docs/cli.md).
-OK, FAILED, USAGE, NOT_FOUND, REFUSED, UNREACHABLE = range(6)
+OK, FAILED, USAGE, NOT_FOUND, REFUSED, UNREACHABLE, CONTESTED = range(7)
 
 
 def dotagent(*arguments, env=None, stdin="", timeout=60):
