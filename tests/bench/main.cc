@@ -1,5 +1,6 @@
 // dotagent-bench: measures dotagent beside what it competes with, in one run.
 #include <signal.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
@@ -7,7 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "tests/bench/certificates.h"
 #include "tests/bench/private_network.h"
 #include "tests/bench/report.h"
 #include "tests/bench/resolve.h"
@@ -24,6 +27,7 @@ constexpr char kFooter[] =
     "  dotagent-bench resolve\n"
     "  dotagent-bench resolve --only hot,contact --json\n"
     "  dotagent-bench identity\n"
+    "  dotagent-bench certificates --folder /var/tmp\n"
     "  dotagent-bench resolve --write docs/benchmarks.md      (make bench)\n";
 
 // What every subcommand has.
@@ -101,6 +105,19 @@ int Main(int argc, char** argv) {
   identity_command->add_option("--repetitions", identity_repetitions, "Turns that each row gets")
       ->capture_default_str()
       ->check(CLI::Range(1, 100));
+
+  size_t certificate_repetitions = 5;
+  std::string certificate_folder = ".";
+  CLI::App* const certificates_command =
+      app.add_subcommand("certificates", "Certificates issued by identity and logged on disk, a second");
+  common.AddTo(*certificates_command);
+  certificates_command->footer(kFooter);
+  certificates_command->add_option("--repetitions", certificate_repetitions, "Turns that each row gets")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100));
+  certificates_command->add_option("--folder", certificate_folder, "Where to put the data, and remove it after")
+      ->capture_default_str()
+      ->check(CLI::ExistingDirectory);
   CLI11_PARSE(app, argc, argv);
 
   if (identity_command->parsed()) {
@@ -109,6 +126,15 @@ int Main(int argc, char** argv) {
     if (status.ok()) status = MeasureRedemptions(identity_repetitions, report);
     return common.Finish(status, report);
   }
+  if (certificates_command->parsed()) {
+    Report report("certificates", CommandLine(argc, argv));
+    const std::string folder = absl::StrCat(certificate_folder, "/bench-certificates-", getpid());
+    std::filesystem::create_directory(folder);
+    const absl::Status status = MeasureCertificates(certificate_repetitions, folder, report);
+    std::filesystem::remove_all(folder);
+    return common.Finish(status, report);
+  }
+
   const absl::Status own_network = EnterPrivateNetwork();
   if (!own_network.ok()) std::cerr << own_network.message() << "\n";
   Report report("resolve", CommandLine(argc, argv));
