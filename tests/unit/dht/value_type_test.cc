@@ -59,8 +59,8 @@ class RotatedOwnerTest : public testing::Test {
   static std::vector<std::string> Rotated(std::vector<std::string> chain, uint64_t from, uint64_t to, uint64_t then) {
     const auto verified = identity::VerifyRotationChain(chain, kStart);
     EXPECT_TRUE(verified.ok()) << verified.status();
-    chain.push_back(*identity::MakeRotation(*verified, KeyFromSeed(from), KeyFromSeed(to),
-                                            KeyFromSeed(then).public_key(), kStart));
+    chain.push_back(
+        *identity::MakeRotation(*verified, KeyFromSeed(from), KeyFromSeed(to), KeyFromSeed(then).public_key(), kStart));
     return chain;
   }
   static absl::StatusOr<bool> Replaces(const Value& held, const Value& offered) {
@@ -82,8 +82,9 @@ TEST_F(RotatedOwnerTest, TheNewKeyTakesTheNameWhateverTheDates) {
 
 TEST_F(RotatedOwnerTest, AStolenOldKeyDoesNotTakeItBack) {
   const Value held = Record(3, twice_, kStart);
-  for (const Value& stolen : {Record(1, {}, kStart + absl::Minutes(4)), Record(1, inception_, kStart + absl::Minutes(4)),
-                              Record(2, once_, kStart + absl::Minutes(4))}) {
+  for (const Value& stolen :
+       {Record(1, {}, kStart + absl::Minutes(4)), Record(1, inception_, kStart + absl::Minutes(4)),
+        Record(2, once_, kStart + absl::Minutes(4))}) {
     EXPECT_EQ(ReasonOf(Replaces(held, stolen).status()), reason::kSuperseded);
   }
   EXPECT_TRUE(*Replaces(held, Record(3, twice_, kStart + absl::Minutes(1))));
