@@ -317,6 +317,43 @@ TEST_F(NameCertificateTest, RefusesWrongFieldsHoweverWellSigned) {
   EXPECT_EQ(ReasonFor(Altered(std::string(other_.public_key().bytes()), std::string(32, '\0'))), reason::kBadStatement);
 }
 
+// The profiles are written by hand; OpenSSL, told the same, writes the same.
+TEST_F(NameCertificateTest, TheSameBytesAsOpenssl) {
+  const std::vector<std::string> serials = {
+      "\x01", "\x7f", "\xff\xff", std::string("\x80\x80", 2), std::string("\0\x81z", 3), std::string(20, '\xfe')};
+  const std::vector<absl::Time> begins = {
+      now_, absl::FromCivil(absl::CivilSecond(2049, 12, 31, 23, 59, 30), absl::UTCTimeZone()),
+      absl::FromUnixSeconds(1)};
+  for (const std::string& name :
+       {std::string("bob.agent"), std::string("a.b.c.agent"), absl::StrCat(std::string(63, 'n'), ".agent")}) {
+    for (const std::string& serial : serials) {
+      for (const absl::Time begin : begins) {
+        for (const CertificateProfile profile : {CertificateProfile::kName, CertificateProfile::kSvid}) {
+          const bool svid = profile == CertificateProfile::kSvid;
+          const CertificateTerms terms{"example.org", begin, absl::Hours(24), serial};
+          AlternativeNames names;
+          names.AddUri(svid ? SpiffeId("example.org", name) : AgentUri(name));
+          names.AddPermanentIdentifier(agent_.ToString());
+          CertificateBuilder builder;
+          builder.SetSerial(serial);
+          builder.SetValidity(begin, begin + absl::Hours(24));
+          builder.SetSubject(MakeName(name).get());
+          builder.SetIssuer(MakeName(RegistrarName("example.org")).get());
+          builder.SetKey(other_.public_key());
+          builder.AddExtension(NID_basic_constraints, "critical,CA:FALSE");
+          builder.AddExtension(NID_key_usage, "critical,digitalSignature");
+          if (svid) builder.AddExtension(NID_ext_key_usage, "clientAuth,serverAuth");
+          builder.AddKeyIdentifiers(other_.public_key(), key_.public_key());
+          builder.AddAlternativeNames(names);
+          const auto issued = IssueAgentCertificate(profile, key_, {other_.public_key(), agent_, name}, terms);
+          ASSERT_TRUE(issued.ok()) << issued.status();
+          ASSERT_EQ(HexEncode(*issued), HexEncode(*builder.Sign(key_))) << name << " " << HexEncode(serial);
+        }
+      }
+    }
+  }
+}
+
 TEST_F(NameCertificateTest, IssuingRefusesTermsThatCannotBe) {
   const auto issue = [this](const std::string& name, const CertificateTerms& terms) {
     return IssueAgentCertificate(CertificateProfile::kName, key_,
