@@ -3,7 +3,7 @@
 // Three kinds, chosen by the address (key_address.h): a file; a PKCS#11 token, which signs inside and never gives the
 // key out; a file sealed to a TPM 2.0, which is of no use on another machine. (A TPM has no Ed25519: it unseals the key
 // into locked memory, and signing happens here.) What a store needs beyond this program is loaded when it is used: the
-// PKCS#11 module, or tpm2-tss. docs/adr/0014 says why.
+// PKCS#11 module, or tpm2-tss. docs/adr/0016 says why.
 //
 // Defends against a copied disk (tokens; TPM), other users of the machine (private_file.h), and hardware that fails or
 // lies: each failure is an error that names the module and what it answered, and a signature that does not verify is

@@ -2,7 +2,7 @@
 //
 // A module is a library that a vendor wrote, runs in this process and keeps its state there, once a process: so they
 // are counted here, initialized for their first user and finalized after their last. They are never unloaded: some
-// leave threads or exit handlers behind. p11-kit's headers, none of its code (docs/adr/0014).
+// leave threads or exit handlers behind. p11-kit's headers, none of its code (docs/adr/0016).
 //
 // Does not defend against a module that hangs or crashes: its code is this process's.
 #ifndef DOTAGENT_COMMON_CRYPTO_PKCS11_MODULE_H_

@@ -1,5 +1,5 @@
 // A TPM 2.0, to seal 32 bytes to it and get them back, through tpm2-tss, which is loaded when it is used
-// (docs/adr/0014).
+// (docs/adr/0016).
 //
 // What is sealed only this TPM opens, under a storage key that it derives from its owner's seed (TCG's template for
 // P-256 primary keys): another machine cannot, nor this one after its TPM was cleared. On the way between chip and
