@@ -90,7 +90,7 @@ void Use(storage::Store& disk) {
     const auto receipt = values.ReceiptFor(kind, key, kBeginning);
     CheckDamage(receipt.status());
     if (receipt.ok() && receipt->has_value()) {
-      CheckDamage(values.Settle(kind, key, (*receipt)->owner, (*receipt)->digest, kBeginning));
+      CheckDamage(values.Settle(kind, {{key, (*receipt)->owner, (*receipt)->digest}}, kBeginning));
     }
   }
   // All that changed is when each was last offered (8 bytes), and that a claim is settled.

@@ -317,7 +317,7 @@ class Model {
     if (!values_->types().Of(value.kind).first_claim()) return;
     const Place place{value.kind, value.key};
     const Id digest = DigestOf(winner.item);
-    const absl::Status status = values_->Settle(value.kind, value.key, winner.owner, digest, now_);
+    const absl::Status status = values_->Settle(value.kind, {{value.key, winner.owner, digest}}, now_);
     if (!status.ok()) {
       Check(disk_.writes_left == 0);
       return;
