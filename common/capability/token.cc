@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/status.h"
 #include "common/base/varint.h"
 #include "common/capability/strict_reader.h"
@@ -137,8 +138,8 @@ absl::Status Token::Allows(const TokenAccess& access, absl::Time now) const {
                                                     access.resource.text(), " is not below that"));
   }
   if (!std::binary_search(last().actions.begin(), last().actions.end(), access.action)) {
-    return Denied(reason::kNotCovered,
-                  absl::StrCat("the token does not allow this action on ", last().resource.text()));
+    return Denied(reason::kNotCovered, absl::StrCat("the token allows ", absl::StrJoin(last().actions, ", "), " on ",
+                                                    last().resource.text(), ", but not ", access.action));
   }
   return absl::OkStatus();
 }

@@ -43,7 +43,7 @@ AddressList::AddressList(const absl::string_view* addresses, size_t count) {
     std::memcpy(at, &length, sizeof(length));
     at = std::copy(addresses[i].begin(), addresses[i].end(), at + sizeof(length));
   }
-  std::memcpy(bytes_.data(), &block, sizeof(block));
+  std::memcpy(bytes_.data(), &block, sizeof(void*));
   bytes_[kTag] = kShared;
 }
 
@@ -52,7 +52,7 @@ AddressList::AddressList(const std::vector<std::string>& addresses)
 
 AddressList::Block* AddressList::block() const {
   Block* block = nullptr;
-  std::memcpy(&block, bytes_.data(), sizeof(block));
+  std::memcpy(&block, bytes_.data(), sizeof(void*));
   return block;
 }
 
