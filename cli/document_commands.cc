@@ -43,20 +43,6 @@ absl::StatusOr<absl::Time> ParseNow(const std::string& text) {
   return now;
 }
 
-// A document that breaks a rule is an answer, not a failure to get one: exit status 1 and the rule.
-int Invalid(const Globals& globals, const absl::Status& status) {
-  if (globals.json) {
-    Report report;
-    report.Add("valid", "", false);
-    report.Add("reason", "", ReasonOf(status));
-    report.Add("error", "", std::string(status.message()));
-    report.Print(true);
-  } else {
-    std::fprintf(stderr, "not valid: %s\n", Printable(std::string(status.message())).c_str());
-  }
-  return kFailed;
-}
-
 absl::StatusOr<int> SignRecord(const Globals& globals, const DocumentArguments& arguments) {
   ASSIGN_OR_RETURN(const auto key, globals.Key());
   ASSIGN_OR_RETURN(const absl::Time now, ParseNow(arguments.now));
@@ -73,10 +59,10 @@ absl::StatusOr<int> SignRecord(const Globals& globals, const DocumentArguments& 
 absl::StatusOr<int> VerifyRecord(const Globals& globals, const DocumentArguments& arguments) {
   ASSIGN_OR_RETURN(const absl::Time now, ParseNow(arguments.now));
   auto json = ReadInput(arguments.file, record::kMaxRecordSize);
-  if (ReasonOf(json.status()) == reason::kTooLarge) return Invalid(globals, json.status());
+  if (ReasonOf(json.status()) == reason::kTooLarge) return PrintInvalid(globals.json, json.status());
   RETURN_IF_ERROR(json.status());
   const auto record = record::Record::Verify(*json, now);
-  if (!record.ok()) return Invalid(globals, record.status());
+  if (!record.ok()) return PrintInvalid(globals.json, record.status());
   Report report;
   report.Add("valid", "", true);
   report.Add("name", "Valid record of", record->name().text());
@@ -111,10 +97,10 @@ absl::StatusOr<int> VerifyMessage(const Globals& globals, const DocumentArgument
   }
   ASSIGN_OR_RETURN(const crypto::PublicKey key, crypto::PublicKey::FromBytes(*key_bytes));
   auto json = ReadInput(arguments.file, record::kMaxMessageSize);
-  if (ReasonOf(json.status()) == reason::kTooLarge) return Invalid(globals, json.status());
+  if (ReasonOf(json.status()) == reason::kTooLarge) return PrintInvalid(globals.json, json.status());
   RETURN_IF_ERROR(json.status());
   const auto message = record::Message::Verify(*json, key, now);
-  if (!message.ok()) return Invalid(globals, message.status());
+  if (!message.ok()) return PrintInvalid(globals.json, message.status());
   Report report;
   report.Add("valid", "", true);
   report.Add("id", "Valid message", message->id());

@@ -5,6 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "cli/exit_status.h"
+#include "common/base/status.h"
 #include "common/record/utf8.h"
 
 namespace dotagent::cli {
@@ -75,6 +77,20 @@ std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
     absl::StrAppend(&text, line, "\n");
   }
   return text;
+}
+
+int PrintInvalid(bool json, const absl::Status& status) {
+  const std::string message(status.message());
+  if (json) {
+    Report report;
+    report.Add("valid", "", false);
+    report.Add("reason", "", ReasonOf(status));
+    report.Add("error", "", message);
+    report.Print(true);
+  } else {
+    std::fprintf(stderr, "not valid: %s\n", Printable(message).c_str());
+  }
+  return kFailed;
 }
 
 std::string Printable(absl::string_view text) {

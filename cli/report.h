@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
 namespace dotagent::cli {
@@ -32,6 +33,10 @@ class Report {
 
 // Columns lined up by their widest cell; the first row is the heading.
 [[nodiscard]] std::string FormatTable(const std::vector<std::vector<std::string>>& rows);
+
+// Prints that what a command was asked to verify breaks a rule, and which. That is an answer, not a failure to get one;
+// returns its exit status, 1.
+int PrintInvalid(bool json, const absl::Status& status);
 
 // `text` with control characters, and bytes that are not UTF-8, as \xNN: safe to print on a terminal.
 [[nodiscard]] std::string Printable(absl::string_view text);

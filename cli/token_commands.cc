@@ -83,20 +83,6 @@ absl::StatusOr<crypto::PublicKey> ParseKey(const std::string& option, const std:
                                       "; give the key as base64, as `dotagent id` and `dotagent resolve` show it"));
 }
 
-// A token that breaks a rule is an answer, not a failure to get one: exit status 1 and the rule.
-int Invalid(const Globals& globals, const absl::Status& status) {
-  if (globals.json) {
-    Report report;
-    report.Add("valid", "", false);
-    report.Add("reason", "", ReasonOf(status));
-    report.Add("error", "", std::string(status.message()));
-    report.Print(true);
-  } else {
-    std::fprintf(stderr, "not valid: %s\n", Printable(std::string(status.message())).c_str());
-  }
-  return kFailed;
-}
-
 int PrintToken(const Globals& globals, const std::string& bytes) {
   if (!globals.json) {
     std::puts(Base64Encode(bytes).c_str());
@@ -156,7 +142,7 @@ absl::StatusOr<int> Inspect(const Globals& globals, const TokenArguments& argume
   ASSIGN_OR_RETURN(const absl::Time now, ParseTime("--now", arguments.now, absl::Now()));
   ASSIGN_OR_RETURN(const std::string bytes, ReadToken(arguments.file));
   const auto token = capability::VerifyToken(bytes);
-  if (!token.ok()) return Invalid(globals, token.status());
+  if (!token.ok()) return PrintInvalid(globals.json, token.status());
   if (globals.json) {
     Report report;
     report.Add("valid", "", true);
@@ -176,10 +162,10 @@ absl::StatusOr<int> Verify(const Globals& globals, const TokenArguments& argumen
   if (!resource.ok()) return BadArgument(absl::StrCat("--resource: ", resource.status().message()));
   ASSIGN_OR_RETURN(const std::string bytes, ReadToken(arguments.file));
   const auto token = capability::VerifyToken(bytes);
-  if (!token.ok()) return Invalid(globals, token.status());
+  if (!token.ok()) return PrintInvalid(globals.json, token.status());
   const absl::Status allowed = token->Allows(
       {.owners = {&owner, 1}, .presenter = presenter, .resource = *resource, .action = arguments.action}, now);
-  if (!allowed.ok()) return Invalid(globals, allowed);
+  if (!allowed.ok()) return PrintInvalid(globals.json, allowed);
   Report report;
   report.Add("valid", "", true);
   report.Add("resource", "Allowed on", resource->text());

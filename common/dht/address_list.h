@@ -18,7 +18,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <initializer_list>
 #include <iterator>
 #include <string>
@@ -94,7 +93,8 @@ class AddressList {
 
  private:
   struct Block;
-  // Of the 32 bytes the last says what the others are: nothing, an address of that size less one, or a Block's address.
+  // Of the 32 bytes the last says what the others are: nothing, an address one byte shorter than it says, or where a
+  // Block is.
   static constexpr size_t kTag = 31;
   static constexpr uint8_t kEmpty = 0;
   static constexpr uint8_t kShared = 0xff;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace dotagent::dht {
@@ -43,6 +44,24 @@ TEST(AddressListTest, EqualListsAreEqualHoweverTheyWereMade) {
   copy = {"d"};
   EXPECT_THAT(copy, ElementsAre("d"));
   EXPECT_THAT(list, ElementsAre("a", "bc"));
+}
+
+// Short addresses are in the object, longer ones in a block; both are values.
+TEST(AddressListTest, AddressesOfEverySizeAreCopiedAndMovedWhole) {
+  for (size_t size = 0; size <= 64; ++size) {
+    const std::string address(size, 'a');
+    const AddressList list = {address};
+    AddressList copy = list;
+    EXPECT_THAT(copy, ElementsAre(address));
+    EXPECT_EQ(copy, list);
+    EXPECT_NE(copy, AddressList{address + "a"});
+    EXPECT_NE(copy, AddressList({address, ""}));
+    const AddressList moved = std::move(copy);
+    EXPECT_EQ(moved, list);
+    copy = list;
+    EXPECT_EQ(copy, moved) << "one that was moved from can be used again";
+    EXPECT_EQ(list.block_size() == 0, size <= 30) << size;
+  }
 }
 
 }  // namespace
