@@ -50,7 +50,7 @@ class TokenTest(unittest.TestCase):
         self.assertEqual(self.verify(self.carols, "carol", CALENDAR + "/events/7").returncode, OK)
 
     def test_allows_nothing_else(self):
-        self.assert_invalid(self.verify(self.carols, "carol", action="read"), "action")
+        self.assert_invalid(self.verify(self.carols, "carol", action="read"), "allows call on agent://bob.agent/calendar/events, but not read")
         self.assert_invalid(self.verify(self.carols, "carol", CALENDAR), "not below")
         self.assert_invalid(self.verify(self.carols, "alice"), "another key")
         self.assert_invalid(self.verify(self.carols, "carol", owner="alice"), "not signed by the key that owns bob.agent")
