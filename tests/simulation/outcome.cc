@@ -122,6 +122,7 @@ std::string ToJson(const Parameters& parameters, const Outcome& outcome) {
       {"events", outcome.events},
       {"messages", outcome.messages},
       {"bytes", outcome.bytes},
+      {"threads", parameters.threads},
       {"wall_s", Rounded(outcome.wall_s)},
   };
   return json.dump();
@@ -166,7 +167,7 @@ std::string ToTable(const Parameters& parameters, const Outcome& outcome) {
             absl::StrFormat("%.2f h, joining %.1f min of it", outcome.virtual_hours, outcome.join_virtual_s / 60));
   table.Row("events", absl::StrCat(outcome.events));
   table.Row("messages", absl::StrCat(outcome.messages, ", ", FormatBytes(static_cast<double>(outcome.bytes))));
-  table.Row("took", absl::StrFormat("%.1f s", outcome.wall_s));
+  table.Row("took", absl::StrFormat("%.1f s on %d threads", outcome.wall_s, parameters.threads));
   return table.text();
 }
 

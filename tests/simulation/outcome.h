@@ -47,8 +47,8 @@ struct Outcome {
 // The smallest value that at least `share` of `values` do not exceed; 0 if there is none.
 [[nodiscard]] double Percentile(std::vector<double> values, double share);
 
-// One JSON object on one line. Everything but wall_s and ram_bytes_per_node, which are measured, follows from the
-// parameters.
+// One JSON object on one line. Everything but wall_s and ram_bytes_per_node, which are measured, and threads follows
+// from the other parameters.
 [[nodiscard]] std::string ToJson(const Parameters& parameters, const Outcome& outcome);
 
 // For people: the parameters first.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -26,6 +27,9 @@ constexpr uint64_t kMaxNodes = 1'000'000;
 constexpr uint64_t kMaxLookups = 10'000'000;
 constexpr uint64_t kMostNames = 10'000;
 constexpr uint64_t kMaxPuzzleBits = 20;  // a million hashes a node
+constexpr uint64_t kMaxThreads = 256;
+// Threads wait for each other once in so much virtual time (timeline.h).
+constexpr double kLeastLatencyMs = 0.1;
 constexpr double kMaxHours = 24 * 30;
 
 absl::Status CheckShare(absl::string_view option, double value, double max) {
@@ -56,10 +60,10 @@ absl::StatusOr<std::pair<absl::Duration, absl::Duration>> ParseLatency(absl::str
   const std::pair<absl::string_view, absl::string_view> ends = absl::StrSplit(text, absl::MaxSplits(':', 1));
   double min = 0;
   double max = 0;
-  if (!absl::SimpleAtod(ends.first, &min) || !absl::SimpleAtod(ends.second, &max) || !(min >= 0) || !(max >= min) ||
-      !(max <= 10'000)) {
+  if (!absl::SimpleAtod(ends.first, &min) || !absl::SimpleAtod(ends.second, &max) || !(min >= kLeastLatencyMs) ||
+      !(max >= min) || !(max <= 10'000)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--latency-ms: '", text, "' is not MIN:MAX in milliseconds, such as 5:50, at most 10000"));
+        absl::StrCat("--latency-ms: '", text, "' is not MIN:MAX in milliseconds, such as 5:50, 0.1 to 10000"));
   }
   return std::make_pair(absl::Milliseconds(min), absl::Milliseconds(max));
 }
@@ -88,7 +92,8 @@ void Parameters::AddTo(OptionTable* table) {
   table->Add("bootstrap", &bootstrap, "Random living nodes, hostile ones too, that a newcomer is told of");
   table->Add("ttl", &ttl, "Lifetime of the records");
   table->Add("refresh", &refresh, "Owners publish again 2 h before their record expires; --refresh=false: they do not");
-  table->Add("seed", &seed, "The same seed gives the same figures");
+  table->Add("seed", &seed, "The same seed gives the same figures, on any number of threads");
+  table->Add("threads", &threads, "Threads that share the nodes; 0: one for each core");
   table->Add("json", &json, "Print one JSON object instead of a table");
   table->Add("progress", &progress, "Draw a progress bar even with --json");
   table->AddExample("dotagent-sim --nodes 10000 --hostile 0.2 --lookups 10000 --seed 1");
@@ -106,6 +111,7 @@ absl::Status Parameters::Complete() {
   RETURN_IF_ERROR(CheckCount("paths", paths, 1, dht::kMaxPaths));
   RETURN_IF_ERROR(CheckCount("puzzle-bits", puzzle_bits, 0, kMaxPuzzleBits));
   RETURN_IF_ERROR(CheckShare("loss", loss, 0.9));
+  RETURN_IF_ERROR(CheckCount("threads", threads, 0, kMaxThreads));
   RETURN_IF_ERROR(CheckCount("bootstrap", bootstrap, 1, 20));
   if (!(hours >= 0) || hours > kMaxHours) {
     return absl::InvalidArgumentError(absl::StrCat("--hours is ", hours, "; 0 to ", kMaxHours));
@@ -121,6 +127,7 @@ absl::Status Parameters::Complete() {
   }
   ASSIGN_OR_RETURN(behaviours, ParseBehaviours(behaviour));
   ASSIGN_OR_RETURN(std::tie(min_latency, max_latency), ParseLatency(latency_ms));
+  if (threads == 0) threads = std::max(1U, std::thread::hardware_concurrency());
   if (churn == 0) hours = 0;
   if (names == 0) names = std::min(lookups, kMostNames);
   return absl::OkStatus();

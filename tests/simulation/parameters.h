@@ -41,6 +41,7 @@ struct Parameters {
   absl::Duration ttl = absl::Hours(24);
   bool refresh = true;
   uint64_t seed = 1;
+  uint64_t threads = 0;  // 0: a thread for each core
   bool json = false;
   bool progress = false;
 

@@ -48,8 +48,9 @@ Population::Population(const Parameters& parameters, dht::Simulation* network, c
       network_(network),
       names_(names),
       random_(parameters.seed ^ 0x70706f70),
-      stolen_(names->size()),
-      is_known_(names->size(), false) {}
+      is_claiming_(std::find(parameters.behaviours.begin(), parameters.behaviours.end(), Behaviour::kClaim) !=
+                   parameters.behaviours.end()),
+      stolen_(names->size()) {}
 
 crypto::PublicKey Population::MakeKey(bool near_victim) {
   const int shared = near_victim ? static_cast<int>(std::bit_width(parameters_.nodes)) + kNearer : 0;
@@ -174,10 +175,8 @@ std::optional<size_t> Population::RandomHostile() {
   return hostile_.nodes[random_.Below(hostile_.nodes.size())];
 }
 
-bool Population::has_thieves() const {
-  const std::vector<Behaviour>& behaviours = parameters_.behaviours;
-  return !hostile_.nodes.empty() &&
-         std::find(behaviours.begin(), behaviours.end(), Behaviour::kClaim) != behaviours.end();
+void Population::Reveal(size_t name) {
+  if (is_claiming_) stolen_[name] = names_->SignAsThief(name, network_->clock().Now(), kStolenTtl).value();
 }
 
 uint64_t Population::CountAstray() const {
@@ -207,13 +206,13 @@ dht::Behaviour Population::Act(size_t node, Behaviour behaviour) {
     case Behaviour::kWithhold:
       return [this, node](const dht::Request& request) { return Withhold(node, request); };
     case Behaviour::kClaim:
-      return [this](const dht::Request& request) { return Lie(request, true); };
+      return [this, node](const dht::Request& request) { return Lie(node, request, true); };
     case Behaviour::kLie:
     case Behaviour::kPollute:
     case Behaviour::kEclipse:
       break;
   }
-  return [this](const dht::Request& request) { return Lie(request, false); };
+  return [this, node](const dht::Request& request) { return Lie(node, request, false); };
 }
 
 std::optional<dht::Response> Population::Withhold(size_t node, const dht::Request& request) {
@@ -232,58 +231,53 @@ std::vector<dht::Contact> Population::Accomplices(const dht::Id& target) const {
   return contacts;
 }
 
-std::optional<dht::Response> Population::Lie(const dht::Request& request, bool claims) {
+std::optional<dht::Response> Population::Lie(size_t node, const dht::Request& request, bool claims) const {
   if (const auto* find = std::get_if<dht::FindNodeCall>(&request.call)) {
     return dht::Response{dht::NodesAnswer{Accomplices(find->target)}};
   }
   if (const auto* find = std::get_if<dht::FindValueCall>(&request.call)) {
-    return dht::Response{LieAboutValue(*find, claims)};
+    return dht::Response{LieAboutValue(node, *find, claims)};
   }
   if (const auto* find = std::get_if<dht::FindClaimsCall>(&request.call)) {
-    return dht::Response{LieAboutClaims(*find, claims)};
+    return dht::Response{LieAboutClaims(node, *find, claims)};
   }
-  if (const auto* store = std::get_if<dht::StoreCall>(&request.call)) return dht::Response{ConfirmStore(*store)};
+  if (const auto* store = std::get_if<dht::StoreCall>(&request.call)) return dht::Response{ConfirmStore(node, *store)};
   return dht::Response{dht::PingAnswer{}};
 }
 
-dht::ValueAnswer Population::LieAboutValue(const dht::FindValueCall& find, bool claims) {
+dht::ValueAnswer Population::LieAboutValue(size_t node, const dht::FindValueCall& find, bool claims) const {
   dht::ValueAnswer answer{.nodes = Accomplices(find.key)};
-  if (claims && find.kind == dht::ValueKind::kRecord && IsClaimed(find.key)) {
-    answer.item = StolenRecord(*names_->Find(find.key));
-    answer.receipt = ThiefsReceipt(find.key);
+  const dht::Item* const stolen = claims && find.kind == dht::ValueKind::kRecord ? StolenRecord(find.key) : nullptr;
+  if (stolen != nullptr) {
+    answer.item = *stolen;
+    answer.receipt = ThiefsReceipt(node, *stolen);
   }
   return answer;
 }
 
-dht::ClaimsAnswer Population::LieAboutClaims(const dht::FindClaimsCall& find, bool claims) {
+dht::ClaimsAnswer Population::LieAboutClaims(size_t node, const dht::FindClaimsCall& find, bool claims) const {
   dht::ClaimsAnswer answer;
   for (const dht::Id& key : find.keys) {
     answer.receipts.emplace_back();
-    if (claims && find.kind == dht::ValueKind::kRecord && IsClaimed(key)) answer.receipts.back() = ThiefsReceipt(key);
+    const dht::Item* const stolen = claims && find.kind == dht::ValueKind::kRecord ? StolenRecord(key) : nullptr;
+    if (stolen != nullptr) answer.receipts.back() = ThiefsReceipt(node, *stolen);
   }
   return answer;
 }
 
-dht::StoreAnswer Population::ConfirmStore(const dht::StoreCall& store) const {
+dht::StoreAnswer Population::ConfirmStore(size_t node, const dht::StoreCall& store) const {
   const std::optional<size_t> name = names_->Find(store.key);
   if (!name) return {};
-  return {dht::Receipt{names_->owner(*name), dht::DigestOf(store.item), network_->clock().Now(), NoSignature()}};
+  return {dht::Receipt{names_->owner(*name), dht::DigestOf(store.item), network_->clock(node).Now(), NoSignature()}};
 }
 
-bool Population::IsClaimed(const dht::Id& key) const {
+const dht::Item* Population::StolenRecord(const dht::Id& key) const {
   const std::optional<size_t> name = names_->Find(key);
-  return name && is_known_[*name];
+  return name && stolen_[*name] ? &*stolen_[*name] : nullptr;
 }
 
-const dht::Item& Population::StolenRecord(size_t name) {
-  dht::Item& record = stolen_[name];
-  if (record.bytes.empty()) record = names_->SignAsThief(name, network_->clock().Now(), kStolenTtl).value();
-  return record;
-}
-
-dht::Receipt Population::ThiefsReceipt(const dht::Id& key) {
-  const dht::Item& record = StolenRecord(*names_->Find(key));
-  return {names_->thief(), dht::DigestOf(record), network_->clock().Now() - kClaimedSince, NoSignature()};
+dht::Receipt Population::ThiefsReceipt(size_t node, const dht::Item& record) const {
+  return {names_->thief(), dht::DigestOf(record), network_->clock(node).Now() - kClaimedSince, NoSignature()};
 }
 
 void Population::CallFromPolluters(size_t node) {

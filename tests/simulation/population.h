@@ -36,8 +36,8 @@ class Population {
   void StartChurn();
 
   // Thieves know of a name, and claim it, from now on: before its owner made it known there was nothing to steal.
-  void Reveal(size_t name) { is_known_[name] = true; }
-  [[nodiscard]] bool has_thieves() const;
+  void Reveal(size_t name);
+  [[nodiscard]] bool has_thieves() const { return !hostile_.nodes.empty() && is_claiming_; }
 
   // A node that has joined, at random. There is always an honest one.
   [[nodiscard]] size_t RandomHonest();
@@ -64,18 +64,17 @@ class Population {
   [[nodiscard]] std::vector<std::string> BootstrapAddresses();
   void ReplaceOne();
 
-  // Hostile nodes.
+  // Hostile nodes. Act on their own threads: what they read of all nodes changes between windows only.
   [[nodiscard]] dht::Behaviour Act(size_t node, Behaviour behaviour);
   [[nodiscard]] std::optional<dht::Response> Withhold(size_t node, const dht::Request& request);
-  [[nodiscard]] std::optional<dht::Response> Lie(const dht::Request& request, bool claims);
+  [[nodiscard]] std::optional<dht::Response> Lie(size_t node, const dht::Request& request, bool claims) const;
   [[nodiscard]] std::vector<dht::Contact> Accomplices(const dht::Id& target) const;
-  [[nodiscard]] const dht::Item& StolenRecord(size_t name);
-  // Whether the thief claims what is under this key.
-  [[nodiscard]] bool IsClaimed(const dht::Id& key) const;
-  [[nodiscard]] dht::Receipt ThiefsReceipt(const dht::Id& key);
-  [[nodiscard]] dht::ValueAnswer LieAboutValue(const dht::FindValueCall& find, bool claims);
-  [[nodiscard]] dht::ClaimsAnswer LieAboutClaims(const dht::FindClaimsCall& find, bool claims);
-  [[nodiscard]] dht::StoreAnswer ConfirmStore(const dht::StoreCall& store) const;
+  // The thief's record for what is under this key, if he claims it.
+  [[nodiscard]] const dht::Item* StolenRecord(const dht::Id& key) const;
+  [[nodiscard]] dht::Receipt ThiefsReceipt(size_t node, const dht::Item& record) const;
+  [[nodiscard]] dht::ValueAnswer LieAboutValue(size_t node, const dht::FindValueCall& find, bool claims) const;
+  [[nodiscard]] dht::ClaimsAnswer LieAboutClaims(size_t node, const dht::FindClaimsCall& find, bool claims) const;
+  [[nodiscard]] dht::StoreAnswer ConfirmStore(size_t node, const dht::StoreCall& store) const;
   // Every polluter calls `node`, as if it looked for something.
   void CallFromPolluters(size_t node);
   // A key that solves the static puzzle; near_victim: and whose id is nearer to the first name than chance has it.
@@ -91,8 +90,8 @@ class Population {
   Group hostile_;
   IdIndex hostile_index_;  // of those alive
   std::vector<size_t> polluters_;
-  std::vector<dht::Item> stolen_;  // by name
-  std::vector<bool> is_known_;     // by name
+  const bool is_claiming_;                        // some hostile node does
+  std::vector<std::optional<dht::Item>> stolen_;  // by name; those that thieves know of
   std::function<void(size_t node)> on_leave_;
   uint64_t hostile_made_ = 0;
   uint64_t eclipsers_ = 0;

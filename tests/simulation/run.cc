@@ -3,6 +3,7 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <set>
 #include <utility>
@@ -37,6 +38,7 @@ uint64_t HeapInUse() {
 
 dht::SimulationOptions NetworkOptions(const Parameters& parameters) {
   return {.seed = parameters.seed,
+          .threads = parameters.threads,
           .min_delay = parameters.min_latency,
           .max_delay = parameters.max_latency,
           .loss = parameters.loss,
@@ -56,7 +58,8 @@ class Tasks {
     abandoned_.emplace(id, std::move(abandoned));
     return id;
   }
-  void End(const Id& id) { abandoned_.erase(id); }
+  // False if it has been abandoned.
+  [[nodiscard]] bool End(const Id& id) { return abandoned_.erase(id) == 1; }
   void Left(size_t node) {
     for (auto next = abandoned_.lower_bound(Id(node, 0)); next != abandoned_.end() && next->first.first == node;
          next = abandoned_.lower_bound(Id(node, 0))) {
@@ -89,6 +92,8 @@ class Experiment {
     if (population_.has_thieves()) Steal();
     LookUp();
     CountLost();
+    present_traffic_.AddTo(&outcome_.present);
+    absent_traffic_.AddTo(&outcome_.absent);
     outcome_.names_stolen = stolen_.size();
     outcome_.names_contested = contested_.size();
     outcome_.nodes_replaced = population_.replaced();
@@ -106,6 +111,14 @@ class Experiment {
     absl::Duration started;
   };
   using CallerAndKey = std::pair<size_t, dht::Id>;
+  struct Traffic {
+    std::atomic<uint64_t> messages = 0;
+    std::atomic<uint64_t> bytes = 0;
+    void AddTo(LookupFigures* figures) const {
+      figures->messages += messages;
+      figures->bytes += bytes;
+    }
+  };
 
   void Join() {
     stage_("nodes joined", parameters_.nodes);
@@ -156,14 +169,20 @@ class Experiment {
     const absl::StatusOr<dht::Item> record = names_.Sign(name, network_.clock().Now(), parameters_.ttl);
     const size_t publisher = population_.RandomHonest();
     const Tasks::Id task = tasks_.Begin(publisher, [this, name, tries, done] { PublishOne(name, tries, done); });
-    network_.dht(publisher).Put(
-        dht::ValueKind::kRecord, record.value(),
-        [this, task, name, tries, done = std::move(done)](const absl::StatusOr<dht::PutResult>& put) {
-          tasks_.End(task);
-          if (put.ok()) RefreshLater(name);
-          if (put.ok() || tries == 1) return done(put.ok());
-          network_.RunAfter(kRetryPause, [this, name, tries, done] { PublishOne(name, tries - 1, done); });
-        });
+    Put(publisher, record.value(), [this, task, name, tries, done = std::move(done)](bool put) {
+      if (!tasks_.End(task)) return;
+      if (put) RefreshLater(name);
+      if (put || tries == 1) return done(put);
+      network_.RunAfter(kRetryPause, [this, name, tries, done] { PublishOne(name, tries - 1, done); });
+    });
+  }
+
+  // `done` is told, between windows, whether it has been stored.
+  void Put(size_t node, const dht::Item& record, std::function<void(bool)> done) {
+    network_.dht(node).Put(dht::ValueKind::kRecord, record,
+                           [this, node, done = std::move(done)](const absl::StatusOr<dht::PutResult>& put) {
+                             network_.Post(node, [done, stored = put.ok()] { done(stored); });
+                           });
   }
 
   // For each name a thief tries to store a record of his own, through the honest code of his node.
@@ -173,12 +192,10 @@ class Experiment {
       const absl::StatusOr<dht::Item> record =
           names_.SignAsThief(published_[i], network_.clock().Now(), parameters_.ttl);
       ++outcome_.thefts_tried;
-      network_.dht(*population_.RandomHostile())
-          .Put(dht::ValueKind::kRecord, record.value(),
-               [this, done = std::move(done)](const absl::StatusOr<dht::PutResult>& put) {
-                 outcome_.thefts_confirmed += put.ok() ? 1 : 0;
-                 done();
-               });
+      Put(*population_.RandomHostile(), record.value(), [this, done = std::move(done)](bool put) {
+        outcome_.thefts_confirmed += put ? 1 : 0;
+        done();
+      });
     });
   }
 
@@ -219,28 +236,33 @@ class Experiment {
     const Lookup lookup{present, present ? published_[number % published_.size()] : number, network_.clock().Elapsed()};
     const dht::Id key = present ? names_.key(lookup.name) : names_.AbsentKey(number);
     const size_t reader = population_.RandomHonest();
-    counted_[CallerAndKey(reader, key)] = &figures;
+    counted_[CallerAndKey(reader, key)] = present ? &present_traffic_ : &absent_traffic_;
     const Tasks::Id task = tasks_.Begin(reader, [this, &figures, done] {
       ++outcome_.readers_left;
       --figures.lookups;
       done();
     });
+    const auto judged = [this, task, lookup, done = std::move(done)](const absl::StatusOr<dht::GetResult>& got,
+                                                                     absl::Duration took) {
+      if (!tasks_.End(task)) return;
+      Judge(lookup, got, took);
+      done();
+    };
     network_.dht(reader).Get(key, dht::ValueKind::kRecord,
-                             [this, task, lookup, done = std::move(done)](const absl::StatusOr<dht::GetResult>& got) {
-                               tasks_.End(task);
-                               Judge(lookup, got);
-                               done();
+                             [this, reader, lookup, judged](const absl::StatusOr<dht::GetResult>& got) {
+                               const absl::Duration took = network_.clock(reader).Elapsed() - lookup.started;
+                               network_.Post(reader, [judged, got, took] { judged(got, took); });
                              });
   }
 
-  void Judge(const Lookup& lookup, const absl::StatusOr<dht::GetResult>& got) {
+  void Judge(const Lookup& lookup, const absl::StatusOr<dht::GetResult>& got, absl::Duration took) {
     LookupFigures& figures = lookup.present ? outcome_.present : outcome_.absent;
     const std::string reason = got.ok() ? "OK" : ReasonOf(got.status());
     const bool owners = got.ok() && lookup.present && got->owner == names_.owner(lookup.name);
     if (owners || (!lookup.present && reason == reason::kNameNotFound)) {
       ++figures.as_wished;
       figures.rounds.push_back(got.ok() ? got->hops : 0);
-      figures.latency_ms.push_back(absl::ToDoubleMilliseconds(network_.clock().Elapsed() - lookup.started));
+      figures.latency_ms.push_back(absl::ToDoubleMilliseconds(took));
       return;
     }
     ++figures.failures[got.ok() ? "STOLEN" : reason];
@@ -249,14 +271,15 @@ class Experiment {
     if (reason == reason::kConflict) contested_.insert(lookup.name);
   }
 
-  // A lookup's messages are its node's calls for its key, and their answers; also those that come too late for it.
+  // A lookup's messages are its node's calls for its key, and their answers; also those that come too late for it. On
+  // the nodes' threads.
   void Count(const dht::MessageSeen& message) {
     const auto* find = std::get_if<dht::FindValueCall>(&message.request.call);
     if (find == nullptr) return;
     const auto found = counted_.find(CallerAndKey(message.caller, find->key));
     if (found == counted_.end()) return;
-    ++found->second->messages;
-    found->second->bytes += message.bytes;
+    found->second->messages.fetch_add(1, std::memory_order_relaxed);
+    found->second->bytes.fetch_add(message.bytes, std::memory_order_relaxed);
   }
 
   [[nodiscard]] bool Holds(size_t node, size_t name) {
@@ -285,7 +308,9 @@ class Experiment {
   Population population_;
   SeededRandom random_;
   std::vector<size_t> published_;
-  absl::flat_hash_map<CallerAndKey, LookupFigures*> counted_;
+  absl::flat_hash_map<CallerAndKey, Traffic*> counted_;  // changes between windows only
+  Traffic present_traffic_;
+  Traffic absent_traffic_;
   Tasks tasks_;
   std::set<size_t> stolen_;
   std::set<size_t> contested_;

@@ -1,41 +1,54 @@
-// What happens next in virtual time: a calendar queue of small events.
+// What happens next in virtual time: a calendar queue of small entries.
 //
 // Most events are a network delay away and go into a ring of half-millisecond buckets at the cost of a push_back; only
 // the bucket of the present is kept as a heap, and so are the few events that are further off than the ring reaches.
-// (Brown, 1988, without resizing: a simulated network's delays are known beforehand.) Events of one instant come out in
-// the order in which they went in, so a run repeats.
+// (Brown, 1988, without resizing: a simulated network's delays are known beforehand.) Events of one instant come out by
+// who caused them, and of one source by its count: an order that does not depend on when they were pushed, so a run
+// repeats on any number of threads.
 //
 //   EventQueue queue;
-//   queue.Push(now_ns + delay_ns, kind, index);
-//   while (const std::optional<EventQueue::Event> event = queue.Pop(end_ns)) Handle(*event);
+//   queue.Push({now_ns + delay_ns, source, number, &event});
+//   while (const std::optional<EventQueue::Entry> next = queue.Pop(end_ns)) next->event->Run();
 //
-// An event takes 24 bytes. Not thread-safe.
+// An entry takes 24 bytes. Not thread-safe.
 #ifndef DOTAGENT_COMMON_DHT_TESTING_EVENT_QUEUE_H_
 #define DOTAGENT_COMMON_DHT_TESTING_EVENT_QUEUE_H_
 
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <tuple>
 #include <vector>
 
 namespace dotagent::dht {
 
+// Something that is going to happen.
+class Event {
+ public:
+  virtual ~Event() = default;
+  virtual void Run() = 0;
+};
+
 class EventQueue {
  public:
-  struct Event {
-    int64_t at;      // nanoseconds
-    uint64_t order;  // of pushing
-    uint32_t kind;   // the caller's
-    uint32_t index;  // the caller's
+  struct Entry {
+    int64_t at;       // nanoseconds
+    uint32_t source;  // who caused it
+    uint32_t number;  // of what the source caused: no two entries have both the same
+    Event* event;     // the caller's: lives until it was popped
+    [[nodiscard]] auto order() const { return std::tie(at, source, number); }
   };
 
   EventQueue() : ring_(kBuckets) {}
 
-  // `at` may be in the past of what was popped: it comes out next then.
-  void Push(int64_t at, uint32_t kind, uint32_t index);
+  // `entry.at` may be in the past of what was popped: it comes out next then.
+  void Push(const Entry& entry);
+
+  // When the earliest event is, if there is one. Costs what the next Pop then does not.
+  [[nodiscard]] std::optional<int64_t> Earliest();
 
   // The earliest event, if it is not later than `limit`.
-  [[nodiscard]] std::optional<Event> Pop(int64_t limit);
+  [[nodiscard]] std::optional<Entry> Pop(int64_t limit);
 
   [[nodiscard]] size_t size() const { return present_.size() + in_ring_ + far_.size(); }
 
@@ -49,11 +62,10 @@ class EventQueue {
   void DrawNear();
 
   int64_t bucket_ = 0;                    // the present one, counted from time 0
-  std::vector<Event> present_;            // heap: events of `bucket_` and before
-  std::vector<std::vector<Event>> ring_;  // events of bucket b at b mod kBuckets
+  std::vector<Entry> present_;            // heap: events of `bucket_` and before
+  std::vector<std::vector<Entry>> ring_;  // events of bucket b at b mod kBuckets
   size_t in_ring_ = 0;
-  std::vector<Event> far_;  // heap: events beyond the ring
-  uint64_t pushed_ = 0;
+  std::vector<Entry> far_;  // heap: events beyond the ring
 };
 
 }  // namespace dotagent::dht

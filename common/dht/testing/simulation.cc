@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <deque>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -85,25 +87,64 @@ class KeyOnly : public crypto::Signer {
   const crypto::PublicKey key_;
 };
 
+// Things with stable addresses, which are used again.
+template <typename T>
+class Pool {
+ public:
+  T* Take() {
+    if (free_.empty()) return &items_.emplace_back();
+    T* const item = free_.back();
+    free_.pop_back();
+    return item;
+  }
+  // What the item holds is let go of.
+  void Return(T* item) {
+    *item = T();
+    free_.push_back(item);
+  }
+
+ private:
+  std::deque<T> items_;
+  std::vector<T*> free_;
+};
+
 }  // namespace
 
-template <typename T>
-uint32_t Simulation::Pool<T>::Add(T item) {
-  if (free_.empty()) {
-    items_.push_back(std::move(item));
-    return static_cast<uint32_t>(items_.size() - 1);
-  }
-  const uint32_t index = free_.back();
-  free_.pop_back();
-  items_[index] = std::move(item);
-  return index;
-}
+// What a node has asked to be woken for.
+class Simulation::Timer : public Event {
+ public:
+  void Run() override;
 
-template <typename T>
-T Simulation::Pool<T>::Take(uint32_t index) {
-  free_.push_back(index);
-  return std::exchange(items_[index], T());
-}
+  Node* node = nullptr;
+  uint32_t life = 0;  // the node's when it asked: the wish dies with it
+  std::function<void()> run;
+};
+
+// A call from when it is made until its answer, or its timeout, has been delivered. Belongs to the caller's lane; the
+// callee has it from its arrival until it has answered.
+class Simulation::PendingCall : public Event {
+ public:
+  void Run() override { arrives ? simulation->Arrive(this) : simulation->Finish(this); }
+
+  Simulation* simulation = nullptr;
+  size_t caller = 0;
+  uint32_t life = 0;     // the caller's when it called
+  bool arrives = false;  // next; or else the caller hears of it
+  std::optional<size_t> callee;
+  int64_t sent = 0;
+  Request request;
+  std::optional<absl::StatusOr<Response>> answer;  // nothing: there was none in time
+  std::function<void(absl::StatusOr<Response>)> done;
+};
+
+// What belongs to the nodes of one thread. On cache lines of its own.
+struct alignas(64) Simulation::Lane {
+  Pool<Timer> timers;
+  Pool<PendingCall> pending;
+  uint64_t calls = 0;
+  uint64_t messages = 0;
+  uint64_t bytes = 0;
+};
 
 // One machine: its disk, its address, and, while it is up, its Dht.
 class Simulation::Node : public Network {
@@ -116,7 +157,7 @@ class Simulation::Node : public Network {
         options_(std::move(options)),
         random_(seed),
         network_random_(~seed),
-        clock_(&simulation->clock_),
+        clock_(&simulation->clock(index)),
         store_(std::make_unique<Disk>(simulation->options_.keep_tables)) {
     Boot();
   }
@@ -135,17 +176,16 @@ class Simulation::Node : public Network {
   void Call(const Contact& to, const Request& request, std::function<void(absl::StatusOr<Response>)> done) override {
     std::optional<size_t> callee = to.addresses.empty() ? std::nullopt : simulation_->AtAddress(to.addresses.front());
     if (callee && simulation_->contact(*callee).key != to.key) callee.reset();
-    simulation_->StartCall({.caller = index_,
-                            .life = life_,
-                            .callee = callee,
-                            .sent = simulation_->clock_.nanoseconds(),
-                            .request = request,
-                            .answer = TimedOut(),
-                            .done = std::move(done)});
+    PendingCall* const call = simulation_->LaneOf(index_).pending.Take();
+    call->caller = index_;
+    call->callee = callee;
+    call->request = request;
+    call->done = std::move(done);
+    simulation_->StartCall(call);
   }
 
   void Identify(const std::string& address, std::function<void(absl::StatusOr<Contact>)> done) override {
-    ++simulation_->calls_;
+    ++simulation_->LaneOf(index_).calls;
     const std::optional<size_t> callee = simulation_->AtAddress(address);
     const bool answers = callee && simulation_->Answers(index_, *callee);
     RunAfter(answers ? Delay() + Delay() : simulation_->options_.call_timeout,
@@ -177,6 +217,8 @@ class Simulation::Node : public Network {
   }
 
   [[nodiscard]] const Contact& self() const { return options_.self; }
+  [[nodiscard]] Simulation* simulation() const { return simulation_; }
+  [[nodiscard]] size_t index() const { return index_; }
   [[nodiscard]] bool is_up() const { return dht_ != nullptr; }
   [[nodiscard]] uint32_t life() const { return life_; }
   [[nodiscard]] Dht& dht() { return *dht_; }
@@ -198,7 +240,18 @@ class Simulation::Node : public Network {
   std::unique_ptr<Dht> dht_;
 };
 
-Simulation::Simulation(SimulationOptions options) : options_(options), random_(options.seed), clock_(options.start) {}
+void Simulation::Timer::Run() {
+  // Given back first: it may ask to be woken again.
+  const std::function<void()> wish = node->life() == life ? std::move(run) : nullptr;
+  node->simulation()->LaneOf(node->index()).timers.Return(this);
+  if (wish) wish();
+}
+
+Simulation::Simulation(SimulationOptions options)
+    : options_(options),
+      random_(options.seed),
+      timeline_(options.start, options.min_delay, options.threads),
+      lanes_(options.threads) {}
 
 Simulation::~Simulation() = default;
 
@@ -227,13 +280,16 @@ size_t Simulation::AddNode(DhtOptions options, bool client) {
     by_address_[AddressOf(index)] = index;
   }
   const uint64_t seed = random_.Below(std::numeric_limits<uint64_t>::max());
+  timeline_.AddActor();
   nodes_.push_back(std::make_unique<Node>(this, index, std::move(signer), std::move(options), seed));
   return index;
 }
 
 void Simulation::Start(size_t index, const std::vector<std::string>& addresses,
                        std::function<void(absl::Status)> done) {
-  nodes_[index]->dht().Start(addresses, std::move(done));
+  nodes_[index]->dht().Start(addresses, [this, index, done = std::move(done)](const absl::Status& status) {
+    Post(index, [done, status] { done(status); });
+  });
 }
 
 void Simulation::StartAll() {
@@ -242,7 +298,7 @@ void Simulation::StartAll() {
     Start(i, i == 0 ? std::vector<std::string>() : std::vector<std::string>{AddressOf(0)},
           [&waiting](const absl::Status&) { --waiting; });
   }
-  while (waiting > 0 && RunNext(absl::InfiniteFuture())) {
+  while (waiting > 0 && RunWindow(absl::InfiniteFuture())) {
   }
 }
 
@@ -265,7 +321,7 @@ void Simulation::SetDiskFull(size_t index, bool full) { nodes_[index]->store().s
 absl::StatusOr<GetResult> Simulation::Get(size_t index, const Id& key, ValueKind kind) {
   std::optional<absl::StatusOr<GetResult>> result;
   dht(index).Get(key, kind, [&result](absl::StatusOr<GetResult> got) { result = std::move(got); });
-  while (!result && RunNext(absl::InfiniteFuture())) {
+  while (!result && RunWindow(absl::InfiniteFuture())) {
   }
   return result ? *std::move(result) : TimedOut();
 }
@@ -273,22 +329,22 @@ absl::StatusOr<GetResult> Simulation::Get(size_t index, const Id& key, ValueKind
 absl::StatusOr<PutResult> Simulation::Put(size_t index, ValueKind kind, const Item& item) {
   std::optional<absl::StatusOr<PutResult>> result;
   dht(index).Put(kind, item, [&result](absl::StatusOr<PutResult> put) { result = std::move(put); });
-  while (!result && RunNext(absl::InfiniteFuture())) {
+  while (!result && RunWindow(absl::InfiniteFuture())) {
   }
   return result ? *std::move(result) : TimedOut();
 }
 
 void Simulation::RunFor(absl::Duration duration) {
-  const absl::Time end = clock_.Now() + duration;
-  while (RunNext(end)) {
+  const absl::Time end = clock().Now() + duration;
+  while (RunWindow(end)) {
   }
-  clock_.MoveTo(absl::ToInt64Nanoseconds(end - options_.start));
+  timeline_.MoveTo(absl::ToInt64Nanoseconds(end - options_.start));
 }
 
 bool Simulation::RunUntil(const std::function<bool()>& condition, absl::Duration limit) {
-  const absl::Time end = clock_.Now() + limit;
+  const absl::Time end = clock().Now() + limit;
   while (!condition()) {
-    if (!RunNext(end)) return condition();
+    if (!RunWindow(end)) return condition();
   }
   return true;
 }
@@ -312,115 +368,122 @@ std::vector<size_t> Simulation::NearestTo(const Id& target, size_t count) const 
   return nearest;
 }
 
-void Simulation::RunAfter(absl::Duration delay, std::function<void()> run) { Schedule(delay, nullptr, std::move(run)); }
+Simulation::Lane& Simulation::LaneOf(size_t index) { return lanes_[timeline_.lane(ActorOf(index))]; }
 
-void Simulation::Schedule(absl::Duration delay, Node* node, std::function<void()> run) {
-  const int64_t at = clock_.nanoseconds() + absl::ToInt64Nanoseconds(delay);
-  events_.Push(at, kTimer, timers_.Add({node, node == nullptr ? 0 : node->life(), std::move(run)}));
+uint64_t Simulation::calls() const {
+  return std::accumulate(lanes_.begin(), lanes_.end(), uint64_t{0},
+                         [](uint64_t sum, const Lane& lane) { return sum + lane.calls; });
 }
 
-void Simulation::Count(const PendingCall& call, bool is_answer, size_t bytes) {
-  ++messages_;
-  bytes_ += bytes;
+uint64_t Simulation::messages() const {
+  return std::accumulate(lanes_.begin(), lanes_.end(), uint64_t{0},
+                         [](uint64_t sum, const Lane& lane) { return sum + lane.messages; });
+}
+
+uint64_t Simulation::bytes() const {
+  return std::accumulate(lanes_.begin(), lanes_.end(), uint64_t{0},
+                         [](uint64_t sum, const Lane& lane) { return sum + lane.bytes; });
+}
+
+void Simulation::RunAfter(absl::Duration delay, std::function<void()> run) {
+  timeline_.RunAt(clock().nanoseconds() + absl::ToInt64Nanoseconds(delay), std::move(run));
+}
+
+void Simulation::Schedule(absl::Duration delay, Node* node, std::function<void()> run) {
+  Timer* const timer = LaneOf(node->index()).timers.Take();
+  timer->node = node;
+  timer->life = node->life();
+  timer->run = std::move(run);
+  const Timeline::Actor actor = ActorOf(node->index());
+  timeline_.Schedule(actor, actor, NowAt(node->index()) + absl::ToInt64Nanoseconds(delay), timer);
+}
+
+void Simulation::Count(size_t sender, const PendingCall& call, bool is_answer, size_t bytes) {
+  Lane& lane = LaneOf(sender);
+  ++lane.messages;
+  lane.bytes += bytes;
   if (observer_) observer_({call.caller, call.request, is_answer, bytes});
 }
 
-void Simulation::StartCall(PendingCall call) {
-  ++calls_;
-  Node& caller = *nodes_[call.caller];
+void Simulation::StartCall(PendingCall* call) {
+  Node& caller = *nodes_[call->caller];
+  ++LaneOf(call->caller).calls;
+  call->simulation = this;
+  call->life = caller.life();
+  call->sent = NowAt(call->caller);
   size_t size = 0;
   if (options_.through_wire) {
-    const std::string encoded = EncodeRequest(call.request);
+    const std::string encoded = EncodeRequest(call->request);
     size = encoded.size();
     absl::StatusOr<Request> decoded = DecodeRequest(encoded);
     if (decoded.ok()) {
-      call.request = *std::move(decoded);
+      call->request = *std::move(decoded);
     } else {
-      call.answer = Response{decoded.status()};
+      call->answer = Response{decoded.status()};
     }
   } else {
-    size = EncodedSize(call.request);
+    size = EncodedSize(call->request);
   }
-  Count(call, false, size);
+  Count(call->caller, *call, false, size);
   const int64_t delay = absl::ToInt64Nanoseconds(caller.Delay());
-  const bool arrives = call.callee && !caller.Loses();
-  const uint32_t index = pending_.Add(std::move(call));
-  if (arrives) {
-    events_.Push(clock_.nanoseconds() + delay, kArrival, index);
-  } else {
-    TimeOutLater(index);
-  }
+  call->arrives = call->callee && !caller.Loses();
+  if (!call->arrives) return TimeOutLater(call->caller, call);
+  timeline_.Schedule(ActorOf(call->caller), ActorOf(*call->callee), call->sent + delay, call);
 }
 
 void Simulation::Call(size_t from, size_t to, Request request) {
-  StartCall({.caller = from,
-             .life = nodes_[from]->life(),
-             .callee = to,
-             .sent = clock_.nanoseconds(),
-             .request = std::move(request),
-             .answer = TimedOut(),
-             .done = [](const absl::StatusOr<Response>&) {}});
+  PendingCall* const call = LaneOf(from).pending.Take();
+  call->caller = from;
+  call->callee = to;
+  call->request = std::move(request);
+  call->done = [](const absl::StatusOr<Response>&) {};
+  StartCall(call);
 }
 
-void Simulation::Arrive(uint32_t index) {
-  PendingCall& call = pending_[index];
-  Node& node = *nodes_[*call.callee];
-  if (!Answers(call.caller, *call.callee)) return TimeOutLater(index);
+void Simulation::Arrive(PendingCall* call) {
+  Node& node = *nodes_[*call->callee];
+  if (!Answers(call->caller, *call->callee)) return TimeOutLater(*call->callee, call);
   // What the decoder refused has its answer already.
-  if (!call.answer.ok()) {
-    std::optional<Response> response = node.Receive(contact(call.caller).key, call.request);
-    if (!response) return TimeOutLater(index);
-    call.answer = *std::move(response);
+  if (!call->answer) {
+    std::optional<Response> response = node.Receive(contact(call->caller).key, call->request);
+    if (!response) return TimeOutLater(*call->callee, call);
+    call->answer = *std::move(response);
   }
   size_t size = 0;
   if (options_.through_wire) {
-    const std::string encoded = EncodeResponse(*call.answer);
+    const std::string encoded = EncodeResponse(**call->answer);
     size = encoded.size();
-    call.answer = DecodeResponse(encoded);
+    call->answer = DecodeResponse(encoded);
   } else {
-    size = EncodedSize(*call.answer);
+    size = EncodedSize(**call->answer);
   }
-  Count(call, true, size);
-  const int64_t at = clock_.nanoseconds() + absl::ToInt64Nanoseconds(node.Delay());
-  if (at > call.sent + absl::ToInt64Nanoseconds(options_.call_timeout)) {
-    call.answer = TimedOut();
-    return TimeOutLater(index);
-  }
-  events_.Push(at, kAnswer, index);
+  Count(*call->callee, *call, true, size);
+  const int64_t at = NowAt(*call->callee) + absl::ToInt64Nanoseconds(node.Delay());
+  if (at > call->sent + absl::ToInt64Nanoseconds(options_.call_timeout)) return TimeOutLater(*call->callee, call);
+  call->arrives = false;
+  timeline_.Schedule(ActorOf(*call->callee), ActorOf(call->caller), at, call);
 }
 
-void Simulation::TimeOutLater(uint32_t index) {
-  events_.Push(pending_[index].sent + absl::ToInt64Nanoseconds(options_.call_timeout), kTimeout, index);
+void Simulation::TimeOutLater(size_t node, PendingCall* call) {
+  call->arrives = false;
+  call->answer.reset();
+  // A timeout that is shorter than the way here has passed already.
+  const int64_t earliest = NowAt(node) + (node == call->caller ? 0 : absl::ToInt64Nanoseconds(options_.min_delay));
+  const int64_t at = std::max(call->sent + absl::ToInt64Nanoseconds(options_.call_timeout), earliest);
+  timeline_.Schedule(ActorOf(node), ActorOf(call->caller), at, call);
 }
 
-void Simulation::Finish(uint32_t index) {
-  PendingCall call = pending_.Take(index);
-  if (nodes_[call.caller]->life() != call.life) return;
-  call.done(std::move(call.answer));
+void Simulation::Finish(PendingCall* call) {
+  const bool is_awaited = nodes_[call->caller]->life() == call->life;
+  const std::function<void(absl::StatusOr<Response>)> done = std::move(call->done);
+  absl::StatusOr<Response> answer = call->answer ? *std::move(call->answer) : TimedOut();
+  LaneOf(call->caller).pending.Return(call);
+  if (is_awaited) done(std::move(answer));
 }
 
-bool Simulation::RunNext(absl::Time limit) {
-  const int64_t until = limit == absl::InfiniteFuture() ? std::numeric_limits<int64_t>::max()
-                                                        : absl::ToInt64Nanoseconds(limit - options_.start);
-  const std::optional<EventQueue::Event> event = events_.Pop(until);
-  if (!event) return false;
-  ++events_run_;
-  clock_.MoveTo(event->at);
-  switch (static_cast<EventKind>(event->kind)) {
-    case kTimer: {
-      const Timer timer = timers_.Take(event->index);
-      if (timer.node == nullptr || timer.node->life() == timer.life) timer.run();
-      break;
-    }
-    case kArrival:
-      Arrive(event->index);
-      break;
-    case kAnswer:
-    case kTimeout:
-      Finish(event->index);
-      break;
-  }
-  return true;
+bool Simulation::RunWindow(absl::Time limit) {
+  return timeline_.RunWindow(limit == absl::InfiniteFuture() ? std::numeric_limits<int64_t>::max()
+                                                             : absl::ToInt64Nanoseconds(limit - options_.start));
 }
 
 std::optional<size_t> Simulation::AtAddress(absl::string_view address) const {

@@ -1,5 +1,5 @@
 // A whole DHT in one process, on virtual time: for tests and for the simulator. The same seed gives the same run, call
-// for call.
+// for call, on any number of threads (timeline.h).
 //
 // Each node is a real Dht over a Network whose calls arrive after a random delay, or never: nodes can be killed,
 // started again on their store, cut off, or made to answer whatever a test wants. Messages go through the wire format,
@@ -10,15 +10,20 @@
 //   simulation.StartAll();                         // all join through node 0
 //   absl::StatusOr<GetResult> found = simulation.Get(5, key, ValueKind::kRecord);
 //
-// For 100,000 nodes: through_wire, keep_tables and real_keys off. tests/simulation is made of that.
+// For 100,000 nodes: through_wire, keep_tables and real_keys off, and a thread for each core. tests/simulation is made
+// of that.
 //
-// Not thread-safe. A node costs about its routing table.
+// All that is done from outside, and all callbacks but those of a node's own Dht, happen between the windows of the
+// timeline, when no node moves. With several threads, what is handed to a node's Dht (and a Behaviour, an observer, a
+// `reachable`) is called on the node's thread, while other nodes move: it may read what changes between windows only,
+// and tells the outside what it has seen by Post.
+//
+// Not thread-safe otherwise. A node costs about its routing table.
 #ifndef DOTAGENT_COMMON_DHT_TESTING_SIMULATION_H_
 #define DOTAGENT_COMMON_DHT_TESTING_SIMULATION_H_
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -28,11 +33,11 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "common/base/clock.h"
 #include "common/base/random.h"
 #include "common/dht/dht.h"
 #include "common/dht/network.h"
 #include "common/dht/testing/event_queue.h"
+#include "common/dht/testing/timeline.h"
 #include "common/dht/types.h"
 #include "common/storage/store.h"
 
@@ -40,7 +45,8 @@ namespace dotagent::dht {
 
 struct SimulationOptions {
   uint64_t seed = 1;
-  absl::Duration min_delay = absl::Milliseconds(5);  // one way
+  size_t threads = 1;
+  absl::Duration min_delay = absl::Milliseconds(5);  // one way; must be positive
   absl::Duration max_delay = absl::Milliseconds(50);
   absl::Duration call_timeout = absl::Seconds(2);
   double loss = 0;           // part of calls that get no answer
@@ -48,23 +54,6 @@ struct SimulationOptions {
   bool keep_tables = true;   // false: tables are not saved, so a node that is started again has to be told whom to ask
   bool real_keys = true;     // false: nodes' keys are random bytes, for which no private key exists
   absl::Time start = absl::FromUnixSeconds(1'800'000'000);
-};
-
-// Virtual time: what the simulation is at.
-class VirtualClock : public Clock {
- public:
-  explicit VirtualClock(absl::Time start) : start_(start) {}
-
-  [[nodiscard]] absl::Time Now() const override { return start_ + Elapsed(); }
-  [[nodiscard]] absl::Duration Elapsed() const override { return absl::Nanoseconds(nanoseconds_); }
-
-  [[nodiscard]] int64_t nanoseconds() const { return nanoseconds_; }
-  // Does nothing if it is later already.
-  void MoveTo(int64_t nanoseconds) { nanoseconds_ = nanoseconds > nanoseconds_ ? nanoseconds : nanoseconds_; }
-
- private:
-  const absl::Time start_;
-  int64_t nanoseconds_ = 0;
 };
 
 // A message on its way, for those who count them.
@@ -111,9 +100,11 @@ class Simulation {
 
   // Calls `run` once, in `delay` of virtual time.
   void RunAfter(absl::Duration delay, std::function<void()> run);
+  // From a callback of node `index`'s Dht: calls `run` when the window ends.
+  void Post(size_t index, std::function<void()> run) { timeline_.Post(ActorOf(index), std::move(run)); }
   // Node `from` calls node `to`, and does not mind what comes of it.
   void Call(size_t from, size_t to, Request request);
-  // `observer` is told of every message when it is sent.
+  // `observer` is told of every message when it is sent, on its sender's thread.
   void Observe(std::function<void(const MessageSeen&)> observer) { observer_ = std::move(observer); }
 
   // These run the simulation until the answer is there.
@@ -133,53 +124,35 @@ class Simulation {
   [[nodiscard]] static std::string AddressOf(size_t index);
   // Servers that are up, nearest to `target` first: what a perfect lookup finds.
   [[nodiscard]] std::vector<size_t> NearestTo(const Id& target, size_t count) const;
-  [[nodiscard]] const VirtualClock& clock() const { return clock_; }
+  [[nodiscard]] const VirtualClock& clock() const { return timeline_.clock(); }
+  // From a callback of node `index`'s: the time there, to the nanosecond. (Not what its own clock says:
+  // SetClockOffset.)
+  [[nodiscard]] const VirtualClock& clock(size_t index) const { return timeline_.clock(ActorOf(index)); }
   [[nodiscard]] Random& random() { return random_; }
-  [[nodiscard]] uint64_t calls() const { return calls_; }
-  [[nodiscard]] uint64_t messages() const { return messages_; }
-  [[nodiscard]] uint64_t bytes() const { return bytes_; }  // of all messages
-  [[nodiscard]] uint64_t events() const { return events_run_; }
+  [[nodiscard]] uint64_t calls() const;
+  [[nodiscard]] uint64_t messages() const;
+  [[nodiscard]] uint64_t bytes() const;  // of all messages
+  [[nodiscard]] uint64_t events() const { return timeline_.events(); }
 
  private:
   class Node;
-  enum EventKind : uint32_t { kTimer, kArrival, kAnswer, kTimeout };
-  // RunAfter's.
-  struct Timer {
-    Node* node = nullptr;  // whose life it depends on, or nullptr
-    uint32_t life = 0;
-    std::function<void()> run;
-  };
-  // A call from when it is made until its answer, or its timeout, has been delivered.
-  struct PendingCall {
-    size_t caller = 0;
-    uint32_t life = 0;  // the caller's when it called
-    std::optional<size_t> callee;
-    int64_t sent = 0;
-    Request request;
-    absl::StatusOr<Response> answer;
-    std::function<void(absl::StatusOr<Response>)> done;
-  };
-  // Things with stable addresses and small numbers, which are used again.
-  template <typename T>
-  class Pool {
-   public:
-    uint32_t Add(T item);
-    T& operator[](uint32_t index) { return items_[index]; }
-    T Take(uint32_t index);
+  class Timer;
+  class PendingCall;
+  struct Lane;
 
-   private:
-    std::deque<T> items_;
-    std::vector<uint32_t> free_;
-  };
+  [[nodiscard]] static Timeline::Actor ActorOf(size_t index) { return static_cast<Timeline::Actor>(index); }
+  [[nodiscard]] Lane& LaneOf(size_t index);
+  [[nodiscard]] int64_t NowAt(size_t index) const { return clock(index).nanoseconds(); }
 
   void Schedule(absl::Duration delay, Node* node, std::function<void()> run);
-  void StartCall(PendingCall call);
-  void Arrive(uint32_t index);
-  void Finish(uint32_t index);
-  void Count(const PendingCall& call, bool is_answer, size_t bytes);
-  void TimeOutLater(uint32_t index);
-  // Runs the next event, if it is not later than `limit`.
-  bool RunNext(absl::Time limit);
+  void StartCall(PendingCall* call);
+  void Arrive(PendingCall* call);
+  void Finish(PendingCall* call);
+  void Count(size_t sender, const PendingCall& call, bool is_answer, size_t bytes);
+  // `node` knows that the caller will get no answer.
+  void TimeOutLater(size_t node, PendingCall* call);
+  // Runs the next window, or the part of it that is not later than `limit`. False if there is nothing to run.
+  bool RunWindow(absl::Time limit);
   // The index of the node that has this address.
   [[nodiscard]] std::optional<size_t> AtAddress(absl::string_view address) const;
   // It is up, and messages get there from `from` and back.
@@ -187,18 +160,12 @@ class Simulation {
 
   const SimulationOptions options_;
   SeededRandom random_;
-  VirtualClock clock_;
-  EventQueue events_;
-  Pool<Timer> timers_;
-  Pool<PendingCall> pending_;
-  uint64_t calls_ = 0;
-  uint64_t messages_ = 0;
-  uint64_t bytes_ = 0;
-  uint64_t events_run_ = 0;
   std::function<void(const MessageSeen&)> observer_;
   std::function<bool(size_t from, size_t to)> reachable_;
-  std::vector<std::unique_ptr<Node>> nodes_;
   absl::flat_hash_map<std::string, size_t> by_address_;
+  Timeline timeline_;
+  std::vector<Lane> lanes_;  // by the timeline's
+  std::vector<std::unique_ptr<Node>> nodes_;
 };
 
 }  // namespace dotagent::dht

@@ -80,6 +80,7 @@ nlohmann::json FiguresOf(const Parameters& parameters) {
   nlohmann::json figures = nlohmann::json::parse(JsonOf(parameters));
   EXPECT_EQ(figures.erase("ram_bytes_per_node"), 1U);
   EXPECT_EQ(figures.erase("wall_s"), 1U);
+  EXPECT_EQ(figures.erase("threads"), 1U);
   return figures;
 }
 
@@ -90,6 +91,21 @@ TEST(RunTest, TheSameSeedGivesTheSameFiguresAndAnotherSeedOthers) {
   Parameters other = parameters;
   other.seed = 2;
   EXPECT_NE(FiguresOf(other)["events"], first["events"]);
+}
+
+// All that hostile nodes do, so that all of it runs on several threads (make tsan).
+TEST(RunTest, TheNumberOfThreadsChangesNoFigure) {
+  Parameters parameters{.nodes = 50,
+                        .hostile = 0.3,
+                        .behaviour = "drop,lie,withhold,pollute,eclipse,claim",
+                        .churn = 1,
+                        .hours = 0.3,
+                        .lookups = 40,
+                        .absent = 0.1,
+                        .threads = 1};
+  const nlohmann::json alone = FiguresOf(parameters);
+  parameters.threads = 3;
+  EXPECT_EQ(FiguresOf(parameters), alone);
 }
 
 TEST(ParametersTest, RefusesWhatItCannotSimulate) {
