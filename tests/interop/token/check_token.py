@@ -6,15 +6,16 @@ usage: check_token.py TOKEN_TOOL [SEED [CORPUS_FOLDER]]
 What either side signs the other must accept, byte for byte the same; what is broken, both must refuse for the same
 reason. 1,000 of each, from the seed. With a folder, one broken token for each reason is left there, for the fuzzer.
 """
-import base64
 import collections
 import pathlib
 import random
-import subprocess
 import sys
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import tokens
-from tokens import DAY_MS, Refused, field, join, public_key, sign_block, split, uvarint
+from strict_ed25519 import ORDER, SMALL, Refused, public_key
+from tokens import DAY_MS, field, join, sign_block, split, uvarint
+from tool import Tool, agree
 
 NOW = 1795435200000  # 2026-11-23T12:00:00Z, in milliseconds
 ROUNDS = 1000
@@ -22,32 +23,6 @@ ACTIONS = [b"read", b"write", b"call", b"list-all", b"a", b"x.y_z", b"0"]
 # Every reason that a token can be refused for must come up, or the comparison says little.
 REASONS = {"TOO_LARGE", "BAD_TOKEN", "UNKNOWN_FIELD", "BAD_SIGNATURE", "TOKEN_CUT", "TOKEN_SPLICED", "TOKEN_REORDERED", "TOKEN_REPLAYED",
            "TOKEN_WIDENED", "NOT_OWNER", "KEY_MISMATCH", "FUTURE_DATED", "STALE", "NOT_COVERED"}
-
-
-def word(value):
-    if isinstance(value, int):
-        return str(value)
-    return base64.b64encode(value.encode() if isinstance(value, str) else value).decode() or "-"
-
-
-class Tool:
-    def __init__(self, path):
-        self.process = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def ask(self, command, *words):
-        """(True, bytes), or (False, reason)."""
-        self.process.stdin.write((" ".join([command, *map(word, words)]) + "\n").encode())
-        self.process.stdin.flush()
-        status, answer, *_ = self.process.stdout.readline().decode("utf-8").split(" ", 2) + [""]
-        if status == "ok":
-            return True, base64.b64decode(answer.strip())
-        assert status == "refused", f"token_tool answered {status!r} {answer!r} to {command}"
-        return False, answer
-
-
-def agree(ours, theirs, what):
-    if ours != theirs:
-        sys.exit(f"FAILED: {what}\n  python: {ours}\n  C++:    {theirs}")
 
 
 class Sample:
@@ -224,11 +199,10 @@ def weak_key(rng, sample):
     reader = tokens.Reader(blocks[i], 3)
     payload, key, signature = reader.bytes(1), reader.bytes(2), reader.bytes(3)
     if rng.random() < 0.5:
-        key = rng.choice(sorted(tokens.SMALL))
-        signature = rng.choice(sorted(tokens.SMALL)) + bytes(32)
+        key = rng.choice(sorted(SMALL))
+        signature = rng.choice(sorted(SMALL)) + bytes(32)
     else:
-        order = 2**252 + 27742317777372353535851937790883648493
-        signature = signature[:32] + (int.from_bytes(signature[32:], "little") + order).to_bytes(32, "little")
+        signature = signature[:32] + (int.from_bytes(signature[32:], "little") + ORDER).to_bytes(32, "little")
     blocks[i] = field(1, payload) + field(2, key) + field(3, signature)
     return sample.question(), join(blocks)
 

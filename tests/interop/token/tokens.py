@@ -2,9 +2,7 @@
 import hashlib
 import re
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from strict_ed25519 import Refused, public_key, sign, verify
 
 CONTEXT = b"dotagent token block v1\0"
 REVOCATION_CONTEXT = b"dotagent token revocation v1\0"
@@ -12,57 +10,6 @@ DAY_MS = 24 * 3600 * 1000
 NAME = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+agent")
 SEGMENT = re.compile(r"[A-Za-z0-9._~-]+")
 ACTION = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
-P = 2**255 - 19
-
-
-class Refused(Exception):
-    """The one argument is the reason."""
-
-
-# Ed25519, strictly.
-
-
-def small_order_encodings():
-    """The canonical encodings of the points whose order divides 8, and what else decodes to one."""
-    d = -121665 * pow(121666, P - 2, P) % P
-    ys = {0, 1, P - 1}
-    # Order 8: the doubled point has y = 0, so that x² = −y² … solved for y²: d·y⁴ + 2·y² − 1 = 0.
-    root = pow(1 + d, (P + 3) // 8, P)
-    for factor in (1, pow(2, (P - 1) // 4, P)):
-        s = root * factor % P
-        if s * s % P != (1 + d) % P:
-            continue
-        for sign in (1, -1):
-            square = (-1 + sign * s) * pow(d, P - 2, P) % P
-            y = pow(square, (P + 3) // 8, P)
-            for candidate in (y, y * pow(2, (P - 1) // 4, P) % P):
-                if candidate * candidate % P == square:
-                    ys |= {candidate, P - candidate}
-    return {(y | bit << 255).to_bytes(32, "little") for y in ys for bit in (0, 1)}
-
-
-SMALL = small_order_encodings()
-
-
-def is_canonical(point):
-    return int.from_bytes(point, "little") & (2**255 - 1) < P
-
-
-def verify(key, message, signature):
-    if key in SMALL or signature[:32] in SMALL or not is_canonical(key) or not is_canonical(signature[:32]):
-        raise Refused("BAD_SIGNATURE")
-    try:
-        Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
-    except (InvalidSignature, ValueError):
-        raise Refused("BAD_SIGNATURE") from None
-
-
-def sign(seed, message):
-    return Ed25519PrivateKey.from_private_bytes(seed).sign(message)
-
-
-def public_key(seed):
-    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
 
 
 # The form.
