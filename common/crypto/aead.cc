@@ -48,51 +48,62 @@ Aead::~Aead() = default;
 Aead::Aead(Aead&&) noexcept = default;
 Aead& Aead::operator=(Aead&&) noexcept = default;
 
-void Aead::Seal(absl::string_view nonce, absl::string_view associated_data, absl::string_view plaintext,
-                std::string* out) const {
+void Aead::SealTo(absl::string_view nonce, absl::string_view associated_data,
+                  absl::Span<const absl::string_view> pieces, char* out) const {
   CheckAlways(nonce.size() == kAeadNonceSize, "an AEAD nonce must be 12 bytes");
   EVP_CIPHER_CTX* const cipher = context_->cipher.get();
-  const size_t start = out->size();
-  out->resize(start + plaintext.size() + kAeadTagSize);
-  unsigned char* const sealed = OpenSslBytes(*out) + start;
-  unsigned char* const tag = sealed + plaintext.size();
+  bool sealed = EVP_CipherInit_ex2(cipher, nullptr, nullptr, OpenSslBytes(nonce), 1, nullptr) == 1 &&
+                Update(cipher, nullptr, associated_data);
+  auto* at = reinterpret_cast<unsigned char*>(out);
+  for (const absl::string_view piece : pieces) {
+    sealed = sealed && Update(cipher, at, piece);
+    at += piece.size();
+  }
   int written = 0;
-  CheckAlways(EVP_CipherInit_ex2(cipher, nullptr, nullptr, OpenSslBytes(nonce), 1, nullptr) == 1 &&
-                  Update(cipher, nullptr, associated_data) && Update(cipher, sealed, plaintext) &&
-                  EVP_CipherFinal_ex(cipher, tag, &written) == 1 &&
-                  EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, kAeadTagSize, tag) == 1,
+  CheckAlways(sealed && EVP_CipherFinal_ex(cipher, at, &written) == 1 &&
+                  EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_GET_TAG, kAeadTagSize, at) == 1,
               "ChaCha20-Poly1305 failed to seal");
 }
 
-absl::Status Aead::Open(absl::string_view nonce, absl::string_view associated_data, absl::string_view sealed,
-                        std::string* out) const {
+void Aead::Seal(absl::string_view nonce, absl::string_view associated_data, absl::string_view plaintext,
+                std::string* out) const {
+  const size_t start = out->size();
+  out->resize(start + plaintext.size() + kAeadTagSize);
+  SealTo(nonce, associated_data, {plaintext}, out->data() + start);
+}
+
+absl::Status Aead::OpenTo(absl::string_view nonce, absl::string_view associated_data, absl::string_view sealed,
+                          char* out) const {
   CheckAlways(nonce.size() == kAeadNonceSize, "an AEAD nonce must be 12 bytes");
   if (sealed.size() < kAeadTagSize) {
     return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
                            "sealed data is shorter than its 16-byte tag; the connection must be closed");
   }
   EVP_CIPHER_CTX* const cipher = context_->cipher.get();
-  const size_t start = out->size();
   const size_t size = sealed.size() - kAeadTagSize;
   unsigned char tag[kAeadTagSize];
   std::copy_n(sealed.data() + size, kAeadTagSize, reinterpret_cast<char*>(tag));
-  // One byte more than the plaintext, because the last call wants somewhere to write nothing.
-  out->resize(start + size + 1);
-  unsigned char* const plaintext = OpenSslBytes(*out) + start;
+  auto* const plaintext = reinterpret_cast<unsigned char*>(out);
   int written = 0;
+  // The last call wants somewhere to write nothing.
   const bool opened = EVP_CipherInit_ex2(cipher, nullptr, nullptr, OpenSslBytes(nonce), 0, nullptr) == 1 &&
                       EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_AEAD_SET_TAG, kAeadTagSize, tag) == 1 &&
                       Update(cipher, nullptr, associated_data) && Update(cipher, plaintext, sealed.substr(0, size)) &&
                       EVP_CipherFinal_ex(cipher, plaintext + size, &written) == 1;
-  if (!opened) {
-    Wipe(plaintext, size);
-    out->resize(start);
-    ERR_clear_error();
-    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
-                           "sealed data fails authentication: it was altered, or sealed under another key or nonce");
-  }
-  out->resize(start + size);
-  return absl::OkStatus();
+  if (opened) return absl::OkStatus();
+  Wipe(plaintext, size);
+  ERR_clear_error();
+  return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
+                         "sealed data fails authentication: it was altered, or sealed under another key or nonce");
+}
+
+absl::Status Aead::Open(absl::string_view nonce, absl::string_view associated_data, absl::string_view sealed,
+                        std::string* out) const {
+  const size_t start = out->size();
+  out->resize(start + sealed.size());
+  const absl::Status opened = OpenTo(nonce, associated_data, sealed, out->data() + start);
+  out->resize(opened.ok() ? start + sealed.size() - kAeadTagSize : start);
+  return opened;
 }
 
 std::string NoiseNonce(uint64_t counter) {

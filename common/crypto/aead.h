@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 namespace dotagent::crypto {
 
@@ -25,9 +26,19 @@ class Aead {
   Aead(Aead&&) noexcept;
   Aead& operator=(Aead&&) noexcept;
 
+  // Writes ciphertext ‖ tag of the plaintext that `pieces` are one after the other (their bytes and 16) to `out`, which
+  // none of them may overlap. Appending to a string would cost a pass of zeros over it first.
+  void SealTo(absl::string_view nonce, absl::string_view associated_data, absl::Span<const absl::string_view> pieces,
+              char* out) const;
+
   // Appends ciphertext ‖ tag (plaintext.size() + 16 bytes) to `out`. `plaintext` must not alias `out`.
   void Seal(absl::string_view nonce, absl::string_view associated_data, absl::string_view plaintext,
             std::string* out) const;
+
+  // Writes the plaintext (sealed.size() - 16 bytes) to `out`, where sealed.size() bytes must be free; on failure wipes
+  // what it wrote. Errors as Open.
+  [[nodiscard]] absl::Status OpenTo(absl::string_view nonce, absl::string_view associated_data,
+                                    absl::string_view sealed, char* out) const;
 
   // Appends the plaintext to `out`; on failure appends nothing. InvalidArgument if the tag is wrong or `sealed` is
   // shorter than one.
