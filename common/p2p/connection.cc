@@ -12,7 +12,6 @@
 namespace dotagent::p2p {
 namespace {
 
-constexpr size_t kWriteSize = 64 * 1024;
 constexpr size_t kMaxDiscarded = 256 * 1024;  // bytes that a peer may send on a stream that nobody reads
 
 }  // namespace
@@ -66,8 +65,8 @@ void Connection::Close(const absl::Status& why) {
   const auto self = shared_from_this();
   std::error_code ignored;
   if (!writing_) {
-    const std::string last_words = session_.TakeOutput(kWriteSize, Now());
-    socket_.write_some(asio::buffer(last_words), ignored);
+    const size_t size = session_.TakeOutput(absl::MakeSpan(context_->write_buffer), Now());
+    socket_.write_some(asio::buffer(context_->write_buffer, size), ignored);
   }
   socket_.shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
   socket_.close(ignored);
@@ -152,7 +151,7 @@ void Connection::OnReadError(const std::error_code& error) {
   for (auto& [id, weak] : streams_) {
     if (const auto stream = weak.lock(); stream != nullptr) stream->KeepReceived();
   }
-  if (error == asio::error::eof) return Close(absl::UnavailableError("the peer closed the connection"));
+  if (error == asio::error::eof) return Close(session_.TransportEnded());
   Close(absl::UnavailableError(absl::StrCat("the connection broke: ", error.message())));
 }
 
@@ -235,15 +234,19 @@ void Connection::OnPeerReset(session::StreamId id, uint64_t code) {
 // One piece, as far as the socket takes it at once, which is nearly always all. True if all of it is written.
 bool Connection::Write() {
   if (closed_ || writing_) return false;
-  if (written_ == output_.size()) {
-    output_ = session_.TakeOutput(kWriteSize, Now());
-    written_ = 0;
+  const auto context = context_;
+  const std::string waiting = std::exchange(unwritten_, {});
+  absl::string_view output = waiting;
+  if (output.empty()) {
+    output = {context->write_buffer.data(), session_.TakeOutput(absl::MakeSpan(context->write_buffer), Now())};
   }
-  while (written_ < output_.size()) {
+  const bool any = !output.empty();
+  while (!output.empty()) {
     std::error_code error;
-    const size_t size = socket_.write_some(asio::buffer(output_) + written_, error);
+    const size_t size = socket_.write_some(asio::buffer(output.data(), output.size()), error);
     if (error == asio::error::interrupted) continue;
     if (error == asio::error::would_block) {
+      unwritten_ = std::string(output);
       WaitWritable();
       return false;
     }
@@ -251,10 +254,10 @@ bool Connection::Write() {
       Close(absl::UnavailableError(error.message()));
       return false;
     }
-    context_->sent->Increment(static_cast<double>(size));
-    written_ += size;
+    context->sent->Increment(static_cast<double>(size));
+    output.remove_prefix(size);
   }
-  return !output_.empty();
+  return any;
 }
 
 void Connection::WaitWritable() {

@@ -59,6 +59,8 @@ struct ConnectionContext {
   telemetry::Counter* sent = nullptr;      // bytes
   // Where what is more than a message or two is read into, one socket at a time.
   std::vector<char> read_buffer = std::vector<char>(64 * 1024);
+  // What a session says next, on its way into its socket.
+  std::vector<char> write_buffer = std::vector<char>(4 * session::kMinOutput);
 };
 
 class Connection : public std::enable_shared_from_this<Connection> {
@@ -137,8 +139,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // A read that waits: asio then learns from a short one that there is no more, and spares a system call a read. Most
   // messages fit.
   std::array<char, 1536> input_;
-  std::string output_;  // being written
-  size_t written_ = 0;  // of it
+  std::string unwritten_;  // what the socket had no room for
   absl::Time last_used_;
   absl::Time armed_for_ = absl::InfiniteFuture();
   bool writing_ = false;

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
 #include "common/p2p/connection.h"
 
 namespace dotagent::p2p {
@@ -88,7 +87,7 @@ void SessionStream::Write(std::string data, std::function<void(absl::Status)> do
     asio::post(executor_, [done = std::move(done), refused] { done(refused); });
     return;
   }
-  write_.emplace(PendingWrite{std::move(data), 0, std::move(done)});
+  write_.emplace(PendingWrite{std::make_shared<const std::string>(std::move(data)), 0, std::move(done)});
   OnWritable();
 }
 
@@ -97,10 +96,10 @@ void SessionStream::OnWritable() {
   if (dead_.has_value()) return FinishWrite(*dead_);
   const auto connection = connection_.lock();
   if (connection == nullptr) return FinishWrite(SessionGone());
-  const auto taken = connection->session().Write(id_, absl::string_view(write_->data).substr(write_->taken));
+  const auto taken = connection->session().Write(id_, write_->data, write_->taken);
   if (!taken.ok()) return FinishWrite(taken.status());
   write_->taken += *taken;
-  if (write_->taken == write_->data.size()) FinishWrite(absl::OkStatus());
+  if (write_->taken == write_->data->size()) FinishWrite(absl::OkStatus());
   connection->ScheduleFlush();
 }
 

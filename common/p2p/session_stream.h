@@ -45,7 +45,7 @@ class SessionStream final : public Stream {
     std::function<void(absl::StatusOr<std::string>)> done;
   };
   struct PendingWrite {
-    std::string data;
+    std::shared_ptr<const std::string> data;
     size_t taken;
     std::function<void(absl::Status)> done;
   };

@@ -29,10 +29,15 @@ int IntegerFields(FrameType type) {
     case FrameType::kMaxStreamData:
     case FrameType::kStreamDataBlocked:
     case FrameType::kPriority:
+    case FrameType::kDependency:
     case FrameType::kGoAway:
       return 2;
     case FrameType::kResetStream:
       return 3;
+    case FrameType::kFreshOffer:
+    case FrameType::kFreshAnswer:
+    case FrameType::kFreshDone:
+      break;  // first in a message or not at all; what opens the message has taken them
   }
   return -1;
 }
@@ -46,6 +51,7 @@ bool BelongsToStream(FrameType type) {
     case FrameType::kMaxStreamData:
     case FrameType::kStreamDataBlocked:
     case FrameType::kPriority:
+    case FrameType::kDependency:
       return true;
     default:
       return false;
@@ -105,20 +111,26 @@ absl::StatusOr<Frame> TakeFrame(absl::string_view* in) {
 }
 
 void AppendFrame(const Frame& frame, std::string* out) {
-  const FrameType type = frame.type == FrameType::kStream && frame.fin ? FrameType::kStreamFin : frame.type;
-  out->push_back(static_cast<char>(type));
-  if (BelongsToStream(type)) AppendQuicVarint(frame.stream, out);
-  if (frame.type == FrameType::kStream) {
-    AppendQuicVarint(frame.data.size(), out);
+  const FrameType type = frame.type;
+  if (type == FrameType::kStream) {
+    AppendStreamHeader(frame.stream, frame.fin, frame.data.size(), out);
     out->append(frame.data.data(), frame.data.size());
     return;
   }
+  out->push_back(static_cast<char>(type));
+  if (BelongsToStream(type)) AppendQuicVarint(frame.stream, out);
   if (IntegerFields(type) > 0) AppendQuicVarint(frame.value, out);
   if (type == FrameType::kResetStream) AppendQuicVarint(frame.size, out);
   if (type == FrameType::kGoAway) {
     AppendQuicVarint(frame.data.size(), out);
     out->append(frame.data.data(), frame.data.size());
   }
+}
+
+void AppendStreamHeader(StreamId stream, bool fin, size_t data_size, std::string* out) {
+  out->push_back(static_cast<char>(fin ? FrameType::kStreamFin : FrameType::kStream));
+  AppendQuicVarint(stream, out);
+  AppendQuicVarint(data_size, out);
 }
 
 size_t StreamFrameOverhead(StreamId stream, size_t data_size) {

@@ -20,8 +20,13 @@ MuxOptions Bounded(MuxOptions options) {
   options.ours.stream_window = std::min(options.ours.stream_window, kMaxWindow);
   options.ours.connection_window = std::min(options.ours.connection_window, kMaxWindow);
   options.theirs.max_streams = std::min(options.theirs.max_streams, kMaxStreamCount);
+  options.max_stream_window = std::clamp(options.max_stream_window, options.ours.stream_window, kMaxWindow);
+  options.max_connection_window = std::clamp(options.max_connection_window, options.ours.connection_window, kMaxWindow);
   return options;
 }
+
+// A shorter write is cheaper to copy.
+constexpr size_t kWorthSharing = 16 * 1024;
 
 uint64_t FirstId(Role opener) { return opener == Role::kDialler ? 0 : 1; }
 
@@ -32,6 +37,7 @@ Mux::Mux(MuxOptions options) : options_(Bounded(options)) {
   peer_limit_ = options_.ours.max_streams;
   send_.limit = options_.theirs.connection_window;
   receive_.limit = options_.ours.connection_window;
+  window_ = options_.ours.connection_window;
 }
 
 StreamState* Mux::Find(StreamId id) {
@@ -48,10 +54,10 @@ absl::StatusOr<StreamState*> Mux::FindVisible(StreamId id) {
 
 StreamState& Mux::Create(StreamId id) {
   std::unique_ptr<StreamState>& stream = streams_[id];
-  stream = std::make_unique<StreamState>();
-  stream->id = id;
+  stream = std::make_unique<StreamState>(id);
   stream->send_limit = options_.theirs.stream_window;
   stream->receive_limit = options_.ours.stream_window;
+  stream->window = options_.ours.stream_window;
   return *stream;
 }
 
@@ -80,13 +86,28 @@ absl::StatusOr<StreamId> Mux::OpenStream(absl::string_view protocol, Priority pr
   return stream.id;
 }
 
+// How many of `wanted` bytes a Write may take.
+absl::StatusOr<size_t> Mux::Room(StreamState& stream, size_t wanted) const {
+  if (stream.write_closed)
+    return absl::FailedPreconditionError(absl::StrCat("stream ", stream.id, " is closed for writing"));
+  const size_t room = options_.send_buffer - std::min(options_.send_buffer, stream.unsent.size());
+  if (room < wanted) stream.write_refused = true;
+  return std::min(room, wanted);
+}
+
 absl::StatusOr<size_t> Mux::Write(StreamId id, absl::string_view data) {
   ASSIGN_OR_RETURN(StreamState * stream, FindVisible(id));
-  if (stream->write_closed) return absl::FailedPreconditionError(absl::StrCat("stream ", id, " is closed for writing"));
-  const size_t room = options_.send_buffer - std::min(options_.send_buffer, stream->unsent.size());
-  const size_t taken = std::min(room, data.size());
-  if (taken < data.size()) stream->write_refused = true;
+  ASSIGN_OR_RETURN(const size_t taken, Room(*stream, data.size()));
   stream->unsent.Append(data.substr(0, taken));
+  Schedule(*stream);
+  return taken;
+}
+
+absl::StatusOr<size_t> Mux::Write(StreamId id, const std::shared_ptr<const std::string>& data, size_t from) {
+  if (data->size() - from < kWorthSharing) return Write(id, absl::string_view(*data).substr(from));
+  ASSIGN_OR_RETURN(StreamState * stream, FindVisible(id));
+  ASSIGN_OR_RETURN(const size_t taken, Room(*stream, data->size() - from));
+  if (taken > 0) stream->unsent.Append({data, from, taken});
   Schedule(*stream);
   return taken;
 }
@@ -131,6 +152,38 @@ void Mux::SetPriority(StreamId id, Priority priority) {
   Owe(*stream, &StreamState::owes_priority);
 }
 
+absl::Status Mux::SetDependency(StreamId id, std::optional<StreamId> on) {
+  ASSIGN_OR_RETURN(StreamState * stream, FindVisible(id));
+  RETURN_IF_ERROR(on ? FindVisible(*on).status() : absl::OkStatus());
+  RETURN_IF_ERROR(Depend(*stream, on));
+  stream->dependency_is_ours = true;
+  Owe(*stream, &StreamState::owes_dependency);
+  return absl::OkStatus();
+}
+
+// A chain's length is counted from what depends on its middle, too. That count is not taken back when a dependent ends,
+// so it may refuse early what depends on such a stream, and never takes too much.
+absl::Status Mux::Depend(StreamState& stream, std::optional<StreamId> on) {
+  size_t below = stream.dependents_depth + 1;
+  for (const StreamState* above = on ? Find(*on) : nullptr; above != nullptr;
+       above = above->depends_on ? Find(*above->depends_on) : nullptr) {
+    if (above->id == stream.id)
+      return absl::InvalidArgumentError(absl::StrCat("stream ", stream.id, " would depend on itself"));
+    ++below;
+  }
+  if (below > kMaxDependencyDepth) {
+    return absl::InvalidArgumentError(absl::StrCat("stream ", stream.id, " would be one of over ", kMaxDependencyDepth,
+                                                   " that depend on each other in a row"));
+  }
+  stream.depends_on = on;
+  size_t depth = stream.dependents_depth;
+  for (StreamState* above = on ? Find(*on) : nullptr; above != nullptr;
+       above = above->depends_on ? Find(*above->depends_on) : nullptr) {
+    above->dependents_depth = std::max(above->dependents_depth, ++depth);
+  }
+  return absl::OkStatus();
+}
+
 void Mux::GoAway() {
   if (going_away_) return;
   going_away_ = true;
@@ -151,14 +204,35 @@ void Mux::Detach(StreamState& stream, uint64_t code) {
   if (!stream.send_done) Owe(stream, &StreamState::owes_reset);
 }
 
-void Mux::ConsumeOfConnection(size_t bytes) { consumed_ += bytes; }
+void Mux::ConsumeOfConnection(size_t bytes) {
+  consumed_ += bytes;
+  GrowWindow(0);
+}
+
+void Mux::GrowWindow(size_t unread_at_most) {
+  if (!peer_waits_ || receive_.used - consumed_ > unread_at_most) return;
+  peer_waits_ = false;
+  window_ = std::min(2 * window_, options_.max_connection_window);
+}
+
+void Mux::GrowWindow(StreamState& stream, size_t unread_at_most) {
+  if (!stream.peer_waits || stream.unread.size() > unread_at_most) return;
+  stream.peer_waits = false;
+  stream.window = std::min(2 * stream.window, options_.max_stream_window);
+  OweCredit(stream);
+}
 
 void Mux::Consume(StreamState& stream, size_t bytes) {
   ConsumeOfConnection(bytes);
   stream.consumed += bytes;
-  const uint64_t window = options_.ours.stream_window;
-  const bool worth_a_frame = stream.consumed + window - stream.receive_limit >= std::max<uint64_t>(window / 2, 1);
-  if (worth_a_frame && !stream.receive_done) Owe(stream, &StreamState::owes_credit);
+  OweCredit(stream);
+  GrowWindow(stream, 0);
+}
+
+// Credit is given in halves of the window: a frame for each read would be too many.
+void Mux::OweCredit(StreamState& stream) {
+  const uint64_t due = stream.consumed + stream.window - stream.receive_limit;
+  if (due >= std::max<uint64_t>(stream.window / 2, 1) && !stream.receive_done) Owe(stream, &StreamState::owes_credit);
 }
 
 void Mux::ForgetIfOver(StreamState& stream) {

@@ -30,6 +30,7 @@
 #include "absl/time/time.h"
 #include "common/session/frame.h"
 #include "common/session/libp2p_noise.h"
+#include "common/session/message.h"
 #include "common/session/scheduler.h"
 #include "common/session/stream_state.h"
 #include "common/session/types.h"
@@ -38,8 +39,13 @@ namespace dotagent::session {
 
 struct MuxOptions {
   Role role = Role::kDialler;
-  MuxParameters ours;    // what the peer may send
-  MuxParameters theirs;  // what it lets us send
+  MuxParameters ours;    // what the peer may send at first
+  MuxParameters theirs;  // what it lets us send at first
+  // How far our windows may grow: a window doubles when the peer says that it waits for credit and at most half of the
+  // window waits to be read, or all of it has been read after that. So a reader that never catches up keeps a small
+  // one.
+  uint64_t max_stream_window = 0;      // no less than ours.stream_window
+  uint64_t max_connection_window = 0;  // no less than ours.connection_window
   size_t send_buffer = 256 * 1024;
 };
 
@@ -51,6 +57,8 @@ class Mux {
   // Streams that may be remembered at once, ours and the peer's.
   static constexpr size_t kMaxStreams = 65'536;
   static constexpr size_t kMaxProtocol = 255;
+  // Streams that may depend on each other in a row.
+  static constexpr size_t kMaxDependencyDepth = 8;
 
   explicit Mux(MuxOptions options);
 
@@ -61,17 +69,19 @@ class Mux {
 
   // Appends frames to `message` until it holds about `limit` bytes, at most `limit`; the most urgent first. `limit`
   // must leave room for 1 KiB.
-  void Fill(size_t limit, std::string* message);
+  void Fill(size_t limit, Message* message);
   [[nodiscard]] bool HasFrames() const;
 
   [[nodiscard]] std::vector<Event> TakeEvents();
 
   [[nodiscard]] absl::StatusOr<StreamId> OpenStream(absl::string_view protocol, Priority priority);
   [[nodiscard]] absl::StatusOr<size_t> Write(StreamId id, absl::string_view data);
+  [[nodiscard]] absl::StatusOr<size_t> Write(StreamId id, const std::shared_ptr<const std::string>& data, size_t from);
   [[nodiscard]] absl::Status CloseWrite(StreamId id);
   [[nodiscard]] absl::StatusOr<ReadResult> Read(StreamId id, size_t max);
   void Reset(StreamId id, uint64_t code);
   void SetPriority(StreamId id, Priority priority);
+  [[nodiscard]] absl::Status SetDependency(StreamId id, std::optional<StreamId> on);
   void GoAway();
   [[nodiscard]] size_t open_streams() const { return streams_.size() - detached_; }
   // With those that are gone for the layer above, but not yet on the wire.
@@ -88,8 +98,13 @@ class Mux {
   [[nodiscard]] StreamState* Find(StreamId id);
   [[nodiscard]] absl::StatusOr<StreamState*> FindVisible(StreamId id);
   StreamState& Create(StreamId id);
+  [[nodiscard]] absl::StatusOr<size_t> Room(StreamState& stream, size_t wanted) const;
+  [[nodiscard]] absl::Status Depend(StreamState& stream, std::optional<StreamId> on);
   void Detach(StreamState& stream, uint64_t code);
   void Consume(StreamState& stream, size_t bytes);
+  void OweCredit(StreamState& stream);
+  void GrowWindow(size_t unread_at_most);
+  void GrowWindow(StreamState& stream, size_t unread_at_most);
   void ConsumeOfConnection(size_t bytes);
   void ForgetIfOver(StreamState& stream);
   void Tell(Event::Kind kind, StreamId id, std::string protocol = "", uint64_t code = 0);
@@ -97,11 +112,12 @@ class Mux {
   // mux_send.cc: frames out.
   void Owe(StreamState& stream, bool StreamState::*frame);
   void Schedule(StreamState& stream);
-  void FillOpeners(size_t limit, std::string* message);
-  void FillControl(size_t limit, std::string* message);
-  void FillStreamControl(StreamState& stream, std::string* message);
-  void FillData(size_t limit, std::string* message);
-  void SendData(StreamState& stream, size_t bytes, std::string* message);
+  void FillOpeners(size_t limit, Message* message);
+  void FillControl(size_t limit, Message* message);
+  void FillStreamControl(StreamState& stream, Message* message);
+  void FillData(size_t limit, Message* message);
+  [[nodiscard]] StreamState& NextSender(StreamId id);
+  void SendData(StreamState& stream, size_t bytes, Message* message);
   [[nodiscard]] bool OwesMaxData() const;
   [[nodiscard]] bool OwesMaxStreams() const;
   [[nodiscard]] bool OwesDataBlocked() const;
@@ -117,8 +133,11 @@ class Mux {
   [[nodiscard]] absl::Status TakeHeader(StreamState& stream);
   [[nodiscard]] absl::Status OnReset(StreamState& stream, const Frame& frame);
   void OnStopSending(StreamState& stream, const Frame& frame);
+  [[nodiscard]] absl::Status OnDataBlocked(uint64_t limit, absl::Time now);
+  [[nodiscard]] absl::Status OnStreamDataBlocked(StreamState& stream, uint64_t limit, absl::Time now);
   [[nodiscard]] absl::Status OnMaxStreamData(StreamState& stream, uint64_t limit, absl::Time now);
   [[nodiscard]] absl::Status OnPriority(StreamState& stream, Priority priority, absl::Time now);
+  [[nodiscard]] absl::Status OnDependency(StreamState& stream, StreamId on, absl::Time now);
   [[nodiscard]] absl::Status OnGoAway(const Frame& frame, absl::Time now);
 
   const MuxOptions options_;
@@ -140,8 +159,10 @@ class Mux {
   Flow send_;
   Flow receive_;
   uint64_t consumed_ = 0;  // bytes received that are no longer held here
+  uint64_t window_ = 0;    // of all streams together; it only grows
   std::optional<uint64_t> told_blocked_at_;
   uint64_t peer_blocked_at_ = 0;
+  bool peer_waits_ = false;
 
   bool going_away_ = false;   // GoAway was called
   bool owes_goaway_ = false;  // and has not been sent

@@ -55,9 +55,7 @@ absl::Status Mux::OnFrame(const Frame& frame, absl::Time now) {
       own_limit_ = frame.value;
       return absl::OkStatus();
     case FrameType::kDataBlocked:
-      if (frame.value <= peer_blocked_at_) return CountIdle(now);
-      peer_blocked_at_ = frame.value;
-      return absl::OkStatus();
+      return OnDataBlocked(frame.value, now);
     case FrameType::kPing:
       return CountIdle(now);
     case FrameType::kGoAway:
@@ -101,9 +99,9 @@ absl::Status Mux::OnStreamFrame(const Frame& frame, absl::Time now) {
     case FrameType::kMaxStreamData:
       return OnMaxStreamData(*stream, frame.value, now);
     case FrameType::kStreamDataBlocked:
-      if (frame.value <= stream->peer_blocked_at) return CountIdle(now);
-      stream->peer_blocked_at = frame.value;
-      return absl::OkStatus();
+      return OnStreamDataBlocked(*stream, frame.value, now);
+    case FrameType::kDependency:
+      return OnDependency(*stream, frame.value, now);
     default:
       return OnPriority(*stream, static_cast<Priority>(frame.value), now);
   }
@@ -179,7 +177,7 @@ absl::Status Mux::TakeHeader(StreamState& stream) {
     return Violation(EndCode::kProtocolViolation,
                      absl::StrCat("began stream ", stream.id, " with a protocol line that ", what));
   };
-  const absl::StatusOr<std::optional<Varint>> length = ReadVarint(stream.unread.view());
+  const absl::StatusOr<std::optional<Varint>> length = ReadVarint(stream.unread.front());
   if (!length.ok()) return bad("has no proper length");
   const bool whole = *length && stream.unread.size() - (*length)->size >= (*length)->value;
   if (*length && ((*length)->value == 0 || (*length)->value > kMaxProtocol))
@@ -187,7 +185,7 @@ absl::Status Mux::TakeHeader(StreamState& stream) {
   if (!whole) return stream.receive_done ? bad("does not end") : absl::OkStatus();
 
   const size_t size = (*length)->size + (*length)->value;
-  std::string protocol(stream.unread.view().substr((*length)->size, (*length)->value));
+  std::string protocol(stream.unread.front().substr((*length)->size, (*length)->value));
   if (!std::all_of(protocol.begin(), protocol.end(), absl::ascii_isprint)) return bad("is not printable");
   stream.unread.Drop(size);
   stream.awaits_header = false;
@@ -217,10 +215,34 @@ void Mux::OnStopSending(StreamState& stream, const Frame& frame) {
   if (!stream.receive_done) Owe(stream, &StreamState::owes_stop);
 }
 
+absl::Status Mux::OnDataBlocked(uint64_t limit, absl::Time now) {
+  if (limit <= peer_blocked_at_) return CountIdle(now);
+  peer_blocked_at_ = limit;
+  peer_waits_ = true;
+  GrowWindow(window_ / 2);
+  return absl::OkStatus();
+}
+
+absl::Status Mux::OnStreamDataBlocked(StreamState& stream, uint64_t limit, absl::Time now) {
+  if (limit <= stream.peer_blocked_at) return CountIdle(now);
+  stream.peer_blocked_at = limit;
+  stream.peer_waits = true;
+  GrowWindow(stream, stream.window / 2);
+  return absl::OkStatus();
+}
+
 absl::Status Mux::OnMaxStreamData(StreamState& stream, uint64_t limit, absl::Time now) {
   if (limit <= stream.send_limit) return CountIdle(now);
   stream.send_limit = limit;
   Schedule(stream);
+  return absl::OkStatus();
+}
+
+// A wish that cannot be granted is not an offence: dependencies that the ends set at the same time may cross.
+absl::Status Mux::OnDependency(StreamState& stream, StreamId on, absl::Time now) {
+  if (stream.dependency_is_ours) return absl::OkStatus();
+  const std::optional<StreamId> wanted = on == stream.id ? std::nullopt : std::optional<StreamId>(on);
+  if (stream.depends_on == wanted || !Depend(stream, wanted).ok()) return CountIdle(now);
   return absl::OkStatus();
 }
 

@@ -8,7 +8,7 @@ namespace dotagent::session {
 namespace {
 
 // A stream's frames other than data come together: room for one of each kind.
-constexpr size_t kStreamControlSize = 6 * kMaxControlFrameSize;
+constexpr size_t kStreamControlSize = 7 * kMaxControlFrameSize;
 // A first line with its length, in a STREAM frame.
 constexpr size_t kOpenerSize = 2 + Mux::kMaxProtocol + kMaxControlFrameSize;
 // Data is not split to put fewer bytes than this into the rest of a message.
@@ -38,10 +38,7 @@ void Mux::Schedule(StreamState& stream) {
   }
 }
 
-bool Mux::OwesMaxData() const {
-  const uint64_t window = options_.ours.connection_window;
-  return consumed_ + window - receive_.limit >= std::max<uint64_t>(window / 2, 1);
-}
+bool Mux::OwesMaxData() const { return consumed_ + window_ - receive_.limit >= std::max<uint64_t>(window_ / 2, 1); }
 
 bool Mux::OwesMaxStreams() const {
   const uint64_t allowed = options_.ours.max_streams;
@@ -57,20 +54,20 @@ bool Mux::HasFrames() const {
          OwesDataBlocked() || (!scheduler_.empty() && send_.used < send_.limit);
 }
 
-void Mux::Fill(size_t limit, std::string* message) {
+void Mux::Fill(size_t limit, Message* message) {
   if (OwesMaxData()) {
-    receive_.limit = consumed_ + options_.ours.connection_window;
-    AppendFrame({.type = FrameType::kMaxData, .value = receive_.limit}, message);
+    receive_.limit = consumed_ + window_;
+    message->Add({.type = FrameType::kMaxData, .value = receive_.limit});
   }
   if (OwesMaxStreams()) {
     peer_limit_ = std::min(forgotten_peer_ + options_.ours.max_streams, kMaxStreamCount);
-    AppendFrame({.type = FrameType::kMaxStreams, .value = peer_limit_}, message);
+    message->Add({.type = FrameType::kMaxStreams, .value = peer_limit_});
   }
   FillOpeners(limit, message);
   if (!openers_.empty()) return;
   if (owes_goaway_) {
     owes_goaway_ = false;
-    AppendFrame({.type = FrameType::kGoAway, .value = static_cast<uint64_t>(EndCode::kNone)}, message);
+    message->Add({.type = FrameType::kGoAway, .value = static_cast<uint64_t>(EndCode::kNone)});
   }
   FillControl(limit, message);
   if (!owing_.empty()) return;
@@ -79,7 +76,7 @@ void Mux::Fill(size_t limit, std::string* message) {
 
 // Streams become known to the peer in the order of their ids, before anything is said about them, with as much of their
 // first line as credit allows. Whatever else they have to send then waits its turn by priority.
-void Mux::FillOpeners(size_t limit, std::string* message) {
+void Mux::FillOpeners(size_t limit, Message* message) {
   while (!openers_.empty() && message->size() + kOpenerSize <= limit) {
     StreamState& stream = *Find(openers_.front());  // never forgotten before its end has been sent
     openers_.pop_front();
@@ -90,7 +87,7 @@ void Mux::FillOpeners(size_t limit, std::string* message) {
   }
 }
 
-void Mux::FillControl(size_t limit, std::string* message) {
+void Mux::FillControl(size_t limit, Message* message) {
   while (!owing_.empty() && message->size() + kStreamControlSize <= limit) {
     StreamState* stream = Find(owing_.front());
     owing_.pop_front();
@@ -98,62 +95,75 @@ void Mux::FillControl(size_t limit, std::string* message) {
   }
 }
 
-void Mux::FillStreamControl(StreamState& stream, std::string* message) {
+void Mux::FillStreamControl(StreamState& stream, Message* message) {
   const StreamId id = stream.id;
   stream.queued = false;
   if (stream.owes_reset && !stream.send_done) {
-    AppendFrame({.type = FrameType::kResetStream, .stream = id, .value = stream.reset_code, .size = stream.sent},
-                message);
+    message->Add({.type = FrameType::kResetStream, .stream = id, .value = stream.reset_code, .size = stream.sent});
     stream.send_done = true;
   }
   if (stream.owes_stop && !stream.receive_done)
-    AppendFrame({.type = FrameType::kStopSending, .stream = id, .value = stream.reset_code}, message);
+    message->Add({.type = FrameType::kStopSending, .stream = id, .value = stream.reset_code});
   if (stream.owes_fin && !stream.send_done) {
-    AppendFrame({.type = FrameType::kStream, .stream = id, .fin = true}, message);
+    message->Add({.type = FrameType::kStream, .stream = id, .fin = true});
     stream.send_done = true;
   }
   if (stream.owes_credit && !stream.receive_done && !stream.detached) {
-    stream.receive_limit = stream.consumed + options_.ours.stream_window;
-    AppendFrame({.type = FrameType::kMaxStreamData, .stream = id, .value = stream.receive_limit}, message);
+    stream.receive_limit = stream.consumed + stream.window;
+    message->Add({.type = FrameType::kMaxStreamData, .stream = id, .value = stream.receive_limit});
   }
   if (stream.owes_priority && !stream.detached) {
-    AppendFrame({.type = FrameType::kPriority, .stream = id, .value = static_cast<uint64_t>(stream.priority)}, message);
+    message->Add({.type = FrameType::kPriority, .stream = id, .value = static_cast<uint64_t>(stream.priority)});
+  }
+  if (stream.owes_dependency && !stream.detached) {
+    message->Add(
+        {.type = FrameType::kDependency, .stream = id, .value = stream.depends_on ? *stream.depends_on : stream.id});
   }
   if (stream.owes_blocked && !stream.send_done && stream.sent == stream.send_limit) {
     stream.told_blocked_at = stream.send_limit;
-    AppendFrame({.type = FrameType::kStreamDataBlocked, .stream = id, .value = stream.send_limit}, message);
+    message->Add({.type = FrameType::kStreamDataBlocked, .stream = id, .value = stream.send_limit});
   }
   stream.owes_reset = stream.owes_stop = stream.owes_fin = false;
-  stream.owes_credit = stream.owes_priority = stream.owes_blocked = false;
+  stream.owes_credit = stream.owes_priority = stream.owes_dependency = stream.owes_blocked = false;
   ForgetIfOver(stream);
 }
 
-void Mux::FillData(size_t limit, std::string* message) {
+void Mux::FillData(size_t limit, Message* message) {
   while (send_.used < send_.limit) {
-    const std::optional<StreamId> id = scheduler_.Next();
-    if (!id) return;
-    StreamState& stream = *Find(*id);
+    const std::optional<StreamId> turn = scheduler_.Next();
+    if (!turn) return;
+    StreamState& stream = NextSender(*turn);
     const size_t room = std::min(limit - message->size(), kMaxFrameSize);
     const auto available = static_cast<size_t>(std::min<uint64_t>(stream.sendable(), send_.limit - send_.used));
-    const size_t overhead = StreamFrameOverhead(*id, std::min(available, room));
+    const size_t overhead = StreamFrameOverhead(stream.id, std::min(available, room));
     if (room < overhead + std::min(available, kSmallestPiece)) return;
-    const size_t bytes = std::min(available, room - overhead);
-    scheduler_.Charge(*id, overhead + bytes);
+    // What lies together goes out without a copy.
+    const size_t bytes = std::min({available, room - overhead, stream.unsent.front_size()});
+    scheduler_.Charge(*turn, overhead + bytes);
     SendData(stream, bytes, message);
   }
   if (OwesDataBlocked() && message->size() + kMaxControlFrameSize <= limit) {
     told_blocked_at_ = send_.limit;
-    AppendFrame({.type = FrameType::kDataBlocked, .value = send_.limit}, message);
+    message->Add({.type = FrameType::kDataBlocked, .value = send_.limit});
   }
 }
 
+// Who sends in the turn of stream `id`: what it depends on, as far as that has something to send.
+StreamState& Mux::NextSender(StreamId id) {
+  StreamState* sender = Find(id);
+  for (const StreamState* above = sender; above->depends_on.has_value();) {
+    StreamState* const next = Find(*above->depends_on);
+    if (next == nullptr) break;
+    if (scheduler_.Waits(next->id)) sender = next;
+    above = next;
+  }
+  return *sender;
+}
+
 // Appends a STREAM frame with the next `bytes` that the stream has to send, and the end if nothing comes after them.
-void Mux::SendData(StreamState& stream, size_t bytes, std::string* message) {
+void Mux::SendData(StreamState& stream, size_t bytes, Message* message) {
   const bool fin = stream.write_closed && !stream.detached && bytes == stream.unsent.size();
-  AppendFrame(
-      {.type = FrameType::kStream, .stream = stream.id, .fin = fin, .data = stream.unsent.view().substr(0, bytes)},
-      message);
-  stream.unsent.Drop(bytes);
+  message->AddData(stream.id, fin, stream.unsent.Take(bytes));
   stream.sent += bytes;
   send_.used += bytes;
   const size_t room = options_.send_buffer - std::min(options_.send_buffer, stream.unsent.size());

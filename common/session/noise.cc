@@ -1,5 +1,6 @@
 #include "common/session/noise.h"
 
+#include <algorithm>
 #include <cassert>
 #include <limits>
 #include <utility>
@@ -40,25 +41,65 @@ void CipherState::Seal(absl::string_view associated_data, absl::string_view plai
   ++nonce_;
 }
 
+absl::Status CipherState::DoesNotAuthenticate() const {
+  return ErrorWithReason(absl::StatusCode::kDataLoss, reason::kProtocol,
+                         absl::StrCat("sealed message ", nonce_,
+                                      " does not authenticate: it was changed, replayed, reordered or made with "
+                                      "another key"));
+}
+
 absl::Status CipherState::Open(absl::string_view associated_data, absl::string_view sealed, std::string* out) {
   assert(nonce_ != std::numeric_limits<uint64_t>::max());
-  if (!aead_.Open(crypto::NoiseNonce(nonce_), associated_data, sealed, out).ok()) {
-    return ErrorWithReason(absl::StatusCode::kDataLoss, reason::kProtocol,
-                           absl::StrCat("sealed message ", nonce_,
-                                        " does not authenticate: it was changed, replayed, reordered or made with "
-                                        "another key"));
-  }
+  if (!aead_.Open(crypto::NoiseNonce(nonce_), associated_data, sealed, out).ok()) return DoesNotAuthenticate();
   ++nonce_;
   return absl::OkStatus();
 }
 
-void CipherState::Rekey() {
+void CipherState::SealTo(absl::Span<const absl::string_view> pieces, char* out) {
+  assert(nonce_ != std::numeric_limits<uint64_t>::max());
+  aead_.SealTo(crypto::NoiseNonce(nonce_), "", pieces, out);
+  ++nonce_;
+}
+
+absl::Status CipherState::OpenTo(absl::string_view sealed, char* out) {
+  assert(nonce_ != std::numeric_limits<uint64_t>::max());
+  if (!aead_.OpenTo(crypto::NoiseNonce(nonce_), "", sealed, out).ok()) return DoesNotAuthenticate();
+  ++nonce_;
+  return absl::OkStatus();
+}
+
+// What §4.2's REKEY(k) returns. The caller wipes it.
+std::string CipherState::NextKey() const {
   const std::string zeros(crypto::kAeadKeySize, '\0');
   std::string sealed;
   sealed.reserve(crypto::kAeadKeySize + crypto::kAeadTagSize);
   aead_.Seal(crypto::NoiseNonce(std::numeric_limits<uint64_t>::max()), "", zeros, &sealed);
-  aead_ = crypto::Aead(absl::string_view(sealed).substr(0, crypto::kAeadKeySize));
-  crypto::Wipe(sealed.data(), sealed.size());
+  sealed.resize(crypto::kAeadKeySize);
+  return sealed;
+}
+
+void CipherState::Rekey() {
+  std::string key = NextKey();
+  aead_ = crypto::Aead(key);
+  crypto::Wipe(key.data(), key.size());
+}
+
+void CipherState::Mix(absl::string_view secret) {
+  std::string key = NextKey();
+  const Derived derived(key, secret);
+  aead_ = crypto::Aead(derived.keys.first);
+  crypto::Wipe(key.data(), key.size());
+}
+
+std::optional<uint64_t> CipherState::NonceOf(absl::string_view sealed) const {
+  const uint64_t first = nonce_ - std::min(nonce_, kNearby);
+  std::string plaintext;
+  for (uint64_t nonce = first; nonce <= nonce_ + kNearby; ++nonce) {
+    if (!aead_.Open(crypto::NoiseNonce(nonce), "", sealed, &plaintext).ok()) continue;
+    crypto::Wipe(plaintext.data(), plaintext.size());
+    return nonce;
+  }
+  return std::nullopt;
 }
 
 SymmetricState::SymmetricState(absl::string_view protocol_name) {

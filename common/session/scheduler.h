@@ -46,6 +46,7 @@ class Scheduler {
   // `id`, which Next returned, has sent `bytes`.
   void Charge(StreamId id, size_t bytes);
 
+  [[nodiscard]] bool Waits(StreamId id) const { return entries_.contains(id); }
   [[nodiscard]] bool empty() const { return entries_.empty(); }
 
  private:

@@ -20,8 +20,7 @@ constexpr absl::string_view kNoiseProtocol = "/noise";
 constexpr absl::string_view kMuxProtocol = "/dotagent/mux/1.0.0";
 // The payload, two keys and two tags.
 constexpr size_t kMaxHandshakeMessage = kMaxPayload + 128;
-// What Mux::Fill needs for its smallest frames to fit.
-constexpr size_t kMinPlaintext = 1024;
+static_assert(kMinOutput == kMaxPlaintext + kMessageOverhead);
 
 absl::Status HandshakeTimedOut() {
   return ErrorWithReason(absl::StatusCode::kDeadlineExceeded, reason::kUnreachable,
@@ -53,7 +52,10 @@ struct Session::Impl {
 
   Impl(Options opts, absl::Time now);
 
-  absl::Status Consume(absl::string_view* in, absl::Time now);
+  absl::Status Consume(absl::string_view bytes, absl::Time now);
+  absl::Status CompleteBuffered(absl::string_view* view, absl::Time now, PlaintextBuffer* buffer);
+  absl::StatusOr<bool> TakeTransportMessage(absl::string_view* view, absl::Time now, PlaintextBuffer* buffer);
+  absl::Status Negotiate(absl::string_view* view, absl::Time now);
   absl::StatusOr<bool> TakeHandshakeMessage(absl::string_view* in, absl::Time now);
   absl::Status OnHandshakeMessage(absl::string_view message, absl::Time now);
   absl::Status WriteHandshakeMessage(absl::string_view payload);
@@ -76,7 +78,6 @@ struct Session::Impl {
 
   std::string in;   // bytes of a line or message that is not complete
   std::string out;  // handshake messages, and the last GOAWAY
-  std::string plaintext;
   std::vector<Event> events;
 
   Multistream multistream;
@@ -106,7 +107,27 @@ Session::Impl::Impl(Options opts, absl::Time now)
   }
 }
 
-absl::Status Session::Impl::Consume(absl::string_view* view, absl::Time now) {
+absl::Status Session::Impl::Consume(absl::string_view bytes, absl::Time now) {
+  PlaintextBuffer buffer;
+  if (stage != Stage::kOpen) {
+    in.append(bytes.data(), bytes.size());
+    absl::string_view view = in;
+    RETURN_IF_ERROR(Negotiate(&view, now));
+    in.erase(0, in.size() - view.size());
+    bytes = {};
+    if (stage != Stage::kOpen) return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(CompleteBuffered(&bytes, now, &buffer));
+  while (true) {
+    ASSIGN_OR_RETURN(const bool taken, TakeTransportMessage(&bytes, now, &buffer));
+    if (!taken) break;
+  }
+  in.append(bytes.data(), bytes.size());
+  return absl::OkStatus();
+}
+
+// What precedes the transport messages, as far as it has arrived.
+absl::Status Session::Impl::Negotiate(absl::string_view* view, absl::Time now) {
   if (stage == Stage::kMultistream) {
     ASSIGN_OR_RETURN(const bool agreed, multistream.Advance(view, &out));
     if (!agreed) return absl::OkStatus();
@@ -116,11 +137,37 @@ absl::Status Session::Impl::Consume(absl::string_view* view, absl::Time now) {
     ASSIGN_OR_RETURN(const bool taken, TakeHandshakeMessage(view, now));
     if (!taken) return absl::OkStatus();
   }
-  while (true) {
-    ASSIGN_OR_RETURN(const bool taken, transport->TakeMessage(view, now, &plaintext));
-    if (!taken) return absl::OkStatus();
-    RETURN_IF_ERROR(mux->OnMessage(plaintext, now));
+  return absl::OkStatus();
+}
+
+// Takes the messages that `in` holds, the last one with what it still needs from the front of `view`; the rest of that
+// is not copied. Then either `in` or `view` is empty.
+absl::Status Session::Impl::CompleteBuffered(absl::string_view* view, absl::Time now, PlaintextBuffer* buffer) {
+  while (!in.empty()) {
+    const size_t wanted = std::max<size_t>(Transport::MessageSize(in), kMessageOverhead);
+    if (in.size() < wanted) {
+      const absl::string_view piece = view->substr(0, wanted - in.size());
+      in.append(piece.data(), piece.size());
+      view->remove_prefix(piece.size());
+    }
+    absl::string_view buffered = in;
+    ASSIGN_OR_RETURN(const bool taken, TakeTransportMessage(&buffered, now, buffer));
+    if (taken) {
+      in.erase(0, in.size() - buffered.size());
+      if (in.empty()) in = std::string();
+    } else if (view->empty()) {
+      return absl::OkStatus();
+    }
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Session::Impl::TakeTransportMessage(absl::string_view* view, absl::Time now,
+                                                         PlaintextBuffer* buffer) {
+  ASSIGN_OR_RETURN(const std::optional<absl::string_view> plaintext, transport->TakeMessage(view, now, buffer));
+  if (!plaintext) return false;
+  RETURN_IF_ERROR(mux->OnMessage(*plaintext, now));
+  return true;
 }
 
 absl::StatusOr<bool> Session::Impl::TakeHandshakeMessage(absl::string_view* view, absl::Time now) {
@@ -179,10 +226,15 @@ absl::Status Session::Impl::CheckIdentity(absl::string_view bytes) {
 
 void Session::Impl::Establish(absl::Time now) {
   channel_id = handshake->handshake_hash();
-  transport.emplace(handshake->Split(),
-                    RekeyLimits{.messages = options.rekey_messages, .interval = options.rekey_interval}, now);
-  mux.emplace(MuxOptions{
-      .role = options.role, .ours = OwnParameters(), .theirs = peer_parameters, .send_buffer = options.send_buffer});
+  transport.emplace(options.role, handshake->Split(),
+                    RekeyLimits{.messages = options.rekey_messages, .interval = options.rekey_interval}, options.random,
+                    now);
+  mux.emplace(MuxOptions{.role = options.role,
+                         .ours = OwnParameters(),
+                         .theirs = peer_parameters,
+                         .max_stream_window = options.max_stream_window,
+                         .max_connection_window = options.max_connection_window,
+                         .send_buffer = options.send_buffer});
   handshake.reset();
   established = true;
   stage = Stage::kOpen;
@@ -194,11 +246,11 @@ absl::Status Session::Impl::End(const absl::Status& why, absl::Time now) {
     for (Event& event : mux->TakeEvents()) events.push_back(std::move(event));
     if (why.code() != absl::StatusCode::kAborted) {  // else the peer has said so itself, and listens no more
       const EndCode code = mux->end_code() == EndCode::kNone ? EndCodeOf(why) : mux->end_code();
-      AppendFrame({.type = FrameType::kGoAway,
-                   .value = static_cast<uint64_t>(code),
-                   .data = why.message().substr(0, kMaxGoAwayReason)},
-                  transport->BeginMessage(now));
-      transport->EndMessage(now, &out);
+      transport->BeginMessage(now)->Add({.type = FrameType::kGoAway,
+                                         .value = static_cast<uint64_t>(code),
+                                         .data = why.message().substr(0, kMaxGoAwayReason)});
+      char sealed[kMinOutput];
+      out.append(sealed, transport->EndMessage(now, sealed));
     }
   }
   stage = Stage::kOver;
@@ -222,36 +274,38 @@ Session& Session::operator=(Session&&) noexcept = default;
 absl::Status Session::Receive(absl::string_view bytes, absl::Time now) {
   RETURN_IF_ERROR(OnTimeout(now));
   if (impl_->stage == Impl::Stage::kOver) return impl_->cause;
-  const bool buffered = !impl_->in.empty();
-  if (buffered) impl_->in.append(bytes.data(), bytes.size());
-  absl::string_view view = buffered ? absl::string_view(impl_->in) : bytes;
-  const absl::Status status = impl_->Consume(&view, now);
-  if (!status.ok()) return impl_->End(status, now);
-  if (buffered) {
-    impl_->in.erase(0, impl_->in.size() - view.size());
-  } else {
-    impl_->in = std::string(view);
+  const absl::Status status = impl_->Consume(bytes, now);
+  return status.ok() ? status : impl_->End(status, now);
+}
+
+size_t Session::TakeOutput(absl::Span<char> room, absl::Time now) {
+  const size_t whole = room.size();
+  // What is plain, or the last word of a session, is short and goes first.
+  const size_t waiting = impl_->out.copy(room.data(), room.size());
+  impl_->out.erase(0, waiting);
+  room.remove_prefix(waiting);
+  if (impl_->stage != Impl::Stage::kOpen) return whole - room.size();
+  // No message is cut short by the room that is left: bulk data goes out in whole blocks of its queue.
+  while (room.size() >= kMinOutput && HasOutput()) {
+    Message* const message = impl_->transport->BeginMessage(now);
+    impl_->mux->Fill(kMaxPlaintext, message);
+    if (message->empty()) break;
+    room.remove_prefix(impl_->transport->EndMessage(now, room.data()));
   }
-  return absl::OkStatus();
+  return whole - room.size();
 }
 
 std::string Session::TakeOutput(size_t max, absl::Time now) {
-  std::string output = std::exchange(impl_->out, {});
-  if (impl_->stage != Impl::Stage::kOpen) return output;
-  while (output.size() < max && HasOutput()) {
-    const size_t room = max - output.size();
-    const size_t limit = std::clamp(room - std::min(room, kMessageOverhead), kMinPlaintext, kMaxPlaintext);
-    std::string* message = impl_->transport->BeginMessage(now);
-    impl_->mux->Fill(limit, message);
-    if (message->empty()) break;
-    impl_->transport->EndMessage(now, &output);
-  }
+  std::string output;
+  if (!HasOutput()) return output;
+  output.resize(std::max(std::min(max, size_t{4} * kMinOutput), kMinOutput));
+  output.resize(TakeOutput(absl::MakeSpan(output), now));
   return output;
 }
 
 bool Session::HasOutput() const {
   if (!impl_->out.empty()) return true;
-  return impl_->stage == Impl::Stage::kOpen && (impl_->mux->HasFrames() || impl_->transport->rekey_wanted());
+  return impl_->stage == Impl::Stage::kOpen && (impl_->mux->HasFrames() || impl_->transport->message_wanted());
 }
 
 std::vector<Event> Session::TakeEvents() {
@@ -295,6 +349,19 @@ const std::string& Session::channel_id() const {
   return impl_->channel_id;
 }
 
+absl::Status Session::TransportEnded() const {
+  const Impl& impl = *impl_;
+  if (impl.stage == Impl::Stage::kOver) return impl.cause;
+  if (impl.stage != Impl::Stage::kOpen)
+    return absl::UnavailableError("the peer closed the connection before the handshake was over");
+  if (impl.in.empty()) return absl::UnavailableError("the peer closed the connection");
+  const size_t size = Transport::MessageSize(impl.in);
+  const std::string whole = size == 0 ? "" : absl::StrCat(" of ", size);
+  return ErrorWithReason(
+      absl::StatusCode::kDataLoss, reason::kProtocol,
+      absl::StrCat("the connection ended inside a sealed message: ", impl.in.size(), whole, " bytes of it had come"));
+}
+
 absl::StatusOr<StreamId> Session::OpenStream(absl::string_view protocol, Priority priority) {
   RETURN_IF_ERROR(impl_->Usable());
   return impl_->mux->OpenStream(protocol, priority);
@@ -303,6 +370,11 @@ absl::StatusOr<StreamId> Session::OpenStream(absl::string_view protocol, Priorit
 absl::StatusOr<size_t> Session::Write(StreamId stream, absl::string_view data) {
   RETURN_IF_ERROR(impl_->Usable());
   return impl_->mux->Write(stream, data);
+}
+
+absl::StatusOr<size_t> Session::Write(StreamId stream, const std::shared_ptr<const std::string>& data, size_t from) {
+  RETURN_IF_ERROR(impl_->Usable());
+  return impl_->mux->Write(stream, data, from);
 }
 
 absl::Status Session::CloseWrite(StreamId stream) {
@@ -317,6 +389,11 @@ absl::StatusOr<ReadResult> Session::Read(StreamId stream, size_t max) {
 
 void Session::Reset(StreamId stream, uint64_t code) {
   if (impl_->Usable().ok()) impl_->mux->Reset(stream, code);
+}
+
+absl::Status Session::SetDependency(StreamId stream, std::optional<StreamId> on) {
+  RETURN_IF_ERROR(impl_->Usable());
+  return impl_->mux->SetDependency(stream, on);
 }
 
 void Session::SetPriority(StreamId stream, Priority priority) {

@@ -33,6 +33,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "common/base/random.h"
 #include "common/crypto/keys.h"
 #include "common/session/types.h"
@@ -44,14 +45,19 @@ struct Options {
   const crypto::Signer* identity = nullptr;        // must outlive the session
   std::optional<crypto::PublicKey> expected_peer;  // any other key ends the handshake: Unauthenticated (KEY_MISMATCH)
   Random* random = nullptr;                        // must outlive the session
-  uint64_t stream_window = 256 * 1024;             // bytes that the peer may send on a stream before we read
+  uint64_t stream_window = 256 * 1024;             // bytes that the peer may send on a stream before we read, at first
   uint64_t connection_window = 1024 * 1024;        // the same for all streams together
-  uint64_t max_streams = 256;                      // streams of the peer's that may be open at once
-  size_t send_buffer = 256 * 1024;                 // bytes that Write takes on a stream before they have been sent
+  uint64_t max_stream_window = 4 * 1024 * 1024;  // as far as it grows for a peer that waits and a reader that does not
+  uint64_t max_connection_window = 8 * 1024 * 1024;
+  uint64_t max_streams = 256;       // streams of the peer's that may be open at once
+  size_t send_buffer = 256 * 1024;  // bytes that Write takes on a stream before they have been sent
   absl::Duration handshake_timeout = absl::Seconds(10);
-  uint64_t rekey_messages = 1000;  // §4.1; a peer that sends more under one key is refused
-  absl::Duration rekey_interval = absl::Minutes(10);
+  uint64_t rekey_messages = 1000;                     // §4.1; a peer that sends more under one key is refused
+  absl::Duration rekey_interval = absl::Minutes(10);  // of fresh keys, too
 };
+
+// Room that holds any one message that a session makes; so a buffer of several of them is never left half empty.
+inline constexpr size_t kMinOutput = 16 * 1024 + 1024 + 18;
 
 class Session {
  public:
@@ -64,8 +70,10 @@ class Session {
   // cause), then close the transport.
   [[nodiscard]] absl::Status Receive(absl::string_view bytes, absl::Time now);
 
-  // At most about `max` bytes for the transport; empty if there is nothing to send. Ciphertext is made here, so
-  // whatever is most urgent now goes first.
+  // Writes bytes for the transport to `out`, which must have room for kMinOutput; returns how many, 0 if there is
+  // nothing to send. Ciphertext is made here, so whatever is most urgent now goes first.
+  [[nodiscard]] size_t TakeOutput(absl::Span<char> out, absl::Time now);
+  // The same as a string, of at most about `max` bytes.
   [[nodiscard]] std::string TakeOutput(size_t max, absl::Time now);
   [[nodiscard]] bool HasOutput() const;
 
@@ -76,6 +84,10 @@ class Session {
   [[nodiscard]] absl::Time NextTimeout() const;
   // DeadlineExceeded if the handshake took too long; the session is then over.
   [[nodiscard]] absl::Status OnTimeout(absl::Time now);
+
+  // The transport gave no more bytes: what that means. Unavailable, or DataLoss (PROTOCOL) inside a message, which
+  // whoever cut it off may have wanted; the session is as it was.
+  [[nodiscard]] absl::Status TransportEnded() const;
 
   [[nodiscard]] bool established() const;
   // Only once established.
@@ -91,6 +103,9 @@ class Session {
   // Takes as much of `data` as the send buffer has room for and returns how much; kWritable follows when there is room
   // again. NotFound if there is no such stream (any more), FailedPrecondition after CloseWrite.
   [[nodiscard]] absl::StatusOr<size_t> Write(StreamId stream, absl::string_view data);
+  // The same for the bytes from `from` on, which are shared instead of copied: nobody may change them.
+  [[nodiscard]] absl::StatusOr<size_t> Write(StreamId stream, const std::shared_ptr<const std::string>& data,
+                                             size_t from);
   // Half close: the peer sees the end after all that was written.
   [[nodiscard]] absl::Status CloseWrite(StreamId stream);
   // Takes what has arrived, at most `max` bytes, and gives the peer that much credit back. Empty and not finished:
@@ -99,6 +114,10 @@ class Session {
   // Ends both directions at once; nothing more is sent or delivered. No effect on an unknown stream.
   void Reset(StreamId stream, uint64_t code);
   void SetPriority(StreamId stream, Priority priority);
+  // From now on `stream` sends, here and at the peer, only while `on` has nothing to send or has ended, and lends it
+  // its turns meanwhile; std::nullopt: no more of that. InvalidArgument if streams would depend on each other in a
+  // circle, or over Mux::kMaxDependencyDepth deep; NotFound for a stream that is not open.
+  [[nodiscard]] absl::Status SetDependency(StreamId stream, std::optional<StreamId> on);
   [[nodiscard]] size_t open_streams() const;
 
   // Opens and accepts no more streams; those that are open go on.

@@ -105,10 +105,10 @@ class Talk {
 
   bool Deliver(size_t from) {
     constexpr size_t kMessage = 1500;
-    std::string message;
+    dotagent::session::Message message;
     ends_[from].Fill(kMessage, &message);
-    if (message.size() > kMessage) std::abort();
-    const absl::Status status = ends_[1 - from].OnMessage(message, kNow);
+    if (message.size() > kMessage || message.ToString().size() != message.size()) std::abort();
+    const absl::Status status = ends_[1 - from].OnMessage(message.ToString(), kNow);
     if (!status.ok() && !made_up_) std::abort();
     for (const size_t end : {0, 1}) {
       CheckLimit(end);

@@ -69,7 +69,7 @@ TEST(FrameTest, EveryOtherTypeIsRefused) {
       EXPECT_THAT(std::string(Refusal(bytes).message()), HasSubstr("unknown type"));
     }
   }
-  EXPECT_EQ(known, 13);
+  EXPECT_EQ(known, 14);
 }
 
 TEST(FrameTest, LimitsAreKept) {

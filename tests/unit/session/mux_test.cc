@@ -45,9 +45,9 @@ class MuxTest : public testing::Test {
   absl::Status Give(std::initializer_list<Frame> frames) { return mux_.OnMessage(Bytes(frames), kNow); }
   // What the mux has to say, in one message.
   std::string Take() {
-    std::string message;
+    Message message;
     mux_.Fill(kMaxFrameSize, &message);
-    return message;
+    return message.ToString();
   }
   std::vector<Kind> Events() {
     std::vector<Kind> kinds;
@@ -366,6 +366,84 @@ TEST_F(MuxTest, PeersPriorityCountsUntilOursIsSet) {
   EXPECT_EQ(frames[0].type, FrameType::kPriority);
   EXPECT_EQ(frames[2].data, "high");
   EXPECT_EQ(frames[3].data, "low");
+}
+
+// The stream of each STREAM frame that the mux sends now, in order.
+std::vector<StreamId> Senders(absl::string_view message) {
+  std::vector<StreamId> senders;
+  for (const Frame& frame : Parse(message)) {
+    if (frame.type == FrameType::kStream) senders.push_back(frame.stream);
+  }
+  return senders;
+}
+
+TEST_F(MuxTest, AStreamSendsAfterWhatItDependsOn) {
+  OpenFour();
+  ASSERT_TRUE(mux_.SetDependency(0, 4).ok());
+  ASSERT_TRUE(mux_.SetDependency(4, 8).ok());
+  for (const StreamId id : {0, 4, 8, 12}) ASSERT_TRUE(mux_.Write(id, "x").ok());
+  EXPECT_EQ(Senders(Take()), std::vector<StreamId>({8, 4, 0, 12}));
+  // The one in the middle has nothing to send: the order holds across it.
+  for (const StreamId id : {0, 8}) ASSERT_TRUE(mux_.Write(id, "x").ok());
+  EXPECT_EQ(Senders(Take()), std::vector<StreamId>({8, 0}));
+  // What is depended on takes over the level of who waits for it.
+  mux_.SetPriority(0, Priority::kCritical);
+  for (const StreamId id : {12, 8, 0}) ASSERT_TRUE(mux_.Write(id, "x").ok());
+  EXPECT_EQ(Senders(Take()), std::vector<StreamId>({8, 0, 12}));
+  // Once that is gone, nothing waits for it.
+  mux_.Reset(8, 0);
+  ASSERT_TRUE(mux_.Write(0, "x").ok());
+  EXPECT_EQ(Senders(Take()), std::vector<StreamId>({0}));
+  ASSERT_TRUE(mux_.SetDependency(0, std::nullopt).ok());
+}
+
+TEST_F(MuxTest, ADependencyThatWaitsForCreditHoldsNobodyUp) {
+  OpenFour();
+  ASSERT_TRUE(mux_.SetDependency(0, 4).ok());
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(mux_.Write(4, std::string(500, 'x')).ok());
+    Take();
+  }
+  ASSERT_TRUE(mux_.Write(0, "x").ok());
+  EXPECT_EQ(Senders(Take()), std::vector<StreamId>({0}));
+}
+
+TEST(MuxDependencyTest, CirclesAndLongChainsAreRefused) {
+  Mux mux({.role = Role::kDialler,
+           .ours = {.stream_window = 10, .connection_window = 10, .max_streams = 50},
+           .theirs = {.stream_window = 10, .connection_window = 10, .max_streams = 50}});
+  std::vector<StreamId> ids;
+  for (int i = 0; i < 20; ++i) ids.push_back(*mux.OpenStream("/p", Priority::kNormal));
+  EXPECT_EQ(mux.SetDependency(ids[0], ids[0]).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(mux.SetDependency(ids[0], 4000).code(), absl::StatusCode::kNotFound);
+  for (size_t i = 0; i < Mux::kMaxDependencyDepth - 1; ++i)
+    ASSERT_TRUE(mux.SetDependency(ids[i], ids[i + 1]).ok()) << i;
+  const StreamId last = ids[Mux::kMaxDependencyDepth - 1];
+  EXPECT_THAT(std::string(mux.SetDependency(last, ids[0]).message()), HasSubstr("depend on itself"));
+  EXPECT_THAT(std::string(mux.SetDependency(last, ids[19]).message()), HasSubstr("in a row")) << "above";
+  EXPECT_THAT(std::string(mux.SetDependency(ids[19], ids[0]).message()), HasSubstr("in a row")) << "below";
+  EXPECT_TRUE(mux.SetDependency(ids[19], ids[1]).ok()) << "beside";
+}
+
+TEST_F(MuxTest, ThePeersDependenciesCountUntilOursAreSet) {
+  OpenFour();
+  const auto depend = [](StreamId id, StreamId on) {
+    return Frame{.type = FrameType::kDependency, .stream = id, .value = on};
+  };
+  ASSERT_TRUE(Give({depend(0, 4)}).ok());
+  ASSERT_TRUE(Give({depend(4, 0)}).ok()) << "a circle is not granted";
+  for (const StreamId id : {0, 4}) ASSERT_TRUE(mux_.Write(id, "x").ok());
+  EXPECT_EQ(Senders(Take()), std::vector<StreamId>({4, 0}));
+  ASSERT_TRUE(Give({depend(0, 0)}).ok());
+  for (const StreamId id : {0, 4}) ASSERT_TRUE(mux_.Write(id, "x").ok());
+  EXPECT_EQ(Senders(Take()), std::vector<StreamId>({0, 4}));
+  ASSERT_TRUE(mux_.SetDependency(0, 8).ok());
+  const std::string told = Take();
+  ASSERT_EQ(Parse(told).size(), 1U);
+  EXPECT_EQ(Parse(told)[0].value, 8U);
+  ASSERT_TRUE(Give({depend(0, 4)}).ok());
+  for (const StreamId id : {0, 4}) ASSERT_TRUE(mux_.Write(id, "x").ok());
+  EXPECT_EQ(Senders(Take()), std::vector<StreamId>({0, 4})) << "ours is set";
 }
 
 }  // namespace
