@@ -14,6 +14,7 @@
 #include "tests/bench/private_network.h"
 #include "tests/bench/report.h"
 #include "tests/bench/resolve.h"
+#include "tests/bench/session_cost.h"
 #include "tests/bench/token_cost.h"
 
 namespace dotagent::bench {
@@ -28,6 +29,7 @@ constexpr char kFooter[] =
     "  dotagent-bench resolve --only hot,contact --json\n"
     "  dotagent-bench identity\n"
     "  dotagent-bench certificates --folder /var/tmp\n"
+    "  dotagent-bench sessions --repetitions 9\n"
     "  dotagent-bench resolve --write docs/benchmarks.md      (make bench)\n";
 
 // What every subcommand has.
@@ -118,7 +120,27 @@ int Main(int argc, char** argv) {
   certificates_command->add_option("--folder", certificate_folder, "Where to put the data, and remove it after")
       ->capture_default_str()
       ->check(CLI::ExistingDirectory);
+
+  SessionCostOptions sessions;
+  CLI::App* const sessions_command = app.add_subcommand(
+      "sessions",
+      "Sessions: sealing and opening beside the bare cipher, loopback TCP beside cipher and TCP, handshakes beside\n"
+      "their key operations");
+  common.AddTo(*sessions_command);
+  sessions_command->footer(kFooter);
+  sessions_command->add_option("--repetitions", sessions.repetitions, "Turns that each row gets")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100));
+  sessions_command->add_option("--only", sessions.only, absl::StrCat("Parts: ", absl::StrJoin(kSessionParts, ", ")))
+      ->delimiter(',')
+      ->check(CLI::IsMember(std::vector<std::string>(std::begin(kSessionParts), std::end(kSessionParts))));
   CLI11_PARSE(app, argc, argv);
+
+  if (sessions_command->parsed()) {
+    Report report("sessions", CommandLine(argc, argv));
+    const absl::Status status = MeasureSessions(sessions, report);
+    return common.Finish(status, report);
+  }
 
   if (identity_command->parsed()) {
     Report report("identity", CommandLine(argc, argv));
