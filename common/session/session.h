@@ -15,10 +15,9 @@
 //   Session a({.role = Role::kDialler, .identity = &alice, .random = &random}, now);
 //   while (connected) { write(a.TakeOutput()); a.Receive(read(), now); for (const Event& e : a.TakeEvents()) …; }
 //
-// Not thread-safe. Memory: at most the connection window for all that has arrived and not been read, the send buffer a
-// stream, and one message (64 KiB) that is not complete. Cost, measured on one core: a handshake 0.5 ms an end;
-// sealing, opening and copying 0.9 GB/s for both ends together; a stream with a short question and answer 3 µs for
-// both.
+// Not thread-safe. Memory: at most max_connection_window for all that has arrived and not been read, the send buffer a
+// stream, and one message (64 KiB) that is not complete; an idle session keeps no buffers. Cost: docs/benchmarks.md; a
+// stream with a short question and answer takes about 3 µs of a core, both ends together.
 #ifndef DOTAGENT_COMMON_SESSION_SESSION_H_
 #define DOTAGENT_COMMON_SESSION_SESSION_H_
 
