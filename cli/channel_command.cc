@@ -17,6 +17,7 @@
 #include "cli/command.h"
 #include "cli/exit_status.h"
 #include "cli/report.h"
+#include "cli/token_tree.h"
 #include "common/base/progress.h"
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
@@ -27,6 +28,8 @@ namespace {
 struct ChannelArguments {
   std::string recipient;
   std::string file;
+  std::string token;
+  std::string method;
 };
 
 constexpr size_t kChunk = 256 * 1024;
@@ -126,8 +129,12 @@ absl::StatusOr<int> OpenChannel(const Globals& globals, const ChannelArguments& 
   struct stat info {};
   const bool regular = fstat(input.get(), &info) == 0 && S_ISREG(info.st_mode);
 
+  sdk::ChannelCallOptions call{.method = arguments.method};
+  if (!arguments.token.empty()) {
+    ASSIGN_OR_RETURN(call.token, ReadToken(arguments.token));
+  }
   ASSIGN_OR_RETURN(const auto agent, globals.Connect());
-  ASSIGN_OR_RETURN(const auto channel, agent->OpenChannel(arguments.recipient));
+  ASSIGN_OR_RETURN(const auto channel, agent->OpenChannel(arguments.recipient, call));
   std::fprintf(stderr, "channel to %s open (%s), key %s\n", arguments.recipient.c_str(), channel->path().c_str(),
                crypto::PeerIdFromKey(channel->peer_key()).c_str());
 
@@ -159,9 +166,14 @@ void AddChannelCommand(CLI::App& app, Globals& globals, Chosen& chosen) {
   CLI::App* command =
       AddCommand(&app, "channel", "Open an end-to-end encrypted channel: standard input goes in, the answer comes out",
                  {"dotagent channel bob.agent --name alice.agent --key alice.pem --file report.txt",
-                  "tar c folder | dotagent channel bob.agent"});
+                  "tar c folder | dotagent channel bob.agent",
+                  "dotagent channel bob.agent --method backup --token backup.token --file data.tar"});
   command->add_option("recipient", arguments->recipient, "Whom to call, such as bob.agent")->required();
   command->add_option("--file", arguments->file, "Send this file instead of standard input");
+  command->add_option("--method", arguments->method,
+                      "What for: a path such as calendar/events, which the other agent sees and may guard");
+  command->add_option("--token", arguments->token,
+                      "File with a capability token that allows channel, where the other agent asks for one");
   command->callback([&globals, &chosen, arguments] {
     chosen.run = [&globals, arguments] { return OpenChannel(globals, *arguments); };
   });

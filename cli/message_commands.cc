@@ -80,6 +80,7 @@ absl::StatusOr<int> SetInboxPolicy(const Globals& globals, const PolicyArguments
 struct ListenArguments {
   uint64_t count = 0;
   std::string channels = "none";
+  bool require_token = false;
   bool no_ack = false;
   bool no_renew = false;
   ProofFiles proof;
@@ -106,8 +107,8 @@ class EventPrinter {
 // gateway until their offer lapses.
 class ChannelAnswerer {
  public:
-  ChannelAnswerer(sdk::Agent& agent, bool digest, EventPrinter& printer)
-      : agent_(agent), digest_(digest), printer_(printer) {}
+  ChannelAnswerer(sdk::Agent& agent, bool digest, bool require_token, EventPrinter& printer)
+      : agent_(agent), digest_(digest), require_token_(require_token), printer_(printer) {}
   ~ChannelAnswerer() {
     for (Worker& worker : workers_) worker.thread.join();
   }
@@ -144,6 +145,7 @@ class ChannelAnswerer {
 
   void Answer(const sdk::ChannelOffer& offer) {
     nlohmann::ordered_json event = {{"event", "channel"}, {"caller", offer.caller}};
+    if (!offer.method.empty()) event["method"] = offer.method;
     const auto result = Serve(offer);
     if (result.ok()) {
       event["received"] = nlohmann::ordered_json::parse(*result);
@@ -160,7 +162,7 @@ class ChannelAnswerer {
   [[nodiscard]] absl::StatusOr<std::string> Serve(const sdk::ChannelOffer& offer) {
     constexpr size_t kChunk = 256 * 1024;
     constexpr absl::Duration kGoodbye = absl::Seconds(10);
-    ASSIGN_OR_RETURN(const auto channel, agent_.AcceptChannel(offer));
+    ASSIGN_OR_RETURN(const auto channel, agent_.AcceptChannel(offer, require_token_));
     Digest digest;
     for (;;) {
       ASSIGN_OR_RETURN(const std::string data, channel->Read(kChunk));
@@ -177,6 +179,7 @@ class ChannelAnswerer {
 
   sdk::Agent& agent_;
   const bool digest_;
+  const bool require_token_;
   EventPrinter& printer_;
   absl::Mutex mutex_;
   int running_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -216,7 +219,7 @@ absl::StatusOr<int> Listen(const Globals& globals, const ListenArguments& argume
   const bool takes_channels = arguments.channels != "none";
   ASSIGN_OR_RETURN(const auto inbox, agent->OpenInbox(takes_channels));
   EventPrinter printer(globals.json);
-  ChannelAnswerer answerer(*agent, arguments.channels == "digest", printer);
+  ChannelAnswerer answerer(*agent, arguments.channels == "digest", arguments.require_token, printer);
   printer.Print({{"event", "listening"}, {"name", agent->name()}, {"pending", inbox->pending()}},
                 absl::StrCat("listening as ", agent->name(), ", ", inbox->pending(), " waiting"));
   const auto renewal = arguments.no_renew ? nullptr : KeepRegistered(*agent, printer);
@@ -265,7 +268,7 @@ void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen) {
   {
     auto arguments = std::make_shared<PolicyArguments>();
     CLI::App* command = AddCommand(
-        &app, "inbox-policy", "Say who may write to --name: everyone, contacts, or whoever shows a capability token",
+        &app, "inbox-policy", "Say who may write to --name and call it: everyone, contacts, or whoever shows a token",
         {"dotagent inbox-policy contacts --contact alice.agent --name bob.agent --key bob.pem",
          "dotagent inbox-policy open --guard calendar/events --name bob.agent --key bob.pem"});
     command->add_option("mode", arguments->mode, "open, contacts or capability (contacts, and whoever shows a token)")
@@ -273,7 +276,7 @@ void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen) {
         ->check(CLI::IsMember({"open", "contacts", "capability"}));
     command->add_option("--contact", arguments->contacts, "A name; repeatable");
     command->add_option("--guard", arguments->guarded,
-                        "A method for which every REQUEST needs a token, whoever sends it; repeatable");
+                        "A method for which every REQUEST and every channel needs a token, whoever asks; repeatable");
     command->callback([&globals, &chosen, arguments] {
       chosen.run = [&globals, arguments] { return SetInboxPolicy(globals, *arguments); };
     });
@@ -293,6 +296,9 @@ void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen) {
                      "words, bytes)")
         ->check(CLI::IsMember({"none", "echo", "digest"}))
         ->capture_default_str();
+    command->add_flag("--require-token", arguments->require_token,
+                      "Take only channels whose caller shows a capability token for them, checked here, whatever the "
+                      "gateway says");
     command->add_flag("--no-ack", arguments->no_ack, "Leave the messages in the inbox");
     command->add_flag("--no-renew", arguments->no_renew, "Let the name's record run out");
     arguments->proof.AddTo(command);

@@ -47,6 +47,10 @@ class TokenCache {
   // For who has others check the access: as VerifyToken, STALE once it has ended, TOKEN_REVOKED and KEY_REVOKED.
   [[nodiscard]] absl::StatusOr<std::shared_ptr<const Token>> Check(absl::string_view bytes, absl::Time now);
 
+  // For what a token opened and is still open: PermissionDenied (TOKEN_REVOKED, KEY_REVOKED) if one of its blocks or
+  // keys has been revoked since.
+  [[nodiscard]] absl::Status CheckRevocations(const Token& token) const;
+
   // Whoever hears of a revocation calls these; what they concern is refused from then on.
   void OnBlockRevoked(const std::string& block, const crypto::PublicKey& signer);
   void OnKeyRevoked(const crypto::PublicKey& key);
@@ -69,7 +73,6 @@ class TokenCache {
   // The entry, which is now the most recently used; nullptr if there is none, or its token has ended.
   [[nodiscard]] std::shared_ptr<const Token> Find(const std::string& digest, absl::Time now);
   [[nodiscard]] absl::StatusOr<std::shared_ptr<const Token>> Verify(absl::string_view bytes);
-  [[nodiscard]] absl::Status CheckRevocations(const Token& token) const;
   void Insert(std::string digest, size_t size, std::shared_ptr<const Token> token);
   void Evict(Place place);
   [[nodiscard]] std::vector<Place> MarkedWith(absl::string_view mark) const;

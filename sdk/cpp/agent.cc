@@ -8,6 +8,8 @@
 #include "absl/time/clock.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
+#include "common/capability/resource.h"
+#include "common/capability/token.h"
 #include "common/identity/rotation.h"
 #include "common/record/name.h"
 
@@ -176,16 +178,33 @@ absl::StatusOr<std::unique_ptr<Inbox>> Agent::OpenInbox(bool accept_channels) {
   return Inbox::Open(*this, gateway_, name_, accept_channels);
 }
 
-absl::StatusOr<std::unique_ptr<Channel>> Agent::OpenChannel(absl::string_view recipient) {
+absl::StatusOr<std::unique_ptr<Channel>> Agent::OpenChannel(absl::string_view recipient,
+                                                            const ChannelCallOptions& options) {
   RETURN_IF_ERROR(RequireName());
   ASSIGN_OR_RETURN(const ResolvedName resolved, Resolve(recipient));
-  return Channel::Call(gateway_, name_, resolved.record.name().text(), resolved.record.public_key());
+  return Channel::Call(gateway_, name_, resolved.record.name().text(), resolved.record.public_key(), options);
 }
 
-absl::StatusOr<std::unique_ptr<Channel>> Agent::AcceptChannel(const ChannelOffer& offer) {
+absl::Status Agent::CheckToken(const ChannelOffer& offer, const crypto::PublicKey& caller) const {
+  RETURN_IF_ERROR(RequireName());
+  ASSIGN_OR_RETURN(const record::Name own, record::Name::Parse(name_));
+  ASSIGN_OR_RETURN(const capability::Resource resource, capability::Resource::Of(own, offer.method));
+  if (offer.token.empty()) {
+    return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kTokenRequired,
+                           absl::StrCat("the caller shows no capability token for ", resource.text()));
+  }
+  ASSIGN_OR_RETURN(const capability::Token token, capability::VerifyToken(offer.token));
+  const crypto::PublicKey owner = gateway_->key().public_key();
+  return token.Allows({.owners = {&owner, 1}, .presenter = caller, .resource = resource, .action = "channel"},
+                      absl::Now());
+}
+
+absl::StatusOr<std::unique_ptr<Channel>> Agent::AcceptChannel(const ChannelOffer& offer, bool require_token) {
   // Before the answer: an offer from a name that another key holds is not worth a handshake.
   ASSIGN_OR_RETURN(const ResolvedName caller, Resolve(offer.caller));
-  return Channel::Accept(gateway_, offer, caller.record.public_key());
+  const crypto::PublicKey& key = caller.record.public_key();
+  if (require_token) RETURN_IF_ERROR(WithContext(CheckToken(offer, key), "capability token"));
+  return Channel::Accept(gateway_, offer, key);
 }
 
 }  // namespace dotagent::sdk

@@ -117,11 +117,16 @@ class Agent {
   [[nodiscard]] absl::StatusOr<std::unique_ptr<Inbox>> OpenInbox(bool accept_channels);
 
   // Calls another agent: a session end to end, with the key that its record holds. Unavailable (RECIPIENT_OFFLINE) if
-  // it is not listening.
-  [[nodiscard]] absl::StatusOr<std::unique_ptr<Channel>> OpenChannel(absl::string_view recipient);
+  // it is not listening. PermissionDenied (NOT_A_CONTACT, TOKEN_REQUIRED, or as the token is refused) if its policy
+  // keeps this agent out.
+  [[nodiscard]] absl::StatusOr<std::unique_ptr<Channel>> OpenChannel(absl::string_view recipient,
+                                                                     const ChannelCallOptions& options = {});
   // Takes an offer from the inbox. Unauthenticated (KEY_MISMATCH) unless the caller's key is the one that the record of
-  // its name holds.
-  [[nodiscard]] absl::StatusOr<std::unique_ptr<Channel>> AcceptChannel(const ChannelOffer& offer);
+  // its name holds. With `require_token` the caller's capability token is checked here too, whatever the gateway says:
+  // PermissionDenied (TOKEN_REQUIRED), or as VerifyToken and Token::Allows. What has been revoked since, and how often
+  // a token was used, only the gateway knows.
+  [[nodiscard]] absl::StatusOr<std::unique_ptr<Channel>> AcceptChannel(const ChannelOffer& offer,
+                                                                       bool require_token = false);
 
   // What goes with its record now.
   [[nodiscard]] absl::StatusOr<record::NameProof> Proof() const { return proof_ ? proof_() : record::NameProof(); }
@@ -133,6 +138,8 @@ class Agent {
         std::shared_ptr<GatewayClient> gateway)
       : name_(std::move(name)), proof_(std::move(proof)), gateway_(std::move(gateway)) {}
   [[nodiscard]] absl::Status RequireName() const;
+  // That the offer's token allows a channel for the offer's method to whoever holds `caller`.
+  [[nodiscard]] absl::Status CheckToken(const ChannelOffer& offer, const crypto::PublicKey& caller) const;
   [[nodiscard]] absl::Status CheckOwn(const record::Record& record) const;
   [[nodiscard]] absl::StatusOr<gateway::v1::GetInfoResponse> GatewayInfo();
   [[nodiscard]] absl::StatusOr<Registration> SignAndRegister(const gateway::v1::GetInfoResponse& info,

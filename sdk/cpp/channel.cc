@@ -228,12 +228,15 @@ Channel::~Channel() = default;
 
 absl::StatusOr<std::unique_ptr<Channel>> Channel::Call(std::shared_ptr<GatewayClient> gateway,
                                                        const std::string& caller, const std::string& recipient,
-                                                       const crypto::PublicKey& peer) {
+                                                       const crypto::PublicKey& peer,
+                                                       const ChannelCallOptions& options) {
   std::unique_ptr<Channel> channel(new Channel());
   channel->impl_ = std::make_unique<Impl>(std::move(gateway), session::Role::kDialler, peer);
   v1::OpenChannelRequest first;
   first.mutable_call()->set_recipient(recipient);
   first.mutable_call()->set_caller(caller);
+  first.mutable_call()->set_method(options.method);
+  first.mutable_call()->set_token(options.token);
   RETURN_IF_ERROR(channel->impl_->Open(first));
   return channel;
 }

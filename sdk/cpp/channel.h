@@ -22,6 +22,16 @@ struct ChannelOffer {
   std::string channel_id;
   std::string caller;            // a hint until AcceptChannel has proved it
   crypto::PublicKey caller_key;  // likewise
+  std::string method;            // what for, says the caller; empty: nothing in particular
+  std::string token;             // the capability token that it shows; may be empty
+};
+
+// What a caller says beside its name.
+struct ChannelCallOptions {
+  std::string method = {};  // what for: the path of a resource of the callee's, such as calendar/events
+  // A capability token (capability/token.h) made out to the caller's key, where the callee asks for one. It must allow
+  // "channel" on the method, or on the whole agent.
+  std::string token = {};
 };
 
 // Thread-safe; one Read and one Write at a time. Two threads each, joined by the destructor.
@@ -31,7 +41,8 @@ class Channel {
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<Channel>> Call(std::shared_ptr<GatewayClient> gateway,
                                                                      const std::string& caller,
                                                                      const std::string& recipient,
-                                                                     const crypto::PublicKey& peer);
+                                                                     const crypto::PublicKey& peer,
+                                                                     const ChannelCallOptions& options = {});
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<Channel>> Accept(std::shared_ptr<GatewayClient> gateway,
                                                                        const ChannelOffer& offer,
                                                                        const crypto::PublicKey& peer);

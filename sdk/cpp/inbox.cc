@@ -138,7 +138,11 @@ absl::StatusOr<InboxItem> Inbox::Next(absl::Duration timeout) {
       return impl_->Check(response.message());
     case v1::InboxResponse::kOffer: {
       ASSIGN_OR_RETURN(const crypto::PublicKey caller, crypto::PublicKey::FromBytes(response.offer().caller_key()));
-      return ChannelOffer{response.offer().channel_id(), response.offer().caller(), caller};
+      return ChannelOffer{.channel_id = response.offer().channel_id(),
+                          .caller = response.offer().caller(),
+                          .caller_key = caller,
+                          .method = response.offer().method(),
+                          .token = response.offer().token()};
     }
     case v1::InboxResponse::kReady:
     case v1::InboxResponse::EVENT_NOT_SET:

@@ -32,13 +32,16 @@ absl::Status Limit(absl::string_view message) {
 }  // namespace
 
 struct Channels::Leg {
-  crypto::PublicKey agent;                       // whose call it is; for another gateway's stream, the caller there
-  std::optional<crypto::PublicKey> other;        // the key at the channel's other end, once known
-  bool counted = false;                          // against the agent's limit
-  std::shared_ptr<ChannelStream> stream;         // an agent's here; nullptr for another gateway's
-  std::string offer;                             // the channel id that it waits for, if it does
-  absl::Time deadline;                           // of its setup; infinite once it carries bytes
-  std::function<void(const absl::Status&)> end;  // ends whatever it is doing
+  crypto::PublicKey agent;                 // whose call it is; for another gateway's stream, the caller there
+  std::optional<crypto::PublicKey> other;  // the key at the channel's other end, once known
+  bool counted = false;                    // against the agent's limit
+  std::shared_ptr<ChannelStream> stream;   // an agent's here; nullptr for another gateway's
+  std::string offer;                       // the channel id that it waits for, if it does
+  std::string method;                      // of a call: what for
+  std::string token;                       // of a call: what the caller shows
+  std::shared_ptr<const capability::Token> allowed_by;  // of a call that needed a token
+  absl::Time deadline;                                  // of its setup; infinite once it carries bytes
+  std::function<void(const absl::Status&)> end;         // ends whatever it is doing
   bool over = false;
 };
 
@@ -113,6 +116,10 @@ void Channels::Call(const LegPtr& leg, const std::shared_ptr<Agent>& agent, cons
   if (!caller.ok()) return EndLeg(leg, WithContext(caller.status(), "caller"));
   const auto recipient = record::Name::Parse(call.recipient());
   if (!recipient.ok()) return EndLeg(leg, WithContext(recipient.status(), "recipient"));
+  const absl::Status form = InboxGuard::CheckForm(*recipient, call.method(), call.token());
+  if (!form.ok()) return EndLeg(leg, form);
+  leg->method = call.method();
+  leg->token = call.token();
   CheckHolder(parts_.directory, parts_.clock, agent, *caller,
               [this, leg, caller = *caller, recipient = *recipient](const absl::Status& holds) {
                 if (leg->over) return;
@@ -138,14 +145,12 @@ absl::StatusOr<record::Record> Channels::CheckRecipient(absl::StatusOr<host::Res
 }
 
 void Channels::CallHere(const LegPtr& leg, const record::Name& caller, const record::Record& recipient) {
-  MakeOffer(leg, {recipient.name(), recipient.public_key()}, caller.text(), "local",
-            [this, leg](const absl::StatusOr<LegPtr>& callee) {
-              if (!callee.ok()) return EndLeg(leg, callee.status());
-              TellOpened(*callee, leg, "local", [this, leg, callee = *callee] {
-                TellOpened(leg, callee, "local",
-                           [this, leg, callee] { Join(leg, NewAgentPipe(callee->stream), callee); });
-              });
-            });
+  MakeOffer(leg, recipient, caller, "local", [this, leg](const absl::StatusOr<LegPtr>& callee) {
+    if (!callee.ok()) return EndLeg(leg, callee.status());
+    TellOpened(*callee, leg, "local", [this, leg, callee = *callee] {
+      TellOpened(leg, callee, "local", [this, leg, callee] { Join(leg, NewAgentPipe(callee->stream), callee); });
+    });
+  });
 }
 
 void Channels::CallThere(const LegPtr& leg, const record::Name& caller, const record::Record& recipient) {
@@ -155,6 +160,8 @@ void Channels::CallThere(const LegPtr& leg, const record::Name& caller, const re
   request.set_recipient(recipient.name().text());
   request.set_caller(caller.text());
   request.set_caller_key(std::string(leg->agent.bytes()));
+  request.set_method(leg->method);
+  request.set_token(leg->token);
   parts_.trunk.OpenChannel(*std::move(gateways), request, [this, leg](const absl::StatusOr<OpenTrunk>& trunk) {
     if (leg->over) {
       if (trunk.ok()) trunk->pipe->Abort(HungUp());
@@ -187,24 +194,41 @@ void Channels::Receive(IncomingTrunk incoming) {
     refused_.Increment();
     refuse(why);
   };
-  parts_.directory.Resolve(
-      *recipient, false,
-      [this, leg, incoming = std::move(incoming), caller = *caller](absl::StatusOr<host::Resolution> found) {
-        if (leg->over) return;
-        const auto record = CheckRecipient(std::move(found));
-        if (!record.ok()) return EndLeg(leg, record.status());
-        if (!LivesAt(*record, parts_.self)) {
-          return EndLeg(leg, ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kBadAddress,
-                                             absl::StrCat(record->name().text(), " does not live at this gateway")));
-        }
-        leg->other = record->public_key();
-        const std::string path = incoming.relayed ? "relayed" : "direct";
-        MakeOffer(leg, {record->name(), record->public_key()}, caller.text(), path,
-                  [this, leg, incoming, path](const absl::StatusOr<LegPtr>& callee) {
-                    if (!callee.ok()) return EndLeg(leg, callee.status());
-                    AcceptTrunk(leg, incoming, *callee, path);
-                  });
-      });
+  leg->method = incoming.request.method();
+  leg->token = incoming.request.token();
+  // The policy judges by name and key, so that the other gateway must not be able to pair them as it likes. That the
+  // caller has the key is shown to the callee by the session inside.
+  parts_.directory.Resolve(*caller, false,
+                           [this, leg, incoming = std::move(incoming), caller = *caller,
+                            recipient = *recipient](const absl::StatusOr<host::Resolution>& found) {
+                             if (leg->over) return;
+                             if (!found.ok()) return EndLeg(leg, WithContext(found.status(), "caller"));
+                             if (found->record.public_key() != leg->agent) {
+                               return EndLeg(leg,
+                                             ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyMismatch,
+                                                             absl::StrCat(caller.text(), " is held by another key")));
+                             }
+                             ReceiveFor(leg, incoming, caller, recipient);
+                           });
+}
+
+void Channels::ReceiveFor(const LegPtr& leg, const IncomingTrunk& incoming, const record::Name& caller,
+                          const record::Name& recipient) {
+  parts_.directory.Resolve(recipient, false, [this, leg, incoming, caller](absl::StatusOr<host::Resolution> found) {
+    if (leg->over) return;
+    const auto record = CheckRecipient(std::move(found));
+    if (!record.ok()) return EndLeg(leg, record.status());
+    if (!LivesAt(*record, parts_.self)) {
+      return EndLeg(leg, ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kBadAddress,
+                                         absl::StrCat(record->name().text(), " does not live at this gateway")));
+    }
+    leg->other = record->public_key();
+    const std::string path = incoming.relayed ? "relayed" : "direct";
+    MakeOffer(leg, *record, caller, path, [this, leg, incoming, path](const absl::StatusOr<LegPtr>& callee) {
+      if (!callee.ok()) return EndLeg(leg, callee.status());
+      AcceptTrunk(leg, incoming, *callee, path);
+    });
+  });
 }
 
 void Channels::AcceptTrunk(const LegPtr& leg, const IncomingTrunk& incoming, const LegPtr& callee,
@@ -220,21 +244,46 @@ void Channels::AcceptTrunk(const LegPtr& leg, const IncomingTrunk& incoming, con
   });
 }
 
-void Channels::MakeOffer(const LegPtr& caller, const InboxId& callee, const std::string& caller_name,
-                         const std::string& path, Answer answer) {
+absl::Status Channels::CanOffer(const InboxId& callee) const {
   const auto busy = legs_of_agent_.find(callee.key);
   if (busy != legs_of_agent_.end() && busy->second >= parts_.max_per_agent) {
-    return answer(Limit(absl::StrCat(callee.name.text(), " has as many channels open as it may; try again later")));
+    return Limit(absl::StrCat(callee.name.text(), " has as many channels open as it may; try again later"));
   }
-  if (offers_.size() >= kMaxPendingOffers) return answer(Limit("too many calls wait at this gateway; try again later"));
+  if (offers_.size() >= kMaxPendingOffers) return Limit("too many calls wait at this gateway; try again later");
+  return parts_.listeners.CanOffer(callee);
+}
+
+void Channels::MakeOffer(const LegPtr& caller, const record::Record& callee, const record::Name& caller_name,
+                         const std::string& path, Answer answer) {
+  const InboxId inbox{callee.name(), callee.public_key()};
   const std::string id = parts_.random.Bytes(kChannelIdSize);
   gateway::v1::ChannelOffer offer;
   offer.set_channel_id(id);
-  offer.set_caller(caller_name);
+  offer.set_caller(caller_name.text());
   offer.set_caller_key(std::string(caller->agent.bytes()));
-  if (const absl::Status offered = parts_.listeners.Offer(callee, offer); !offered.ok()) return answer(offered);
-  caller->offer = id;
-  offers_.emplace(id, Offer{callee, caller, path, parts_.clock.Now() + kOfferLifetime, std::move(answer)});
+  offer.set_method(caller->method);
+  offer.set_token(caller->token);
+  parts_.guard.CheckChannel(
+      {.caller = caller_name,
+       .caller_key = caller->agent,
+       .method = caller->method,
+       .token = caller->token,
+       .id = id,
+       .can_be_offered = [this, inbox] { return CanOffer(inbox); }},
+      callee,
+      [this, caller, inbox, offer, path,
+       answer = std::move(answer)](absl::StatusOr<std::shared_ptr<const capability::Token>> allowed) {
+        if (caller->over) return;
+        if (!allowed.ok()) return answer(allowed.status());
+        caller->allowed_by = *std::move(allowed);
+        // Time may have passed: a use was counted.
+        absl::Status ready = CanOffer(inbox);
+        if (ready.ok() && caller->allowed_by) ready = parts_.guard.StillHolds(*caller->allowed_by);
+        if (ready.ok()) ready = parts_.listeners.Offer(inbox, offer);
+        if (!ready.ok()) return answer(ready);
+        caller->offer = offer.channel_id();
+        offers_.emplace(offer.channel_id(), Offer{inbox, caller, path, parts_.clock.Now() + kOfferLifetime, answer});
+      });
 }
 
 void Channels::Accept(const LegPtr& leg, const gateway::v1::ChannelAccept& accept) {
@@ -297,6 +346,16 @@ void Channels::EndWhere(const std::function<bool(const Leg&)>& matches, const ab
 
 void Channels::End(const crypto::PublicKey& key, const absl::Status& why) {
   EndWhere([&](const Leg& leg) { return leg.agent == key || leg.other == key; }, why);
+}
+
+void Channels::EndRevoked() {
+  std::vector<std::pair<LegPtr, absl::Status>> ending;
+  for (const auto& [_, leg] : legs_) {
+    if (!leg->allowed_by) continue;
+    absl::Status holds = parts_.guard.StillHolds(*leg->allowed_by);
+    if (!holds.ok()) ending.emplace_back(leg, std::move(holds));
+  }
+  for (const auto& [leg, why] : ending) EndLeg(leg, why);
 }
 
 void Channels::Expire(absl::Time now) {

@@ -1,7 +1,9 @@
 // Channels: pipes of bytes between two agents, over this gateway alone or over this one and another.
 //
 // A channel begins as a call. The callee's listener is offered it (listeners.h), takes it with an OpenChannel call of
-// its own within 20 seconds, and from then on bytes are copied and not looked at (splice.h).
+// its own within 20 seconds, and from then on bytes are copied and not looked at (splice.h). Whether it is offered the
+// call at all is decided by its inbox policy (inbox_guard.h); if that took a capability token, the channel ends when a
+// block of it is taken back.
 //
 // Each OpenChannel call and each stream from another gateway is a *leg*. A leg knows the keys at both ends of its
 // channel, so that a revocation ends it whichever side is struck, at any stage.
@@ -26,6 +28,7 @@
 #include "common/crypto/keys.h"
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
+#include "services/gateway/inbox_guard.h"
 #include "services/gateway/listeners.h"
 #include "services/gateway/pipe.h"
 #include "services/gateway/post_office.h"
@@ -51,6 +54,7 @@ class Channels {
     host::Directory& directory;
     Trunk& trunk;
     Tap& tap;
+    InboxGuard& guard;
     RevocationCheck is_revoked;
     const Clock& clock;
     Random& random;
@@ -68,6 +72,8 @@ class Channels {
 
   // Ends every channel with `key` at either end.
   void End(const crypto::PublicKey& key, const absl::Status& why);
+  // Ends the channels whose token no longer holds; after the guard has heard of the revocation.
+  void EndRevoked();
   // Ends offers that nobody took and legs that took too long to begin. Call about once a second.
   void Expire(absl::Time now);
 
@@ -89,11 +95,16 @@ class Channels {
   void Call(const LegPtr& leg, const std::shared_ptr<Agent>& agent, const gateway::v1::ChannelCall& call);
   void CallHere(const LegPtr& leg, const record::Name& caller, const record::Record& recipient);
   void CallThere(const LegPtr& leg, const record::Name& caller, const record::Record& recipient);
+  // As CallThere and CallHere, for another gateway's leg.
+  void ReceiveFor(const LegPtr& leg, const IncomingTrunk& incoming, const record::Name& caller,
+                  const record::Name& recipient);
   void AcceptTrunk(const LegPtr& leg, const IncomingTrunk& incoming, const LegPtr& callee, const std::string& path);
   void Accept(const LegPtr& leg, const gateway::v1::ChannelAccept& accept);
   [[nodiscard]] absl::StatusOr<record::Record> CheckRecipient(absl::StatusOr<host::Resolution> found) const;
-  void MakeOffer(const LegPtr& caller, const InboxId& callee, const std::string& caller_name, const std::string& path,
-                 Answer answer);
+  // Asks the callee's policy, then offers the call.
+  void MakeOffer(const LegPtr& caller, const record::Record& callee, const record::Name& caller_name,
+                 const std::string& path, Answer answer);
+  [[nodiscard]] absl::Status CanOffer(const InboxId& callee) const;
   void TellOpened(const LegPtr& leg, const LegPtr& peer, const std::string& path, std::function<void()> then);
   void Join(const LegPtr& agent, std::shared_ptr<Pipe> other_pipe, const LegPtr& other);
   void Forget(const LegPtr& leg);

@@ -46,6 +46,7 @@ Gateway::Gateway(const Parts& parts)
                  .directory = parts.directory,
                  .trunk = parts.trunk,
                  .tap = parts.tap,
+                 .guard = parts.guard,
                  .is_revoked = parts.is_revoked,
                  .clock = parts.clock,
                  .random = parts.random,
@@ -243,8 +244,14 @@ void Gateway::OnRevoked(const crypto::PublicKey& key) {
   parts_.guard.OnKeyRevoked(key);
   channels_.End(key, ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
                                      "the key at one end of this channel has been revoked"));
+  channels_.EndRevoked();  // also those that a token allowed in which the key is another
   telemetry::Log(telemetry::Level::kInfo, "key revoked",
                  {{"key", crypto::PeerIdFromKey(key)}, {"tokens", absl::StrCat(tokens)}});
+}
+
+void Gateway::OnTokenRevoked(const capability::TokenRevocation& revocation) {
+  parts_.guard.OnTokenRevoked(revocation);
+  channels_.EndRevoked();
 }
 
 void Gateway::Drain() {

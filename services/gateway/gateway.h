@@ -75,6 +75,8 @@ class Gateway {
 
   // Takes everything from a key: tokens, Inbox calls, channels to and from it.
   void OnRevoked(const crypto::PublicKey& key);
+  // Takes what a block of a capability token allowed: what comes with it from now on, and channels that it opened.
+  void OnTokenRevoked(const capability::TokenRevocation& revocation);
   // Ends Inbox calls, so that agents go to another gateway at once; channels run on.
   void Drain();
   // Housekeeping; call about once a second.

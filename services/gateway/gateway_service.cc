@@ -72,12 +72,12 @@ class GatewayServer : public host::Service {
         host_->store(), *redeemer_, [this](const crypto::PublicKey& key) { return stopping_ || feed_->IsRevoked(key); },
         host_->clock(), host_->metrics());
     // Before the doors open, so that what is known to be revoked is refused from the first call on.
-    ASSIGN_OR_RETURN(
-        feed_,
-        host::RevocationFeed::Create(
-            *host_, options.identity,
-            [this](const identity::Revocation& revocation, const std::string&) { OnRevoked(revocation.public_key); },
-            [this](const capability::TokenRevocation& revocation) { guard_->OnTokenRevoked(revocation); }));
+    ASSIGN_OR_RETURN(feed_, host::RevocationFeed::Create(
+                                *host_, options.identity,
+                                [this](const identity::Revocation& revocation, const std::string&) {
+                                  OnRevoked(revocation.public_key);
+                                },
+                                [this](const capability::TokenRevocation& revocation) { OnTokenRevoked(revocation); }));
     host_->loop().Run([&] { BuildGateway(options); });
     shell_ = std::make_unique<Shell>(*gateway_, host_->loop().context(), host_->clock(), host_->metrics());
     return host_->Serve({shell_.get()});
@@ -119,6 +119,12 @@ class GatewayServer : public host::Service {
     if (stopping_) return;
     host_->node().Drop(key, "revoked");
     if (gateway_) gateway_->OnRevoked(key);
+  }
+
+  // Also of those that were known when this began, before there is a gateway.
+  void OnTokenRevoked(const capability::TokenRevocation& revocation) {
+    if (stopping_) return;
+    gateway_ ? gateway_->OnTokenRevoked(revocation) : guard_->OnTokenRevoked(revocation);
   }
 
   // A relay is listed whether or not its reservation is held at this moment: records live longer than an outage.

@@ -20,8 +20,9 @@ constexpr size_t kTokenCacheBytes = size_t{16} << 20;
 constexpr char kTable[] = "policy/";
 constexpr char kMethod[] = "method";
 constexpr char kChecks[] = "dotagent_gateway_token_checks_total";
-constexpr char kChecksHelp[] = "Messages that needed a capability token, by what became of them.";
+constexpr char kChecksHelp[] = "Messages and channels that needed a capability token, by what became of them.";
 constexpr absl::string_view kRedemptionContext("dotagent redemption v1\0", 23);
+constexpr absl::string_view kChannelRedemptionContext("dotagent channel redemption v1\0", 31);
 
 absl::Status BadPolicy(absl::string_view message) {
   return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadMessage,
@@ -32,26 +33,43 @@ absl::Status Refused(absl::string_view reason, absl::string_view message) {
   return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason, message);
 }
 
-// What a message asks for.
+// What a message or a channel asks for.
 struct Wanted {
   capability::Resource resource;
   std::string action;
+  bool guardable = true;    // guarded methods are for requests and channels
   bool odd_method = false;  // it names a method, which is no path
 };
 
 Wanted WantedBy(const record::Message& message) {
   capability::Resource whole = *capability::Resource::Of(message.recipient(), "");
-  if (message.type() != record::MessageType::kRequest) return {std::move(whole), "send"};
+  if (message.type() != record::MessageType::kRequest) return {std::move(whole), "send", false};
   const auto method = message.content().find(kMethod);
   if (method == message.content().end()) return {std::move(whole), "call"};
   if (method->is_string() && !method->get_ref<const std::string&>().empty()) {
     auto resource = capability::Resource::Of(message.recipient(), method->get_ref<const std::string&>());
     if (resource.ok()) return {*std::move(resource), "call"};
   }
-  return {std::move(whole), "call", true};
+  return {.resource = std::move(whole), .action = "call", .odd_method = true};
+}
+
+// The redemption's id of one use.
+std::string UseOf(absl::string_view context, const crypto::PublicKey& key, const record::Name& recipient,
+                  absl::string_view id) {
+  return crypto::Sha256(absl::StrCat(context, key.bytes(), recipient.text(), "/", id));
 }
 
 }  // namespace
+
+struct InboxGuard::Approach {
+  const record::Name& sender;
+  const crypto::PublicKey& key;
+  Wanted wanted;
+  absl::string_view what;  // for a person
+  const std::string& token;
+  std::string use;                               // the redemption's id
+  std::function<absl::Status()> check_use = {};  // before it is counted
+};
 
 InboxGuard::InboxGuard(storage::Store& store, Redeemer& redeemer, KeyRevoked key_revoked, const Clock& clock,
                        telemetry::Metrics& metrics)
@@ -98,40 +116,76 @@ absl::StatusOr<InboxPolicy> InboxGuard::PolicyOf(const record::Name& name) const
                          absl::StrCat("the inbox policy of ", name.text(), " is damaged; set it anew"));
 }
 
-InboxGuard::Verdict InboxGuard::Judge(const InboxPolicy& policy, const record::Message& message) {
+InboxGuard::Verdict InboxGuard::Judge(const InboxPolicy& policy, const record::Name& recipient,
+                                      const Approach& approach) {
   const bool contact =
-      std::find(policy.contacts().begin(), policy.contacts().end(), message.sender().text()) != policy.contacts().end();
+      std::find(policy.contacts().begin(), policy.contacts().end(), approach.sender.text()) != policy.contacts().end();
   if (policy.mode() == gateway::v1::INBOX_MODE_CONTACTS && !contact) return Verdict::kNotAContact;
   if (policy.mode() == gateway::v1::INBOX_MODE_CAPABILITY && !contact) return Verdict::kTokenRequired;
-  if (policy.guarded_methods().empty() || message.type() != record::MessageType::kRequest) return Verdict::kAllowed;
-  const Wanted wanted = WantedBy(message);
+  if (policy.guarded_methods().empty() || !approach.wanted.guardable) return Verdict::kAllowed;
   const auto guards = [&](const std::string& method) {
-    const auto guarded = capability::Resource::Of(message.recipient(), method);
-    return guarded.ok() && guarded->Covers(wanted.resource);
+    const auto guarded = capability::Resource::Of(recipient, method);
+    return guarded.ok() && guarded->Covers(approach.wanted.resource);
   };
-  const bool guarded =
-      wanted.odd_method || std::any_of(policy.guarded_methods().begin(), policy.guarded_methods().end(), guards);
+  const bool guarded = approach.wanted.odd_method ||
+                       std::any_of(policy.guarded_methods().begin(), policy.guarded_methods().end(), guards);
   return guarded ? Verdict::kTokenRequired : Verdict::kAllowed;
 }
 
 void InboxGuard::Check(const record::Message& message, const crypto::PublicKey& sender_key,
                        const record::Record& recipient, const std::string& token,
                        std::function<void(absl::Status)> done) {
+  Admit({.sender = message.sender(),
+         .key = sender_key,
+         .wanted = WantedBy(message),
+         .what = "messages",
+         .token = token,
+         .use = UseOf(kRedemptionContext, sender_key, recipient.name(), message.id())},
+        recipient, [done = std::move(done)](const auto& admitted) { done(admitted.status()); });
+}
+
+absl::Status InboxGuard::CheckForm(const record::Name& recipient, absl::string_view method, absl::string_view token) {
+  if (method.size() > kMaxChannelMethod || token.size() > capability::kMaxTokenSize) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kTooLarge,
+                           absl::StrCat("a channel's method has at most ", kMaxChannelMethod, " bytes, its token ",
+                                        capability::kMaxTokenSize));
+  }
+  const auto resource = capability::Resource::Of(recipient, method);
+  if (resource.ok()) return absl::OkStatus();
+  return ErrorWithReason(
+      absl::StatusCode::kInvalidArgument, reason::kBadMessage,
+      absl::StrCat("a channel's method is a path such as calendar/events: ", resource.status().message()));
+}
+
+void InboxGuard::CheckChannel(const AskedChannel& request, const record::Record& recipient, ChannelDone done) {
+  const absl::Status form = CheckForm(recipient.name(), request.method, request.token);
+  if (!form.ok()) return done(form);
+  Admit({.sender = request.caller,
+         .key = request.caller_key,
+         .wanted = {.resource = *capability::Resource::Of(recipient.name(), request.method), .action = "channel"},
+         .what = "channels",
+         .token = request.token,
+         .use = UseOf(kChannelRedemptionContext, request.caller_key, recipient.name(), request.id),
+         .check_use = request.can_be_offered},
+        recipient, std::move(done));
+}
+
+void InboxGuard::Admit(const Approach& approach, const record::Record& recipient, ChannelDone done) {
   const auto policy = PolicyOf(recipient.name());
   if (!policy.ok()) return done(policy.status());
-  const Verdict verdict = Judge(*policy, message);
-  if (verdict == Verdict::kAllowed) return done(absl::OkStatus());
+  const Verdict verdict = Judge(*policy, recipient.name(), approach);
+  if (verdict == Verdict::kAllowed) return done(nullptr);
   if (verdict == Verdict::kNotAContact) {
     return done(Refused(reason::kNotAContact,
-                        absl::StrCat(recipient.name().text(), " takes messages from its contacts only, and ",
-                                     message.sender().text(), " is none of them")));
+                        absl::StrCat(recipient.name().text(), " takes ", approach.what, " from its contacts only, and ",
+                                     approach.sender.text(), " is none of them")));
   }
-  done = [this, done = std::move(done)](const absl::Status& status) {
-    (status.ok() ? allowed_ : refused_).Increment();
-    done(status);
+  done = [this, done = std::move(done)](auto admitted) {
+    (admitted.ok() ? allowed_ : refused_).Increment();
+    done(std::move(admitted));
   };
-  const Wanted wanted = WantedBy(message);
-  if (token.empty()) {
+  const Wanted& wanted = approach.wanted;
+  if (approach.token.empty()) {
     return done(
         Refused(reason::kTokenRequired,
                 absl::StrCat(recipient.name().text(), " asks for a capability token that allows ", wanted.action,
@@ -139,13 +193,19 @@ void InboxGuard::Check(const record::Message& message, const crypto::PublicKey& 
   }
   const crypto::PublicKey& owner = recipient.public_key();
   const auto checked = tokens_.Check(
-      token, {.owners = {&owner, 1}, .presenter = sender_key, .resource = wanted.resource, .action = wanted.action},
+      approach.token,
+      {.owners = {&owner, 1}, .presenter = approach.key, .resource = wanted.resource, .action = wanted.action},
       clock_.Now());
   if (!checked.ok()) return done(WithContext(checked.status(), "capability token"));
-  if (!(*checked)->counted()) return done(absl::OkStatus());
-  const std::string use =
-      crypto::Sha256(absl::StrCat(kRedemptionContext, sender_key.bytes(), recipient.name().text(), "/", message.id()));
-  redeemer_.Redeem(token, use, std::move(done));
+  if (!(*checked)->counted()) return done(*checked);
+  if (approach.check_use) {
+    const absl::Status useful = approach.check_use();
+    if (!useful.ok()) return done(useful);
+  }
+  redeemer_.Redeem(approach.token, approach.use,
+                   [token = *checked, done = std::move(done)](const absl::Status& redeemed) {
+                     redeemed.ok() ? done(token) : done(redeemed);
+                   });
 }
 
 }  // namespace dotagent::gateway_service

@@ -1,9 +1,10 @@
-// Who may write to an agent: its inbox policy, and the capability tokens that it asks for (§3.3).
+// Who may write to an agent or open a channel to it: its inbox policy, and the capability tokens that it asks for
+// (§3.3).
 //
 // The policy is the agent's own (SetInboxPolicy), kept at the gateway where it lives, and enforced there on each
-// message for it, wherever the message comes from. An agent that has set none has an open inbox.
+// message and each channel for it, wherever it comes from. An agent that has set none has an open inbox.
 //
-//   open         everyone may write
+//   open         everyone may write and call
 //   contacts     contacts may: others are refused (NOT_A_CONTACT)
 //   capability   contacts may, and whoever shows a token: others are refused (TOKEN_REQUIRED)
 //
@@ -13,14 +14,19 @@
 // agent://RECIPIENT. A method that is no such path counts as guarded, and as the whole agent: so no second spelling of
 // one slips through.
 //
+// A channel may name a method as well; a token for it must allow "channel" there, or on the whole agent if it names
+// none. What is no path is refused.
+//
 // The presenter's key is the one that signed the message, which the sender's gateway has authenticated and this one
-// verified. If the token's uses are counted, one is redeemed at identity before the message is kept; sent again, it is
-// the same use.
+// verified; of a channel, the one that the caller's record holds, which the agents' session then proves. If the token's
+// uses are counted, one is redeemed at identity before the message is kept (sent again, it is the same use), or before
+// the callee hears of the call.
 #ifndef DOTAGENT_SERVICES_GATEWAY_INBOX_GUARD_H_
 #define DOTAGENT_SERVICES_GATEWAY_INBOX_GUARD_H_
 
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
@@ -42,6 +48,18 @@ namespace dotagent::gateway_service {
 
 inline constexpr size_t kMaxContacts = 1'000;
 inline constexpr size_t kMaxGuardedMethods = 256;
+inline constexpr size_t kMaxChannelMethod = 256;  // bytes
+
+// A channel that an agent asks for.
+struct AskedChannel {
+  record::Name caller;
+  crypto::PublicKey caller_key;  // the one that the caller's record holds
+  std::string method;            // what for; empty: nothing in particular
+  std::string token;
+  std::string id;  // the channel's, random: names the use
+  // Asked before a use is counted, so that none is lost on a callee that is away.
+  std::function<absl::Status()> can_be_offered;
+};
 
 // On the loop's thread.
 class InboxGuard {
@@ -60,6 +78,20 @@ class InboxGuard {
   void Check(const record::Message& message, const crypto::PublicKey& sender_key, const record::Record& recipient,
              const std::string& token, std::function<void(absl::Status)> done);
 
+  // InvalidArgument: BAD_MESSAGE if the method is no path, TOO_LARGE. What an agent is shown or another gateway is sent
+  // has passed it, also where no token is asked for.
+  [[nodiscard]] static absl::Status CheckForm(const record::Name& recipient, absl::string_view method,
+                                              absl::string_view token);
+  // Whether a channel may be offered to its callee: with the token that allows it, or nullptr if none was needed. As
+  // Check.
+  using ChannelDone = std::function<void(absl::StatusOr<std::shared_ptr<const capability::Token>>)>;
+  void CheckChannel(const AskedChannel& request, const record::Record& recipient, ChannelDone done);
+  // That nothing in the token of a channel that runs has been revoked since: PermissionDenied (TOKEN_REVOKED,
+  // KEY_REVOKED).
+  [[nodiscard]] absl::Status StillHolds(const capability::Token& token) const {
+    return tokens_.CheckRevocations(token);
+  }
+
   void OnKeyRevoked(const crypto::PublicKey& key) { tokens_.OnKeyRevoked(key); }
   void OnTokenRevoked(const capability::TokenRevocation& revocation) {
     tokens_.OnBlockRevoked(revocation.block, revocation.signer);
@@ -67,9 +99,12 @@ class InboxGuard {
 
  private:
   enum class Verdict { kAllowed, kNotAContact, kTokenRequired };
+  struct Approach;  // what somebody wants of an agent
 
   [[nodiscard]] absl::StatusOr<gateway::v1::InboxPolicy> PolicyOf(const record::Name& name) const;
-  [[nodiscard]] static Verdict Judge(const gateway::v1::InboxPolicy& policy, const record::Message& message);
+  [[nodiscard]] static Verdict Judge(const gateway::v1::InboxPolicy& policy, const record::Name& recipient,
+                                     const Approach& approach);
+  void Admit(const Approach& approach, const record::Record& recipient, ChannelDone done);
 
   storage::Store& store_;
   Redeemer& redeemer_;

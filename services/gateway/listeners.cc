@@ -37,7 +37,7 @@ class Listeners::Listener : public std::enable_shared_from_this<Listener> {
 
   void Pump();
 
-  [[nodiscard]] absl::Status Offer(const gateway::v1::ChannelOffer& offer) {
+  [[nodiscard]] absl::Status CanOffer() const {
     if (!accepts_channels_) {
       return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kRecipientOffline,
                              absl::StrCat(inbox_->name.text(), " listens, but takes no channels"));
@@ -46,9 +46,12 @@ class Listeners::Listener : public std::enable_shared_from_this<Listener> {
       return ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
                              absl::StrCat(inbox_->name.text(), " has too many calls waiting; try again later"));
     }
+    return absl::OkStatus();
+  }
+  // After CanOffer.
+  void Offer(const gateway::v1::ChannelOffer& offer) {
     offers_.push_back(offer);
     Pump();
-    return absl::OkStatus();
   }
 
   [[nodiscard]] const std::optional<InboxId>& inbox() const { return inbox_; }
@@ -214,15 +217,21 @@ void Listeners::Notify(const InboxId& inbox) {
   listener->Pump();
 }
 
-absl::Status Listeners::Offer(const InboxId& inbox, const gateway::v1::ChannelOffer& offer) {
+absl::Status Listeners::CanOffer(const InboxId& inbox) const {
   const auto found = by_inbox_.find(inbox.ToString());
   if (found == by_inbox_.end()) {
     return ErrorWithReason(
         absl::StatusCode::kUnavailable, reason::kRecipientOffline,
         absl::StrCat(inbox.name.text(), " is not listening; try again when it is, or send a message"));
   }
-  const auto listener = found->second;
-  return listener->Offer(offer);
+  return found->second->CanOffer();
+}
+
+absl::Status Listeners::Offer(const InboxId& inbox, const gateway::v1::ChannelOffer& offer) {
+  RETURN_IF_ERROR(CanOffer(inbox));
+  const auto listener = by_inbox_.at(inbox.ToString());  // a copy: the offer may end it
+  listener->Offer(offer);
+  return absl::OkStatus();
 }
 
 void Listeners::End(const crypto::PublicKey& key, const absl::Status& why) {

@@ -45,6 +45,8 @@ class Listeners {
   // A message was added to `inbox`.
   void Notify(const InboxId& inbox);
 
+  // Whether a channel can be offered now: as Offer.
+  [[nodiscard]] absl::Status CanOffer(const InboxId& inbox) const;
   // Offers a channel. Unavailable (RECIPIENT_OFFLINE) if nobody listens for channels there, ResourceExhausted (LIMIT)
   // if too many offers wait.
   [[nodiscard]] absl::Status Offer(const InboxId& inbox, const gateway::v1::ChannelOffer& offer);

@@ -19,7 +19,7 @@ constexpr std::chrono::seconds kRequestTimeout{10};
 constexpr std::chrono::seconds kAnswerTimeout{25};
 constexpr size_t kMaxDeliverRequest =
     record::kMaxMessageSize + record::kMaxAttachmentSize + capability::kMaxTokenSize + 1024;
-constexpr size_t kMaxChannelRequest = 1024;
+constexpr size_t kMaxChannelRequest = capability::kMaxTokenSize + 1024;
 constexpr size_t kMaxResponse = 4096;
 constexpr size_t kMaxErrorText = 1024;
 constexpr size_t kMaxReason = 64;

@@ -164,6 +164,48 @@ class TokenNetworkTest(NetworkCase):
             self.assertEqual(self.request("carol", "calendar", "--token", str(token)).returncode, OK)
         self.assert_refused(self.request("carol", "calendar", "--token", str(token)), "used up")
 
+    def channel(self, name, *more, stdin="hello"):
+        return dotagent("--json", *self.options(name, 1 if name == "carol" else 0), "channel", "bob.agent", *more, stdin=stdin)
+
+    def test_channels_keep_to_the_policy(self):
+        listener = self.listen("bob", 0, "--channels", "echo")
+        self.policy("contacts", "--contact", "alice.agent")
+        self.assertEqual(json.loads(self.channel("alice").stdout)["answer"], "hello")
+        self.assert_refused(self.channel("carol"), "contacts only")
+        self.policy("open", "--guard", "calendar")
+        self.assertEqual(self.channel("carol").returncode, OK)
+        self.assert_refused(self.channel("carol", "--method", "calendar/events"), "asks for a capability token that allows channel")
+        calls, channels = self.token("carol"), self.token("carol", "--action", "channel", "--uses", "1")
+        self.assert_refused(self.channel("carol", "--method", "calendar", "--token", str(calls)), "not channel")
+        self.assertEqual(self.channel("carol", "--method", "calendar/events", "--token", str(channels)).returncode, OK)
+        self.assert_refused(self.channel("carol", "--method", "calendar/events", "--token", str(channels)), "used up")
+        listener.kill()
+
+    def test_a_listener_checks_tokens_itself(self):
+        self.policy("open")
+        listener = self.listen("bob", 0, "--channels", "echo", "--require-token")
+        token = self.token("carol", "--action", "channel")
+        self.assertEqual(self.channel("carol", "--method", "calendar", "--token", str(token)).returncode, OK)
+        taken = json.loads(listener.stdout.readline())
+        self.assertEqual((taken["caller"], taken["method"]), ("carol.agent", "calendar"))
+        caller = self.network.dotagent_in_background(*self.options("carol", 1), "channel", "bob.agent")
+        refused = json.loads(listener.stdout.readline())
+        self.assertEqual(refused["reason"], "TOKEN_REQUIRED")
+        for process in (caller, listener):
+            process.kill()
+
+    def test_revoked_token_ends_its_channel(self):
+        self.policy("capability")
+        listener = self.listen("bob", 0, "--channels", "echo")
+        token = self.token("carol", "--action", "channel")
+        caller = self.network.dotagent_in_background(*self.options("carol", 1), "channel", "bob.agent", "--method", "calendar", "--token", str(token))
+        self.assertIn("open", caller.stderr.readline())
+        self.run_ok(*self.options("bob"), "token", "revoke", str(token))
+        self.assertEqual(caller.wait(20), REFUSED)
+        ended = json.loads(listener.stdout.readline())
+        self.assertEqual(ended["reason"], "TOKEN_REVOKED")
+        listener.kill()
+
     def test_revoked_block_is_refused_at_the_gateway(self):
         self.policy("capability")
         alices = self.token("alice")

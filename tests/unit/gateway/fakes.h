@@ -457,11 +457,14 @@ struct TestAgent {
     return call;
   }
 
-  [[nodiscard]] std::shared_ptr<ChannelCall> Call(const std::string& recipient) {
+  [[nodiscard]] std::shared_ptr<ChannelCall> Call(const std::string& recipient, const std::string& method = "",
+                                                  const std::string& capability_token = "") {
     auto call = std::make_shared<ChannelCall>(world.tasks);
     gateway::v1::OpenChannelRequest request;
     request.mutable_call()->set_recipient(recipient);
     request.mutable_call()->set_caller(name);
+    request.mutable_call()->set_method(method);
+    request.mutable_call()->set_token(capability_token);
     call->Send(request);
     gateway.logic->OpenChannel(token, call);
     world.tasks.Run();

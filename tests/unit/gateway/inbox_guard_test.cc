@@ -21,6 +21,7 @@ class InboxGuardTest : public testing::Test {
  protected:
   InboxGuardTest() {
     for (TestAgent* agent : {&bob_, &alice_, &carol_}) agent->Settle();
+    bobs_inbox_ = bob_.OpenInbox();
   }
 
   absl::Status SetPolicy(gateway::v1::InboxMode mode, const std::vector<std::string>& contacts = {},
@@ -74,6 +75,24 @@ class InboxGuardTest : public testing::Test {
         .value();
   }
 
+  // The reason for which a channel to Bob is refused, or "" if he is offered it; then the offer is his newest.
+  std::string Call(TestAgent& caller, const std::string& method = "", const std::string& token = "") {
+    call_ = caller.Call("bob.agent", method, token);
+    if (call_->finished) return ReasonOf(*call_->finished);
+    EXPECT_EQ(Offer().caller(), caller.name);
+    EXPECT_EQ(Offer().method(), method);
+    EXPECT_EQ(Offer().token(), token);
+    return "";
+  }
+  const gateway::v1::ChannelOffer& Offer() const { return bobs_inbox_->received.back().offer(); }
+  void Revoke(const std::string& token, const crypto::SigningKey& signer) {
+    const std::string statement =
+        capability::SignTokenRevocation(signer, capability::VerifyToken(token)->last().id, "", world_.clock.Now())
+            .value();
+    home_.logic->OnTokenRevoked(*capability::VerifyTokenRevocation(statement, world_.clock.Now()));
+    world_.tasks.Run();
+  }
+
   static record::Json Method(const std::string& method) { return {{"method", method}}; }
 
   World world_;
@@ -83,6 +102,8 @@ class InboxGuardTest : public testing::Test {
   TestAgent alice_{world_, home_, "alice.agent"};
   TestAgent carol_{world_, away_, "carol.agent"};
   int messages_ = 0;
+  std::shared_ptr<InboxCall> bobs_inbox_;
+  std::shared_ptr<ChannelCall> call_;  // the newest
 };
 
 TEST_F(InboxGuardTest, AnInboxIsOpenUntilItsAgentSaysOtherwise) {
@@ -177,12 +198,109 @@ TEST_F(InboxGuardTest, RevocationsCountAtOnce) {
   ASSERT_TRUE(SetPolicy(gateway::v1::INBOX_MODE_CAPABILITY).ok());
   const std::string token = Issue(carol_, "");
   EXPECT_EQ(Send(carol_, token), "");
-  const std::string statement =
-      capability::SignTokenRevocation(bob_.key, capability::VerifyToken(token)->last().id, "", world_.clock.Now())
-          .value();
-  home_.guard.OnTokenRevoked(*capability::VerifyTokenRevocation(statement, world_.clock.Now()));
+  Revoke(token, bob_.key);
   EXPECT_EQ(Send(carol_, token), reason::kTokenRevoked);
   EXPECT_EQ(Send(carol_, Issue(carol_, "")), "");
+}
+
+TEST_F(InboxGuardTest, ChannelsAreForContactsToo) {
+  EXPECT_EQ(Call(alice_), "") << "open until its agent says otherwise";
+  ASSERT_TRUE(SetPolicy(gateway::v1::INBOX_MODE_CONTACTS, {"carol.agent"}).ok());
+  EXPECT_EQ(Call(carol_), "");
+  EXPECT_EQ(Call(alice_), reason::kNotAContact);
+  EXPECT_EQ(Call(alice_, "", Issue(alice_, "", 0, {"channel"})), reason::kNotAContact) << "a token makes no contact";
+}
+
+TEST_F(InboxGuardTest, AChannelNeedsATokenForChannels) {
+  ASSERT_TRUE(SetPolicy(gateway::v1::INBOX_MODE_CAPABILITY, {"alice.agent"}).ok());
+  EXPECT_EQ(Call(alice_), "") << "a contact";
+  EXPECT_EQ(Call(carol_), reason::kTokenRequired);
+  EXPECT_EQ(Call(carol_, "", Issue(carol_, "", 0, {"channel"})), "");
+  EXPECT_EQ(Call(carol_, "", Issue(carol_, "", 0, {"call", "send"})), reason::kNotCovered) << "call is not channel";
+  EXPECT_EQ(Call(carol_, "", Issue(carol_, "/backup", 0, {"channel"})), reason::kNotCovered) << "the whole agent";
+  EXPECT_EQ(Call(carol_, "backup/daily", Issue(carol_, "/backup", 0, {"channel"})), "");
+  EXPECT_EQ(Call(carol_, "mail", Issue(carol_, "/backup", 0, {"channel"})), reason::kNotCovered);
+  EXPECT_EQ(Call(carol_, "", Issue(alice_, "", 0, {"channel"})), reason::kKeyMismatch) << "stolen";
+  EXPECT_EQ(Call(carol_, "", "no token"), reason::kUnknownField);
+}
+
+TEST_F(InboxGuardTest, ChannelsForGuardedMethodsNeedATokenFromEveryone) {
+  ASSERT_TRUE(SetPolicy(gateway::v1::INBOX_MODE_OPEN, {"alice.agent"}, {"backup"}).ok());
+  EXPECT_EQ(Call(alice_), "");
+  EXPECT_EQ(Call(alice_, "backups"), "");
+  for (const std::string method : {"backup", "backup/daily"}) {
+    EXPECT_EQ(Call(alice_, method), reason::kTokenRequired);
+    EXPECT_EQ(Call(carol_, method, Issue(carol_, "/backup", 0, {"channel"})), "");
+  }
+}
+
+TEST_F(InboxGuardTest, AChannelsMethodHasOneSpelling) {
+  for (const std::string method : {"/backup", "backup/", "backup//daily", "./backup", "backup%2fdaily"}) {
+    EXPECT_EQ(Call(alice_, method), reason::kBadMessage) << method;
+    EXPECT_EQ(Call(carol_, method), reason::kBadMessage) << method;
+  }
+  EXPECT_EQ(Call(alice_, std::string(kMaxChannelMethod + 1, 'x')), reason::kTooLarge);
+  EXPECT_EQ(Call(alice_, "", std::string(capability::kMaxTokenSize + 1, 'x')), reason::kTooLarge)
+      << "also where none is asked for";
+}
+
+// Another gateway says who calls; it can pair no contact's name with a key of its choice.
+TEST_F(InboxGuardTest, AnotherGatewayCannotLendAName) {
+  ASSERT_TRUE(SetPolicy(gateway::v1::INBOX_MODE_CAPABILITY, {"alice.agent"}).ok());
+  const auto receive = [&](const std::string& name, const TestAgent& key_of, const std::string& token) {
+    IncomingTrunk incoming;
+    incoming.request.set_recipient("bob.agent");
+    incoming.request.set_caller(name);
+    incoming.request.set_caller_key(std::string(key_of.key.public_key().bytes()));
+    incoming.request.set_token(token);
+    absl::Status refused;
+    incoming.accept = [](const auto&) { FAIL() << "nobody has taken the call"; };
+    incoming.refuse = [&refused](const absl::Status& why) { refused = why; };
+    home_.logic->trunk_handlers().channel(std::move(incoming));
+    world_.tasks.Run();
+    return ReasonOf(refused);
+  };
+  EXPECT_EQ(receive("alice.agent", carol_, ""), reason::kKeyMismatch);
+  EXPECT_EQ(receive("carol.agent", alice_, Issue(alice_, "", 0, {"channel"})), reason::kKeyMismatch);
+  EXPECT_EQ(receive("carol.agent", carol_, std::string(capability::kMaxTokenSize + 1, 'x')), reason::kTooLarge);
+  EXPECT_EQ(receive("carol.agent", carol_, Issue(carol_, "", 0, {"channel"})), "") << "what is true is offered";
+  EXPECT_EQ(Offer().caller(), "carol.agent");
+}
+
+TEST_F(InboxGuardTest, AUseIsCountedForEachChannelThatIsOffered) {
+  ASSERT_TRUE(SetPolicy(gateway::v1::INBOX_MODE_CAPABILITY).ok());
+  const std::string token = Issue(carol_, "", 2, {"channel"});
+  world_.redeemer.uses = 2;
+  bobs_inbox_->Cancel();
+  world_.tasks.Run();
+  EXPECT_EQ(Call(carol_, "", token), reason::kRecipientOffline);
+  EXPECT_TRUE(world_.redeemer.redeemed.empty()) << "none is lost on a callee that is away";
+  bobs_inbox_ = bob_.OpenInbox();
+  EXPECT_EQ(Call(carol_, "", token), "");
+  EXPECT_EQ(Call(carol_, "", token), "");
+  EXPECT_EQ(world_.redeemer.redeemed.size(), 2U);
+  EXPECT_EQ(Call(carol_, "", token), reason::kUsedUp);
+}
+
+TEST_F(InboxGuardTest, AChannelEndsWhenItsTokenIsTakenBack) {
+  ASSERT_TRUE(SetPolicy(gateway::v1::INBOX_MODE_CAPABILITY, {"alice.agent"}).ok());
+  const auto open = [&](TestAgent& caller, const std::string& token) {
+    EXPECT_EQ(Call(caller, "", token), "");
+    const auto bobs = bob_.Accept(Offer().channel_id());
+    EXPECT_TRUE(!bobs->received.empty() && bobs->received[0].has_opened());
+    return std::pair(call_, bobs);
+  };
+  const std::string token = Issue(carol_, "", 0, {"channel"});
+  const auto [carols, bobs] = open(carol_, token);
+  const auto [others, bobs_other] = open(carol_, Issue(carol_, "", 0, {"channel"}));
+  const auto [alices, bobs_third] = open(alice_, "");
+  Revoke(token, alice_.key);
+  EXPECT_FALSE(carols->finished || bobs->finished) << "what a stranger revokes says nothing";
+  Revoke(token, bob_.key);
+  ASSERT_TRUE(carols->finished && bobs->finished);
+  EXPECT_EQ(ReasonOf(*bobs->finished), reason::kTokenRevoked);
+  EXPECT_FALSE(others->finished || bobs_other->finished || alices->finished || bobs_third->finished);
+  EXPECT_EQ(Call(carol_, "", token), reason::kTokenRevoked);
 }
 
 TEST_F(InboxGuardTest, PolicyIsTheHoldersAlone) {
