@@ -74,7 +74,8 @@ class TrunkPipe : public Pipe {
 
 absl::Status ForAgents(const absl::Status& broken, absl::string_view what) {
   const std::string cause = ReasonOf(broken);
-  if (!cause.empty() && cause != reason::kUnreachable) return WithContext(broken, what);
+  const bool refused = absl::IsPermissionDenied(broken);  // for a reason that streams have no code for
+  if (refused || (!cause.empty() && cause != reason::kUnreachable)) return WithContext(broken, what);
   return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
                          absl::StrCat(what, "; open it again: ", broken.message()));
 }

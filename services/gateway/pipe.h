@@ -33,8 +33,8 @@ class Pipe {
 };
 
 // What agents hear of a pipe that broke: `what`, and the cause. A cause with a reason (their key was revoked, a limit,
-// a broken rule) stays as it is; all others are about streams, which agents know nothing of, and become Unavailable
-// (UNREACHABLE).
+// a broken rule) stays as it is, and so does a refusal; all others are about streams, which agents know nothing of, and
+// become Unavailable (UNREACHABLE).
 [[nodiscard]] absl::Status ForAgents(const absl::Status& broken, absl::string_view what);
 
 using ChannelStream = BidiStream<gateway::v1::OpenChannelRequest, gateway::v1::OpenChannelResponse>;

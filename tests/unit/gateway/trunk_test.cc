@@ -149,6 +149,8 @@ TEST(ForAgentsTest, KeepsACauseThatAnAgentCanActOn) {
       ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kTooLarge, "at most 64 KiB"), "the channel broke");
   EXPECT_EQ(large.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(ReasonOf(large), reason::kTooLarge);
+  const absl::Status refused = ForAgents(p2p::StatusOfReset(p2p::reset_code::kRefused), "the channel broke");
+  EXPECT_EQ(refused.code(), absl::StatusCode::kPermissionDenied);
 }
 
 TEST(ForAgentsTest, WhatIsAboutStreamsIsUnreachable) {
