@@ -59,5 +59,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CheckChain(SignedAround(input));
   const auto revocation = VerifyRevocation(input, FuzzTime());
   if (!revocation.ok()) CheckRefusal(revocation.status());
+  // A revocation and its evidence: the first half of the input, and the second.
+  const auto with_evidence = VerifyRevocationWith(input.substr(0, size / 2), input.substr(size / 2), FuzzTime());
+  if (!with_evidence.ok()) CheckRefusal(with_evidence.status());
   return 0;
 }
