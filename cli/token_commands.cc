@@ -50,6 +50,7 @@ struct TokenArguments {
   std::string action;
   uint64_t block = 0;
   std::string reason;
+  std::string statement_file;
   bool print_only = false;
 };
 
@@ -177,8 +178,39 @@ absl::StatusOr<int> Verify(const Globals& globals, const TokenArguments& argumen
   return kOk;
 }
 
-absl::StatusOr<int> Revoke(const Globals& globals, const TokenArguments& arguments) {
+// Hands a revocation to --identity. `report` tells what it is about.
+absl::StatusOr<int> PublishRevocation(const Globals& globals, const std::string& statement, Report report) {
   namespace v1 = ::dotagent::identity::v1;
+  const absl::Duration timeout = absl::Seconds(static_cast<double>(globals.timeout_s));
+  ASSIGN_OR_RETURN(const auto channel, rpc::NewChannel(globals.identity, {.known_nodes = globals.KnownNodes()}));
+  RETURN_IF_ERROR(channel->WaitUntilReady(timeout));
+  const auto stub = v1::IdentityService::NewStub(channel->grpc());
+  v1::RevokeTokenRequest request;
+  request.set_statement(statement);
+  v1::RevokeTokenResponse response;
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(timeout));
+  RETURN_IF_ERROR(rpc::FromGrpc(stub->RevokeToken(&context, request, &response)));
+  report.Add("sequence", "Sequence", response.sequence());
+  report.Add("recorded_at", "Recorded", FormatTokenTime(absl::FromUnixMillis(response.recorded_at_ms())));
+  report.Print(globals.json);
+  return kOk;
+}
+
+// A statement that was signed before, for another deployment where the resource's agent lives.
+absl::StatusOr<int> RevokeAgain(const Globals& globals, const TokenArguments& arguments) {
+  ASSIGN_OR_RETURN(const std::string statement,
+                   ReadInput(arguments.statement_file, capability::kMaxTokenRevocationSize));
+  ASSIGN_OR_RETURN(const capability::TokenRevocation revocation,
+                   capability::VerifyTokenRevocation(statement, absl::Now()));
+  Report report;
+  report.Add("id", "Revoked", HexEncode(revocation.block));
+  return PublishRevocation(globals, statement, std::move(report));
+}
+
+absl::StatusOr<int> Revoke(const Globals& globals, const TokenArguments& arguments) {
+  if (!arguments.statement_file.empty()) return RevokeAgain(globals, arguments);
+  if (arguments.file.empty()) return BadArgument("name the file with the token, or a --statement");
   ASSIGN_OR_RETURN(const auto key, globals.Key());
   ASSIGN_OR_RETURN(const std::string bytes, ReadToken(arguments.file));
   ASSIGN_OR_RETURN(const Token token, capability::VerifyToken(bytes));
@@ -201,23 +233,10 @@ absl::StatusOr<int> Revoke(const Globals& globals, const TokenArguments& argumen
     std::fwrite(statement.data(), 1, statement.size(), stdout);
     return kOk;
   }
-  const absl::Duration timeout = absl::Seconds(static_cast<double>(globals.timeout_s));
-  ASSIGN_OR_RETURN(const auto channel, rpc::NewChannel(globals.identity, {.known_nodes = globals.KnownNodes()}));
-  RETURN_IF_ERROR(channel->WaitUntilReady(timeout));
-  const auto stub = v1::IdentityService::NewStub(channel->grpc());
-  v1::RevokeTokenRequest request;
-  request.set_statement(statement);
-  v1::RevokeTokenResponse response;
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(timeout));
-  RETURN_IF_ERROR(rpc::FromGrpc(stub->RevokeToken(&context, request, &response)));
   Report report;
   report.Add("id", "Revoked", HexEncode(block.id));
   report.Add("block", "Block", number);
-  report.Add("sequence", "Sequence", response.sequence());
-  report.Add("recorded_at", "Recorded", FormatTokenTime(absl::FromUnixMillis(response.recorded_at_ms())));
-  report.Print(globals.json);
-  return kOk;
+  return PublishRevocation(globals, statement, std::move(report));
 }
 
 void AddGrantOptions(CLI::App* command, const std::shared_ptr<TokenArguments>& arguments, bool delegates) {
@@ -305,8 +324,13 @@ void AddTokenCommands(CLI::App& app, Globals& globals, Chosen& chosen) {
     CLI::App* command = AddCommand(
         token, "revoke", "Take a block of a token back, and with it all that was handed on from there, for good",
         {"dotagent token revoke alice.token --key bob.pem --reason 'project over'",
-         "dotagent token revoke carol.token --block 2 --key alice.pem"});
-    command->add_option("file", arguments->file, "The token; - is standard input")->required();
+         "dotagent token revoke carol.token --block 2 --key alice.pem",
+         "dotagent token revoke carol.token --key bob.pem --print > carol.revocation   # for several deployments",
+         "dotagent token revoke --statement carol.revocation --identity identity.second:7445"});
+    auto* const file = command->add_option("file", arguments->file, "The token; - is standard input");
+    command
+        ->add_option("--statement", arguments->statement_file, "Hand over a statement that was signed before, instead")
+        ->excludes(file);
     command->add_option("--block", arguments->block, "Which block, counted from 1; the default is the last");
     command->add_option("--reason", arguments->reason, "Why, for people to read");
     command->add_flag("--print", arguments->print_only, "Only sign the statement and write it to standard output");

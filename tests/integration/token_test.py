@@ -3,10 +3,11 @@
 import base64
 import json
 import pathlib
+import subprocess
 import tempfile
 import unittest
 
-from case import FAILED, OK, REFUSED, USAGE, NetworkCase, dotagent, wait_for
+from case import BIN, FAILED, OK, REFUSED, USAGE, NetworkCase, dotagent, wait_for
 
 CALENDAR = "agent://bob.agent/calendar"
 
@@ -219,6 +220,32 @@ class TokenNetworkTest(NetworkCase):
         wait_for(lambda: self.request("carol", "calendar", "--token", str(carols)).returncode == REFUSED, "the revocation at the gateway")
         self.assert_refused(self.request("carol", "calendar", "--token", str(carols)), "revoked")
         self.assertEqual(self.request("alice", "calendar", "--token", str(alices)).returncode, OK)
+
+    def test_a_statement_counts_at_every_deployment_that_is_told(self):
+        """Bob moves to a second deployment, with an identity and a gateway of its own."""
+        identity = self.network.service("identity", "identity-elsewhere", resolver=self.resolvers[2].info["grpc"]).start()
+        gateway = self.network.service("gateway", "gateway-elsewhere", resolver=self.resolvers[2].info["grpc"], identity=identity.info["grpc"]).start()
+        elsewhere = ["--gateway", gateway.info["grpc"], "--identity", identity.info["grpc"]]
+        self.register("mover", 0)
+        mover = self.options("mover")
+        token = self.folder / "mover.token"
+        token.write_text(dotagent("token", "issue", "--key", self.key("mover"), "--to", self.keys["carol"], "--resource", "agent://mover.agent", "--action",
+                                  "call").stdout)
+        statement = self.folder / "mover.revocation"
+        signed = subprocess.run([f"{BIN}/dotagent", *mover, "token", "revoke", str(token), "--print"], capture_output=True, timeout=60, check=True)
+        statement.write_bytes(signed.stdout)
+
+        def ask():
+            return dotagent(*self.options("carol", 1), "send", "mover.agent", "--type", "REQUEST", "--token", str(token))
+
+        self.run_ok(*mover, *elsewhere, "register")
+        self.run_ok(*mover, *elsewhere, "inbox-policy", "capability")
+        wait_for(lambda: "mover.agent" in dotagent(*self.options("carol", 1), "resolve", "--no-cache", "mover.agent").stdout, "the move")
+        wait_for(lambda: ask().returncode == OK, "the first request at the new home")
+        told = self.run_ok(*self.options("carol"), *elsewhere, "token", "revoke", "--statement", str(statement))
+        self.assertEqual(told["sequence"], 1)
+        wait_for(lambda: ask().returncode == REFUSED, "the revocation at the second deployment's gateway")
+        self.assert_refused(ask(), "revoked")
 
 
 if __name__ == "__main__":
