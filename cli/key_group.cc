@@ -1,4 +1,4 @@
-// dotagent key rotate, export, import.
+// dotagent key rotate, chain, export, import.
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,7 +10,9 @@
 #include "cli/exit_status.h"
 #include "cli/key_report.h"
 #include "cli/report.h"
+#include "common/base/bytes.h"
 #include "common/base/status.h"
+#include "common/crypto/hash.h"
 #include "common/identity/agent_id.h"
 #include "common/identity/rotation.h"
 #include "common/record/name.h"
@@ -97,6 +99,42 @@ absl::StatusOr<int> RotateKey(const Globals& globals, const RotateArguments& arg
   return kOk;
 }
 
+struct ChainArguments {
+  std::string whose;
+  std::string out;
+};
+
+// An AgentId in text, or a name's owner.
+absl::StatusOr<identity::AgentId> FindAgent(sdk::Agent& agent, const std::string& whose) {
+  const auto bytes = HexDecode(whose);
+  if (bytes.ok() && bytes->size() == crypto::kSha256Size) return identity::AgentId::FromBytes(*bytes);
+  ASSIGN_OR_RETURN(const sdk::ResolvedName resolved, agent.Resolve(whose));
+  return identity::AgentId::FromBytes(resolved.owner);
+}
+
+// The keys by which an identity came to its current one, from the DHT.
+absl::StatusOr<int> ShowChain(const Globals& globals, const ChainArguments& arguments) {
+  ASSIGN_OR_RETURN(const auto agent, globals.Connect());
+  ASSIGN_OR_RETURN(const identity::AgentId id, FindAgent(*agent, arguments.whose));
+  const auto answer = agent->GetRotationChain(id);
+  if (absl::IsNotFound(answer.status())) {
+    return ErrorWithReason(
+        absl::StatusCode::kNotFound, reason::kNameNotFound,
+        absl::StrCat("no rotation chain of ", id.ToString(), " is published; its first key may still be its only one"));
+  }
+  RETURN_IF_ERROR(answer.status());
+  const sdk::FoundRotationChain& found = *answer;
+  if (!arguments.out.empty()) RETURN_IF_ERROR(WriteFileAtOnce(arguments.out, found.bytes));
+  Report report;
+  AddKeyFields(found.chain.current(), id.ToString(), report);
+  report.Add("rotations", "Rotations", found.chain.length() - 1);
+  report.Add("since", "Since", absl::FormatTime(absl::RFC3339_sec, found.chain.newest(), absl::UTCTimeZone()));
+  report.Add("agreeing_nodes", "Nodes that agree", found.agreeing_nodes);
+  if (!arguments.out.empty()) report.Add("rotation_chain", "Rotation chain", arguments.out);
+  report.Print(globals.json);
+  return kOk;
+}
+
 struct CopyArguments {
   std::string address;
   std::string to_passphrase_file;
@@ -176,6 +214,18 @@ void AddRotate(CLI::App* group, Globals& globals, Chosen& chosen) {
   });
 }
 
+void AddChain(CLI::App* group, Globals& globals, Chosen& chosen) {
+  auto arguments = std::make_shared<ChainArguments>();
+  CLI::App* command = AddCommand(group, "chain", "Find an identity's rotation chain, and verify it",
+                                 {"dotagent key chain bob.agent --key alice.pem",
+                                  "dotagent key chain 21fe31df…21b9 --key alice.pem --out bob.chain"});
+  command->add_option("whose", arguments->whose, "A name, or an AgentId: 64 hexadecimal digits")->required();
+  command->add_option("--out", arguments->out, "Write the chain to this file too");
+  command->callback([&globals, &chosen, arguments] {
+    chosen.run = [&globals, arguments] { return ShowChain(globals, *arguments); };
+  });
+}
+
 void AddCopy(CLI::App* group, bool exports, Globals& globals, Chosen& chosen) {
   auto arguments = std::make_shared<CopyArguments>();
   CLI::App* command =
@@ -204,6 +254,7 @@ void AddKeyGroup(CLI::App& app, Globals& globals, Chosen& chosen) {
   CLI::App* group = AddCommand(&app, "key", "Rotate keys, and copy them between files, tokens and TPMs", {});
   group->require_subcommand(1);
   AddRotate(group, globals, chosen);
+  AddChain(group, globals, chosen);
   AddCopy(group, true, globals, chosen);
   AddCopy(group, false, globals, chosen);
 }

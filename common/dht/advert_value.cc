@@ -8,22 +8,8 @@
 #include "common/capability/advert.h"
 #include "common/dht/owner_proof.h"
 #include "common/dht/relay_advert.h"
-#include "common/identity/statement.h"
-#include "dotagent/dht/v1/dht.pb.h"
 
 namespace dotagent::dht {
-namespace {
-
-// The rotation chain in a proof that holds nothing else.
-absl::StatusOr<std::string> ChainIn(const std::string& proof_bytes) {
-  v1::Proof proof;
-  if (!identity::ParseStrictly(proof_bytes, &proof) || !proof.name_certificate().empty()) {
-    return identity::BadStatement("what goes with an advert is a rotation chain or nothing");
-  }
-  return proof.rotation_chain();
-}
-
-}  // namespace
 
 absl::StatusOr<bool> AdvertValue::Replaces(const Value& held, const Value& offered) const {
   // The same words, whatever goes with them.
@@ -39,7 +25,7 @@ size_t CapabilityValue::max_size() const { return capability::kMaxAdvertSize; }
 
 absl::StatusOr<Value> CapabilityValue::Validate(const Item& item, absl::Time now) const {
   ASSIGN_OR_RETURN(const capability::CapabilityAdvert advert, capability::VerifyCapabilityAdvert(item.bytes, now));
-  ASSIGN_OR_RETURN(const std::string chain, ChainIn(item.proof));
+  ASSIGN_OR_RETURN(const std::string chain, ChainInProof(item.proof));
   ASSIGN_OR_RETURN(const Id owner, OwnerOf(advert.signer, chain, now));
   if (owner.bytes() != advert.agent.bytes()) {
     return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kKeyMismatch,

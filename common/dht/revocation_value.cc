@@ -1,5 +1,6 @@
 #include "common/dht/revocation_value.h"
 
+#include <string>
 #include <tuple>
 
 #include "common/base/status.h"
@@ -11,13 +12,11 @@ namespace dotagent::dht {
 size_t RevocationValue::max_size() const { return identity::kMaxRevocationSize; }
 
 absl::StatusOr<Value> RevocationValue::Validate(const Item& item, absl::Time now) const {
-  RETURN_IF_ERROR(CheckNoProof(item));
-  ASSIGN_OR_RETURN(const identity::Revocation revocation, identity::VerifyRevocation(item.bytes, now));
-  if (identity::AgentId::FromFirstKey(revocation.public_key) != revocation.agent_id) {
-    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kKeyMismatch,
-                           "the revocation names an identity that is not its signer's; sign it with the key to revoke");
-  }
-  ASSIGN_OR_RETURN(const Id key, Id::FromBytes(identity::RevocationKey(revocation.agent_id)));
+  ASSIGN_OR_RETURN(const std::string rotation_chain, ChainInProof(item.proof));
+  ASSIGN_OR_RETURN(const identity::Revocation revocation,
+                   identity::VerifyRevocationWith(item.bytes, rotation_chain, now));
+  ASSIGN_OR_RETURN(const Id key,
+                   Id::FromBytes(identity::RevocationKey(identity::AgentId::FromFirstKey(revocation.public_key))));
   ASSIGN_OR_RETURN(const Id owner, Id::FromBytes(revocation.agent_id.bytes()));
   return Value{.kind = ValueKind::kRevocation,
                .key = key,
@@ -34,9 +33,9 @@ absl::StatusOr<bool> RevocationValue::Replaces(const Value& held, const Value& o
 
 absl::Status RevocationValue::Absent() const { return absl::NotFoundError("no node holds a revocation of this key"); }
 
-Id RevocationValue::KeyFor(const crypto::PublicKey& signer) {
+Id RevocationValue::KeyFor(const crypto::PublicKey& revoked) {
   // A SHA-256 is always the right size.
-  return *Id::FromBytes(identity::RevocationKey(identity::AgentId::FromFirstKey(signer)));
+  return *Id::FromBytes(identity::RevocationKey(identity::AgentId::FromFirstKey(revoked)));
 }
 
 }  // namespace dotagent::dht

@@ -1,5 +1,6 @@
-// The revocation of a key (identity/revocation.h), under SHA-256("revocation:" ‖ AgentId). Final: it never expires; of
-// several, the earliest stays.
+// The revocation of a key (identity/revocation.h), under SHA-256("revocation:" ‖ SHA-256(key)). Final: it never
+// expires; of several, the earliest stays. If the key is not its identity's first, or its successor signed, the proof
+// has the identity's rotation chain.
 #ifndef DOTAGENT_COMMON_DHT_REVOCATION_VALUE_H_
 #define DOTAGENT_COMMON_DHT_REVOCATION_VALUE_H_
 
@@ -11,8 +12,7 @@ class RevocationValue final : public ValueType {
  public:
   [[nodiscard]] ValueKind kind() const override { return ValueKind::kRevocation; }
   [[nodiscard]] size_t max_size() const override;
-  // As VerifyRevocation; InvalidArgument (KEY_MISMATCH) unless the statement's identity is the signer's own, so that no
-  // one revokes another's key.
+  // As VerifyRevocationWith, so that no one revokes another's key. The value's signer is the revoked key.
   [[nodiscard]] absl::StatusOr<Value> Validate(const Item& item, absl::Time now) const override;
   [[nodiscard]] bool first_claim() const override { return false; }
   [[nodiscard]] bool many_owners() const override { return false; }
@@ -22,7 +22,7 @@ class RevocationValue final : public ValueType {
   [[nodiscard]] absl::Status Absent() const override;
 
   // Where the revocation of a key would be.
-  [[nodiscard]] static Id KeyFor(const crypto::PublicKey& signer);
+  [[nodiscard]] static Id KeyFor(const crypto::PublicKey& revoked);
 };
 
 }  // namespace dotagent::dht

@@ -9,6 +9,8 @@
 #include "common/dht/record_value.h"
 #include "common/dht/revocation_value.h"
 #include "common/dht/rotation_value.h"
+#include "common/identity/statement.h"
+#include "dotagent/dht/v1/dht.pb.h"
 
 namespace dotagent::dht {
 
@@ -26,6 +28,14 @@ absl::Status CheckNoProof(const Item& item) {
   return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadStatement,
                          absl::StrCat("a value of this kind needs no proof, and came with one of ", item.proof.size(),
                                       " bytes; send it without"));
+}
+
+absl::StatusOr<std::string> ChainInProof(const std::string& proof) {
+  v1::Proof parsed;
+  if (!identity::ParseStrictly(proof, &parsed) || !parsed.name_certificate().empty()) {
+    return identity::BadStatement("what goes with such a statement is a rotation chain or nothing");
+  }
+  return parsed.rotation_chain();
 }
 
 Id DigestOf(const Item& item) {

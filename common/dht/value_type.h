@@ -83,6 +83,9 @@ struct Slot {
 // and everybody would have to keep.
 [[nodiscard]] absl::Status CheckNoProof(const Item& item);
 
+// The rotation chain in a proof that may hold nothing else; empty if there is none. InvalidArgument (BAD_STATEMENT).
+[[nodiscard]] absl::StatusOr<std::string> ChainInProof(const std::string& proof);
+
 // SHA-256 of the value's bytes.
 [[nodiscard]] Id DigestOf(const Item& item);
 

@@ -1,7 +1,9 @@
 #include "common/identity/revocation.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -100,6 +102,18 @@ absl::StatusOr<Revocation> VerifyRevocation(absl::string_view statement, absl::T
   ASSIGN_OR_RETURN(revocation.revoked_at, CheckDate(inner.revoked_at_ms(), now));
   RETURN_IF_ERROR(CheckIdentity(revocation, evidence));
   ASSIGN_OR_RETURN(revocation.by, EntitledAs(revocation, evidence));
+  return revocation;
+}
+
+absl::StatusOr<Revocation> VerifyRevocationWith(absl::string_view statement, absl::string_view rotation_chain,
+                                                absl::Time now) {
+  if (rotation_chain.empty()) return VerifyRevocation(statement, now);
+  ASSIGN_OR_RETURN(const std::vector<std::string> statements, DecodeRotationChain(rotation_chain));
+  ASSIGN_OR_RETURN(const RotationChain chain, VerifyRotationChain(statements, now));
+  ASSIGN_OR_RETURN(Revocation revocation, VerifyRevocation(statement, now, {.chain = &chain}));
+  if (revocation.by == RevokedBy::kItself && AgentId::FromFirstKey(revocation.public_key) == revocation.agent_id) {
+    return BadStatement("a first key's own revocation needs no rotation chain, and came with one; send it without");
+  }
   return revocation;
 }
 

@@ -59,7 +59,15 @@ struct RevocationEvidence {
 [[nodiscard]] absl::StatusOr<Revocation> VerifyRevocation(absl::string_view statement, absl::Time now,
                                                           const RevocationEvidence& evidence = {});
 
-// The DHT key of an identity's revocation: SHA-256("revocation:" ‖ AgentId bytes).
+// The same with the evidence as it travels beside the statement: `rotation_chain` as EncodeRotationChain makes it, or
+// empty. InvalidArgument also as DecodeRotationChain and VerifyRotationChain, and BAD_STATEMENT if a chain comes that
+// is not needed: nobody signed that it belongs there, and everybody would have to keep it. A forked chain is no help to
+// a thief: a key is in it only by its own signature, and so is its successor.
+[[nodiscard]] absl::StatusOr<Revocation> VerifyRevocationWith(absl::string_view statement,
+                                                              absl::string_view rotation_chain, absl::Time now);
+
+// The DHT key of the revocation of a key: SHA-256("revocation:" ‖ SHA-256(key)). `id`: AgentId::FromFirstKey of the
+// key, also if it is a later one.
 [[nodiscard]] std::string RevocationKey(const AgentId& id);
 
 }  // namespace dotagent::identity

@@ -124,6 +124,23 @@ absl::StatusOr<ResolvedName> Agent::Resolve(absl::string_view name, bool bypass_
                       .owner = response.owner()};
 }
 
+absl::StatusOr<FoundRotationChain> Agent::GetRotationChain(const identity::AgentId& agent) {
+  v1::GetRotationRequest request;
+  request.set_agent_id(std::string(agent.bytes()));
+  v1::GetRotationResponse response;
+  RETURN_IF_ERROR(gateway_->Run(
+      [&](grpc::ClientContext& context) { return gateway_->stub().GetRotation(&context, request, &response); }));
+  ASSIGN_OR_RETURN(const std::vector<std::string> statements, identity::DecodeRotationChain(response.rotation_chain()));
+  ASSIGN_OR_RETURN(identity::RotationChain chain, identity::VerifyRotationChain(statements, absl::Now()));
+  if (chain.agent != agent) {
+    return ErrorWithReason(
+        absl::StatusCode::kDataLoss, reason::kBadStatement,
+        absl::StrCat("asked for the rotation chain of ", agent.ToString(), ", the gateway answered with that of ",
+                     chain.agent.ToString(), "; do not trust it"));
+  }
+  return FoundRotationChain{std::move(chain), response.rotation_chain(), response.agreeing_nodes()};
+}
+
 absl::Status Agent::SetInboxPolicy(const InboxPolicy& policy) {
   RETURN_IF_ERROR(RequireName());
   v1::SetInboxPolicyRequest request;

@@ -19,6 +19,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/crypto/keys.h"
+#include "common/identity/agent_id.h"
+#include "common/identity/rotation.h"
 #include "common/record/message.h"
 #include "common/record/name_proof.h"
 #include "common/record/record.h"
@@ -60,6 +62,12 @@ struct ResolvedName {
   uint32_t messages = 0;         // calls that the lookup made
   absl::Duration remaining_ttl;  // for which the answer may be kept
   std::string owner = {};        // AgentId, 32 bytes, by the DHT's word: the same after the key was rotated
+};
+
+struct FoundRotationChain {
+  identity::RotationChain chain;
+  std::string bytes;            // as identity::EncodeRotationChain
+  uint32_t agreeing_nodes = 0;  // DHT nodes that returned this very chain
 };
 
 struct OutgoingMessage {
@@ -104,6 +112,10 @@ class Agent {
   // Finds and verifies a record. NotFound (NAME_NOT_FOUND), PermissionDenied (KEY_REVOKED), Aborted (CONFLICT) if it is
   // contested who holds the name, Unavailable (NOT_BOOTSTRAPPED, TOO_FEW_CLEAN_PATHS).
   [[nodiscard]] absl::StatusOr<ResolvedName> Resolve(absl::string_view name, bool bypass_cache = false);
+
+  // Finds and verifies the rotation chain of an identity: by which keys it came to its current one. NotFound if it has
+  // published none, which its first key alone needs not.
+  [[nodiscard]] absl::StatusOr<FoundRotationChain> GetRotationChain(const identity::AgentId& agent);
 
   // Says who may write to this agent, from now on, at this gateway; on disk there when this returns OK.
   // InvalidArgument (BAD_MESSAGE) if the policy breaks a rule.

@@ -170,6 +170,20 @@ void Gateway::Resolve(absl::string_view token, const gateway::v1::ResolveRequest
                            });
 }
 
+void Gateway::GetRotation(absl::string_view token, const gateway::v1::GetRotationRequest& request,
+                          Done<gateway::v1::GetRotationResponse> done) {
+  if (const auto agent = Caller(token); !agent.ok()) return done(agent.status());
+  const auto id = identity::AgentId::FromBytes(request.agent_id());
+  if (!id.ok()) return done(id.status());
+  parts_.directory.GetRotation(*id, [done = std::move(done)](const absl::StatusOr<host::FoundRotation>& found) {
+    if (!found.ok()) return done(found.status());
+    gateway::v1::GetRotationResponse response;
+    response.set_rotation_chain(found->bytes);
+    response.set_agreeing_nodes(found->agreeing_nodes);
+    done(std::move(response));
+  });
+}
+
 void Gateway::Send(absl::string_view token, const gateway::v1::SendRequest& request,
                    Done<gateway::v1::SendResponse> done) {
   const auto agent = Caller(token);

@@ -64,6 +64,8 @@ class Gateway {
                 Done<gateway::v1::RegisterResponse> done);
   void Resolve(absl::string_view token, const gateway::v1::ResolveRequest& request,
                Done<gateway::v1::ResolveResponse> done);
+  void GetRotation(absl::string_view token, const gateway::v1::GetRotationRequest& request,
+                   Done<gateway::v1::GetRotationResponse> done);
   void Send(absl::string_view token, const gateway::v1::SendRequest& request, Done<gateway::v1::SendResponse> done);
   void SetInboxPolicy(absl::string_view token, const gateway::v1::SetInboxPolicyRequest& request,
                       Done<gateway::v1::SetInboxPolicyResponse> done);

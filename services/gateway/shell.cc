@@ -40,6 +40,7 @@ Shell::Shell(Gateway& gateway, asio::io_context& loop, const Clock& clock, telem
       authenticate_seconds_(Seconds(metrics, "Authenticate")),
       register_seconds_(Seconds(metrics, "Register")),
       resolve_seconds_(Seconds(metrics, "Resolve")),
+      get_rotation_seconds_(Seconds(metrics, "GetRotation")),
       send_seconds_(Seconds(metrics, "Send")),
       set_inbox_policy_seconds_(Seconds(metrics, "SetInboxPolicy")) {}
 
@@ -85,6 +86,13 @@ grpc::ServerUnaryReactor* Shell::Resolve(grpc::CallbackServerContext* context, c
                                          v1::ResolveResponse* response) {
   return Measured(context, response, resolve_seconds_, [this, request, token = BearerToken(*context)](auto done) {
     gateway_.Resolve(token, *request, std::move(done));
+  });
+}
+
+grpc::ServerUnaryReactor* Shell::GetRotation(grpc::CallbackServerContext* context,
+                                             const v1::GetRotationRequest* request, v1::GetRotationResponse* response) {
+  return Measured(context, response, get_rotation_seconds_, [this, request, token = BearerToken(*context)](auto done) {
+    gateway_.GetRotation(token, *request, std::move(done));
   });
 }
 

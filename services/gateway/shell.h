@@ -33,6 +33,9 @@ class Shell : public gateway::v1::GatewayService::CallbackService {
   grpc::ServerUnaryReactor* SetInboxPolicy(grpc::CallbackServerContext* context,
                                            const gateway::v1::SetInboxPolicyRequest* request,
                                            gateway::v1::SetInboxPolicyResponse* response) override;
+  grpc::ServerUnaryReactor* GetRotation(grpc::CallbackServerContext* context,
+                                        const gateway::v1::GetRotationRequest* request,
+                                        gateway::v1::GetRotationResponse* response) override;
   grpc::ServerUnaryReactor* Send(grpc::CallbackServerContext* context, const gateway::v1::SendRequest* request,
                                  gateway::v1::SendResponse* response) override;
   grpc::ServerBidiReactor<gateway::v1::InboxRequest, gateway::v1::InboxResponse>* Inbox(
@@ -55,6 +58,7 @@ class Shell : public gateway::v1::GatewayService::CallbackService {
   telemetry::Histogram& authenticate_seconds_;
   telemetry::Histogram& register_seconds_;
   telemetry::Histogram& resolve_seconds_;
+  telemetry::Histogram& get_rotation_seconds_;
   telemetry::Histogram& send_seconds_;
   telemetry::Histogram& set_inbox_policy_seconds_;
 };

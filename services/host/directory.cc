@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "common/base/status.h"
+#include "common/identity/rotation.h"
 #include "common/rpc/client_call.h"
 #include "dotagent/resolver/v1/resolver.grpc.pb.h"
 
@@ -57,6 +58,17 @@ absl::StatusOr<Resolution> CheckAnswer(const record::Name& name, const pb::Resol
                     .owner = response.owner()};
 }
 
+absl::StatusOr<FoundRotation> CheckRotation(const identity::AgentId& agent, const pb::GetRotationResponse& response,
+                                            absl::Time now) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> statements, identity::DecodeRotationChain(response.rotation_chain()));
+  ASSIGN_OR_RETURN(const identity::RotationChain chain, identity::VerifyRotationChain(statements, now));
+  if (chain.agent != agent) {
+    return ErrorWithReason(absl::StatusCode::kDataLoss, reason::kBadStatement,
+                           "asked for one identity's rotation chain, got another's");
+  }
+  return FoundRotation{response.rotation_chain(), response.agreeing_nodes()};
+}
+
 class ResolverDirectory : public Directory {
  public:
   ResolverDirectory(std::shared_ptr<grpc::Channel> channel, rpc::Executor post, const Clock& clock)
@@ -88,13 +100,25 @@ class ResolverDirectory : public Directory {
         });
   }
 
-  void PublishRevocation(const std::string& statement, std::function<void(absl::Status)> done) override {
+  void PublishRevocation(const std::string& statement, const std::string& rotation_chain,
+                         std::function<void(absl::Status)> done) override {
     pb::PublishRevocationRequest request;
     request.set_statement(statement);
+    request.set_rotation_chain(rotation_chain);
     calls_.Unary<Async, pb::PublishRevocationRequest, pb::PublishRevocationResponse>(
         stub_->async(), &Async::PublishRevocation, std::move(request), kPublishRevocationTimeout,
         [done = std::move(done)](const absl::StatusOr<pb::PublishRevocationResponse>& response) {
           done(response.ok() ? absl::OkStatus() : FromResolver(response.status()));
+        });
+  }
+
+  void GetRotation(const identity::AgentId& agent, std::function<void(absl::StatusOr<FoundRotation>)> done) override {
+    pb::GetRotationRequest request;
+    request.set_agent_id(std::string(agent.bytes()));
+    calls_.Unary<Async, pb::GetRotationRequest, pb::GetRotationResponse>(
+        stub_->async(), &Async::GetRotation, std::move(request), kResolveTimeout,
+        [agent, done = std::move(done), &clock = clock_](const absl::StatusOr<pb::GetRotationResponse>& response) {
+          done(response.ok() ? CheckRotation(agent, *response, clock.Now()) : FromResolver(response.status()));
         });
   }
 

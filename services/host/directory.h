@@ -15,6 +15,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
+#include "common/identity/agent_id.h"
 #include "common/record/name.h"
 #include "common/record/name_proof.h"
 #include "common/record/record.h"
@@ -40,6 +41,11 @@ struct Publication {
   uint32_t asked = 0;
 };
 
+struct FoundRotation {
+  std::string bytes;  // as EncodeRotationChain
+  uint32_t agreeing_nodes = 0;
+};
+
 // Everything on the loop, but Shutdown. Callbacks run on the loop, never from inside the call.
 class Directory {
  public:
@@ -52,8 +58,12 @@ class Directory {
   virtual void Publish(const std::string& record_json, const record::NameProof& proof,
                        std::function<void(absl::StatusOr<Publication>)> done) = 0;
 
-  // `statement`: a signed revocation, for the DHT.
-  virtual void PublishRevocation(const std::string& statement, std::function<void(absl::Status)> done) = 0;
+  // `statement`: a signed revocation, for the DHT; with what it takes to verify it (identity::VerifyRevocationWith).
+  virtual void PublishRevocation(const std::string& statement, const std::string& rotation_chain,
+                                 std::function<void(absl::Status)> done) = 0;
+
+  // An identity's rotation chain, verified. NotFound if no node of the DHT has one; otherwise as Resolve.
+  virtual void GetRotation(const identity::AgentId& agent, std::function<void(absl::StatusOr<FoundRotation>)> done) = 0;
 
   // Cancels what waits and returns when none does; later callbacks are dropped. From outside the loop.
   virtual void Shutdown() = 0;

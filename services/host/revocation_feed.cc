@@ -22,6 +22,7 @@ namespace {
 namespace v1 = ::dotagent::identity::v1;
 
 constexpr char kTable[] = "revoked/";
+constexpr char kChainTable[] = "revoked-chain/";
 constexpr char kTokenTable[] = "revoked-token/";
 constexpr char kCursorKey[] = "revoked-cursor";
 constexpr absl::Duration kFirstPause = absl::Milliseconds(100);
@@ -86,7 +87,9 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
   [[nodiscard]] absl::Status Load() {
     absl::Status bad;
     RETURN_IF_ERROR(host.store().Scan(kTable, kTable, [&](absl::string_view key, absl::string_view statement) {
-      auto revocation = identity::VerifyRevocation(statement, host.clock().Now());
+      const auto chain = ChainFor(key.substr(absl::string_view(kTable).size()));
+      auto revocation = chain.ok() ? identity::VerifyRevocationWith(statement, *chain, host.clock().Now())
+                                   : absl::StatusOr<identity::Revocation>(chain.status());
       if (!revocation.ok()) {
         bad = WithContext(revocation.status(), absl::StrCat("revocation stored under ", key));
         return false;
@@ -104,6 +107,13 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
     }
     if (!saved.ok() && !absl::IsNotFound(saved.status())) return saved.status();
     return absl::OkStatus();
+  }
+
+  // What it takes to verify the revocation of a key, if that is more than the statement.
+  [[nodiscard]] absl::StatusOr<std::string> ChainFor(absl::string_view key) const {
+    auto chain = host.store().Get(absl::StrCat(kChainTable, key));
+    if (absl::IsNotFound(chain.status())) return std::string();
+    return chain;
   }
 
   [[nodiscard]] absl::Status LoadTokens() const {
@@ -131,7 +141,7 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
     if (!response.token_statement().empty()) {
       learnt = LearnToken(response.token_statement(), response.sequence());
     } else if (!response.statement().empty()) {
-      learnt = Learn(response.statement(), response.sequence());
+      learnt = Learn(response.statement(), response.rotation_chain(), response.sequence());
     }
     if (learnt.ok()) {
       pause = kFirstPause;
@@ -157,11 +167,15 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
   }
 
   // `sequence` 0: not from identity's stream, and so the cursor stays.
-  [[nodiscard]] absl::Status Learn(absl::string_view statement, uint64_t sequence) {
-    ASSIGN_OR_RETURN(const identity::Revocation revocation, identity::VerifyRevocation(statement, host.clock().Now()));
+  [[nodiscard]] absl::Status Learn(absl::string_view statement, absl::string_view rotation_chain, uint64_t sequence) {
+    ASSIGN_OR_RETURN(const identity::Revocation revocation,
+                     identity::VerifyRevocationWith(statement, rotation_chain, host.clock().Now()));
     const bool known = revoked.contains(revocation.public_key);
     storage::Batch batch;
     if (!known) batch.Put(absl::StrCat(kTable, revocation.public_key.bytes()), statement);
+    if (!known && !rotation_chain.empty()) {
+      batch.Put(absl::StrCat(kChainTable, revocation.public_key.bytes()), rotation_chain);
+    }
     if (sequence > cursor) batch.Put(kCursorKey, absl::StrCat(sequence));
     if (!batch.empty()) RETURN_IF_ERROR(host.store().Write(batch, storage::Durability::kSync));
     cursor = std::max(cursor, sequence);
@@ -242,6 +256,8 @@ std::string RevocationFeed::StatementFor(const crypto::PublicKey& key) const {
   return found == impl_->revoked.end() ? std::string() : found->second;
 }
 
-absl::Status RevocationFeed::Learn(absl::string_view statement) { return impl_->Learn(statement, 0); }
+absl::Status RevocationFeed::Learn(absl::string_view statement, absl::string_view rotation_chain) {
+  return impl_->Learn(statement, rotation_chain, 0);
+}
 
 }  // namespace dotagent::host

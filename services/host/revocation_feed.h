@@ -20,11 +20,12 @@ class RevocationFeed {
  public:
   using OnTokenRevoked = std::function<void(const capability::TokenRevocation&)>;
 
-  // Loads the revocations kept in the host's store (under "revoked/"), then follows `target`. `on_revoked` is called on
-  // the loop, once for each key as it becomes known, with the verified statement and its bytes, after it is on disk. An
-  // empty `target` follows nobody: Learn feeds it. `on_token_revoked`, for who checks capability tokens: likewise for
-  // their blocks (kept under "revoked-token/"), those that are known already from inside of Create. Without it they are
-  // passed over, for good: what a service watches for does not change between its releases.
+  // Loads the revocations kept in the host's store (under "revoked/", and "revoked-chain/" what verifies them), then
+  // follows `target`. `on_revoked` is called on the loop, once for each key as it becomes known, with the verified
+  // statement and its bytes, after it is on disk. An empty `target` follows nobody: Learn feeds it. `on_token_revoked`,
+  // for who checks capability tokens: likewise for their blocks (kept under "revoked-token/"), those that are known
+  // already from inside of Create. Without it they are passed over, for good: what a service watches for does not
+  // change between its releases.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<RevocationFeed>> Create(
       Host& host, const std::string& target,
       std::function<void(const identity::Revocation&, const std::string& statement)> on_revoked,
@@ -34,8 +35,8 @@ class RevocationFeed {
   [[nodiscard]] bool IsRevoked(const crypto::PublicKey& key) const;
   // The statement's bytes, or empty.
   [[nodiscard]] std::string StatementFor(const crypto::PublicKey& key) const;
-  // A revocation found elsewhere (in the DHT, say). Idempotent. As VerifyRevocation.
-  [[nodiscard]] absl::Status Learn(absl::string_view statement);
+  // A revocation found elsewhere (in the DHT, say). Idempotent. As VerifyRevocationWith.
+  [[nodiscard]] absl::Status Learn(absl::string_view statement, absl::string_view rotation_chain = {});
 
  private:
   RevocationFeed();

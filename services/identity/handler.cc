@@ -171,9 +171,10 @@ identity::v1::GetTrustBundleResponse Handler::GetTrustBundle() const {
 
 absl::StatusOr<identity::v1::RevokeResponse> Handler::Revoke(const identity::v1::RevokeRequest& request) {
   ASSIGN_OR_RETURN(const identity::Revocation revocation,
-                   identity::VerifyRevocation(request.statement(), clock_.Now()));
+                   identity::VerifyRevocationWith(request.statement(), request.rotation_chain(), clock_.Now()));
   bool added = false;
-  ASSIGN_OR_RETURN(const uint64_t sequence, log_.Append(revocation.public_key, request.statement(), &added));
+  ASSIGN_OR_RETURN(const uint64_t sequence,
+                   log_.Append(revocation.public_key, request.statement(), &added, request.rotation_chain()));
   if (added) {
     revocations_.Increment();
     telemetry::Log(telemetry::Level::kInfo, "key revoked",
@@ -267,6 +268,7 @@ absl::StatusOr<identity::v1::GetKeyStatusResponse> Handler::GetKeyStatus(
   identity::v1::GetKeyStatusResponse response;
   response.set_revoked(entry.has_value());
   if (entry) response.set_statement(entry->statement);
+  if (entry) response.set_rotation_chain(entry->rotation_chain);
   return response;
 }
 

@@ -1,7 +1,8 @@
 // What identity does, knowing nothing of gRPC: proofs of possession, certificates, revocations, uses of capability
 // tokens.
 //
-// Who may do what: anyone may revoke with a statement that the key itself signed; anyone may take back a token's block
+// Who may do what: anyone may revoke with a statement that the key itself signed, or the one that
+// took or may take its place by its rotation chain; anyone may take back a token's block
 // (only what its issuers sign counts), and redeem a use of a token that he has (a valid one: so who makes up tokens
 // counts his own only, and pays with signatures for each); a certificate needs a proof of
 // possession and a name that the DHT's record gives to that key. Where identity is the registrar of the names

@@ -36,8 +36,9 @@ void ResolverDirectory::KeyOf(const std::string& name, Callback<crypto::PublicKe
   });
 }
 
-void ResolverDirectory::PublishRevocation(const std::string& statement, std::function<void(absl::Status)> done) {
-  directory_->PublishRevocation(statement, std::move(done));
+void ResolverDirectory::PublishRevocation(const std::string& statement, const std::string& rotation_chain,
+                                          std::function<void(absl::Status)> done) {
+  directory_->PublishRevocation(statement, rotation_chain, std::move(done));
 }
 
 RevocationPublisher::RevocationPublisher(host::Host& host, Handler& handler, ResolverDirectory& directory)
@@ -85,7 +86,7 @@ void RevocationPublisher::Continue() {
   }
   if (!*next) return;
   busy_ = true;
-  directory_.PublishRevocation((*next)->statement,
+  directory_.PublishRevocation((*next)->statement, (*next)->rotation_chain,
                                [weak = weak_from_this(), sequence = (*next)->sequence](const absl::Status& status) {
                                  if (auto self = weak.lock()) self->OnPublished(sequence, status);
                                });

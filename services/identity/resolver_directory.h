@@ -25,7 +25,8 @@ class ResolverDirectory : public NameDirectory {
   ResolverDirectory(std::unique_ptr<rpc::Channel> channel, const Clock& clock, rpc::Executor post);
 
   void KeyOf(const std::string& name, Callback<crypto::PublicKey> done) override;
-  void PublishRevocation(const std::string& statement, std::function<void(absl::Status)> done);
+  void PublishRevocation(const std::string& statement, const std::string& rotation_chain,
+                         std::function<void(absl::Status)> done);
   [[nodiscard]] bool available() const { return directory_ != nullptr; }
 
  private:

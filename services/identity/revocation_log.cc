@@ -11,6 +11,7 @@ namespace {
 
 constexpr char kLogTable[] = "log/";
 constexpr char kTokenLogTable[] = "token-log/";
+constexpr char kChainTable[] = "chain/";
 constexpr char kKeyTable[] = "key/";
 constexpr char kBlockTable[] = "block/";
 constexpr char kLastKey[] = "last-sequence";
@@ -55,6 +56,7 @@ absl::StatusOr<uint64_t> RevocationLog::AppendAt(const std::string& index, Entry
   entry.sequence = last_ + 1;
   storage::Batch batch;
   batch.Put(LogKey(entry.of_token ? kTokenLogTable : kLogTable, entry.sequence), entry.statement);
+  if (!entry.rotation_chain.empty()) batch.Put(LogKey(kChainTable, entry.sequence), entry.rotation_chain);
   batch.Put(index, absl::StrCat(entry.sequence));
   batch.Put(kLastKey, absl::StrCat(entry.sequence));
   RETURN_IF_ERROR(store_->Write(batch, storage::Durability::kSync));
@@ -63,8 +65,16 @@ absl::StatusOr<uint64_t> RevocationLog::AppendAt(const std::string& index, Entry
   return entry.sequence;
 }
 
-absl::StatusOr<uint64_t> RevocationLog::Append(const crypto::PublicKey& key, absl::string_view statement, bool* added) {
-  return AppendAt(absl::StrCat(kKeyTable, key.bytes()), {.statement = std::string(statement)}, added);
+absl::StatusOr<uint64_t> RevocationLog::Append(const crypto::PublicKey& key, absl::string_view statement, bool* added,
+                                               absl::string_view rotation_chain) {
+  return AppendAt(absl::StrCat(kKeyTable, key.bytes()),
+                  {.statement = std::string(statement), .rotation_chain = std::string(rotation_chain)}, added);
+}
+
+absl::StatusOr<std::string> RevocationLog::ChainOf(uint64_t sequence) const {
+  absl::StatusOr<std::string> chain = store_->Get(LogKey(kChainTable, sequence));
+  if (absl::IsNotFound(chain.status())) return std::string();
+  return chain;
 }
 
 absl::StatusOr<uint64_t> RevocationLog::AppendBlock(absl::string_view block, const crypto::PublicKey& signer,
@@ -77,7 +87,9 @@ absl::StatusOr<std::optional<RevocationLog::Entry>> RevocationLog::Find(const cr
   ASSIGN_OR_RETURN(const std::optional<uint64_t> sequence, NumberAt(absl::StrCat(kKeyTable, key.bytes())));
   if (!sequence) return std::optional<Entry>();
   ASSIGN_OR_RETURN(std::string statement, store_->Get(LogKey(kLogTable, *sequence)));
-  return std::optional<Entry>(Entry{.sequence = *sequence, .statement = std::move(statement)});
+  ASSIGN_OR_RETURN(std::string chain, ChainOf(*sequence));
+  return std::optional<Entry>(
+      Entry{.sequence = *sequence, .statement = std::move(statement), .rotation_chain = std::move(chain)});
 }
 
 absl::StatusOr<std::optional<RevocationLog::Entry>> RevocationLog::After(uint64_t sequence) const {
@@ -91,6 +103,9 @@ absl::StatusOr<std::optional<RevocationLog::Entry>> RevocationLog::After(uint64_
   }
   RETURN_IF_ERROR(statement.status());
   entry.statement = *std::move(statement);
+  if (!entry.of_token) {
+    ASSIGN_OR_RETURN(entry.rotation_chain, ChainOf(entry.sequence));
+  }
   return std::optional<Entry>(std::move(entry));
 }
 

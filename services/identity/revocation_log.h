@@ -24,15 +24,18 @@ class RevocationLog {
   struct Entry {
     uint64_t sequence = 0;
     std::string statement;
-    bool of_token = false;  // of a token's block, not of a key
+    std::string rotation_chain = {};  // what it takes to verify it, if that is more than the statement
+    bool of_token = false;            // of a token's block, not of a key
   };
 
-  // `store` must outlive it. Tables by number: "log/" of keys, "token-log/" of blocks; numbers: "key/" by key,
+  // `store` must outlive it. Tables by number: "log/" of keys, "token-log/" of blocks, "chain/" the
+  // chains; numbers: "key/" by key,
   // "block/" by block and signer.
   [[nodiscard]] static absl::StatusOr<RevocationLog> Open(storage::Store* store);
 
   // On disk when it returns. A key that is there already keeps its first statement and number; `added` tells.
-  [[nodiscard]] absl::StatusOr<uint64_t> Append(const crypto::PublicKey& key, absl::string_view statement, bool* added);
+  [[nodiscard]] absl::StatusOr<uint64_t> Append(const crypto::PublicKey& key, absl::string_view statement, bool* added,
+                                                absl::string_view rotation_chain = {});
 
   // The same for a token's block (an id of 32 bytes). Kept for each signer: whether one of them may is for those to say
   // who see the token.
@@ -51,6 +54,7 @@ class RevocationLog {
   explicit RevocationLog(storage::Store* store) : store_(store) {}
   // `index`: the row that holds the number of what is revoked.
   [[nodiscard]] absl::StatusOr<uint64_t> AppendAt(const std::string& index, Entry entry, bool* added);
+  [[nodiscard]] absl::StatusOr<std::string> ChainOf(uint64_t sequence) const;
   [[nodiscard]] absl::StatusOr<std::optional<uint64_t>> NumberAt(const std::string& index) const;
   storage::Store* store_;
   uint64_t last_ = 0;

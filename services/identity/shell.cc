@@ -35,6 +35,7 @@ class RevocationStream : public rpc::ServerStream<v1::WatchRevocationsResponse> 
     response.set_sequence(cursor_);
     if (entry && entry->of_token) response.set_token_statement(entry->statement);
     if (entry && !entry->of_token) response.set_statement(entry->statement);
+    if (entry) response.set_rotation_chain(entry->rotation_chain);
     return response;
   }
   void Over() override { handler_.Unwatch(watch_); }

@@ -42,7 +42,9 @@ void Finder::Find(const record::Name& name, Callback<Answer> done) {
         }
         absl::StatusOr<Answer> answer = Check(name, *found);
         if (!answer.ok()) return done(std::move(answer));
-        const std::string revocation_key = identity::RevocationKey(answer->owner);
+        // Of the key in the record: that an earlier one of its owner's was revoked ends nothing.
+        const std::string revocation_key =
+            identity::RevocationKey(identity::AgentId::FromFirstKey(answer->record.public_key()));
         dht_.Get(DhtId(revocation_key), dht::ValueKind::kRevocation,
                  [this, answer = *std::move(answer), done](const absl::StatusOr<dht::GetResult>& revocation) {
                    const absl::Status allowed = CheckRevocation(answer, revocation);
@@ -77,7 +79,8 @@ absl::StatusOr<Answer> Finder::Check(const record::Name& name, const dht::GetRes
 
 absl::Status Finder::CheckRevocation(const Answer& answer, const absl::StatusOr<dht::GetResult>& found) {
   if (found.ok()) {
-    RETURN_IF_ERROR(revocations_.Learn(found->item.bytes));
+    ASSIGN_OR_RETURN(const std::string rotation_chain, dht::ChainInProof(found->item.proof));
+    RETURN_IF_ERROR(revocations_.Learn(found->item.bytes, rotation_chain));
   } else if (!absl::IsNotFound(found.status())) {
     return WithContext(found.status(),
                        absl::StrCat(answer.record.name().text(), " was found, but not whether its key is revoked"));

@@ -20,7 +20,8 @@ class Revocations {
  public:
   virtual ~Revocations() = default;
   [[nodiscard]] virtual bool IsRevoked(const crypto::PublicKey& key) const = 0;
-  [[nodiscard]] virtual absl::Status Learn(absl::string_view statement) = 0;
+  // As identity::VerifyRevocationWith.
+  [[nodiscard]] virtual absl::Status Learn(absl::string_view statement, absl::string_view rotation_chain) = 0;
 };
 
 // Everything must outlive it, and it the lookups that it has begun, unless the DHT goes first. Not thread-safe.

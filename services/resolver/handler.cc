@@ -8,6 +8,7 @@
 #include "common/crypto/peer_id.h"
 #include "common/dht/record_value.h"
 #include "common/identity/agent_id.h"
+#include "common/identity/rotation.h"
 #include "common/telemetry/log.h"
 
 namespace dotagent::resolver_service {
@@ -258,7 +259,7 @@ void Handler::Pump(const std::shared_ptr<Batch>& batch) {
 }
 
 void Handler::Publish(const v1::PublishRequest& request, Callback<v1::PublishResponse> done) {
-  const auto refuse = [&](const absl::Status& status) {
+  const auto refuse = [this, done](const absl::Status& status) {
     metrics_.publish_refused.Increment();
     done(status);
   };
@@ -279,25 +280,67 @@ void Handler::Publish(const v1::PublishRequest& request, Callback<v1::PublishRes
                                   absl::StrCat("another key holds ", record->name().text(),
                                                "; choose another name, or sign with the key that holds it")));
   }
-  parts_.dht.Put(*std::move(value), [this, owner = *owner, record = *std::move(record),
-                                     done = std::move(done)](const absl::StatusOr<dht::PutResult>& stored) {
-    (stored.ok() ? metrics_.published : metrics_.publish_refused).Increment();
-    if (!stored.ok()) return done(WithContext(stored.status(), record.name().text()));
-    Remember(std::make_shared<const Answer>(
-        Answer{.record = record, .owner = owner, .agreeing_nodes = static_cast<uint32_t>(stored->stored_by.size())}));
-    v1::PublishResponse response;
-    for (const crypto::PublicKey& node : stored->stored_by) response.add_stored_by(crypto::PeerIdFromKey(node));
-    response.set_asked(stored->asked);
-    response.set_witnesses(static_cast<uint32_t>(stored->witnesses));
-    done(std::move(response));
+  const auto put = [this, value = *std::move(value), record = *std::move(record), owner = *owner,
+                    done = std::move(done)] { PutRecord(value, record, owner, done); };
+  if (request.rotation_chain().empty()) return put();
+  // First, so that no node takes a record by a chain that parts from the identity's published one, or is behind it.
+  v1::PublishRotationRequest rotation;
+  rotation.set_rotation_chain(request.rotation_chain());
+  PublishRotation(rotation, [put, refuse](const absl::StatusOr<v1::PublishRotationResponse>& stored) {
+    if (stored.ok()) return put();
+    refuse(WithContext(stored.status(), "the rotation chain"));
   });
+}
+
+void Handler::PutRecord(dht::Value value, const record::Record& record, const identity::AgentId& owner,
+                        Callback<v1::PublishResponse> done) {
+  parts_.dht.Put(
+      std::move(value), [this, owner, record, done = std::move(done)](const absl::StatusOr<dht::PutResult>& stored) {
+        (stored.ok() ? metrics_.published : metrics_.publish_refused).Increment();
+        if (!stored.ok()) return done(WithContext(stored.status(), record.name().text()));
+        Remember(std::make_shared<const Answer>(Answer{
+            .record = record, .owner = owner, .agreeing_nodes = static_cast<uint32_t>(stored->stored_by.size())}));
+        v1::PublishResponse response;
+        for (const crypto::PublicKey& node : stored->stored_by) response.add_stored_by(crypto::PeerIdFromKey(node));
+        response.set_asked(stored->asked);
+        response.set_witnesses(static_cast<uint32_t>(stored->witnesses));
+        done(std::move(response));
+      });
+}
+
+void Handler::PublishRotation(const v1::PublishRotationRequest& request, Callback<v1::PublishRotationResponse> done) {
+  parts_.dht.Put(dht::ValueKind::kRotation, {.bytes = request.rotation_chain(), .proof = {}},
+                 [done = std::move(done)](const absl::StatusOr<dht::PutResult>& stored) {
+                   if (!stored.ok()) return done(stored.status());
+                   v1::PublishRotationResponse response;
+                   for (const crypto::PublicKey& node : stored->stored_by)
+                     response.add_stored_by(crypto::PeerIdFromKey(node));
+                   done(std::move(response));
+                 });
+}
+
+void Handler::GetRotation(const v1::GetRotationRequest& request, Callback<v1::GetRotationResponse> done) {
+  const auto agent = identity::AgentId::FromBytes(request.agent_id());
+  if (!agent.ok()) return done(agent.status());
+  const auto key = dht::Id::FromBytes(identity::RotationKey(*agent));
+  if (!key.ok()) return done(key.status());
+  parts_.dht.Get(*key, dht::ValueKind::kRotation,
+                 [done = std::move(done)](const absl::StatusOr<dht::GetResult>& found) {
+                   if (!found.ok()) return done(found.status());
+                   v1::GetRotationResponse response;
+                   response.set_rotation_chain(found->item.bytes);
+                   response.set_agreeing_nodes(found->agreeing_nodes);
+                   done(std::move(response));
+                 });
 }
 
 void Handler::PublishRevocation(const v1::PublishRevocationRequest& request,
                                 Callback<v1::PublishRevocationResponse> done) {
-  const absl::Status learnt = parts_.revocations.Learn(request.statement());
+  const absl::Status learnt = parts_.revocations.Learn(request.statement(), request.rotation_chain());
   if (!learnt.ok()) return done(learnt);
-  parts_.dht.Put(dht::ValueKind::kRevocation, {.bytes = request.statement(), .proof = {}},
+  parts_.dht.Put(dht::ValueKind::kRevocation,
+                 {.bytes = request.statement(),
+                  .proof = dht::EncodeProof({.rotation_chain = request.rotation_chain(), .name_certificate = {}})},
                  [done = std::move(done)](absl::StatusOr<dht::PutResult> stored) {
                    if (!stored.ok()) return done(stored.status());
                    v1::PublishRevocationResponse response;

@@ -73,6 +73,10 @@ class Handler {
   void PublishRevocation(const resolver::v1::PublishRevocationRequest& request,
                          Callback<resolver::v1::PublishRevocationResponse> done);
 
+  void PublishRotation(const resolver::v1::PublishRotationRequest& request,
+                       Callback<resolver::v1::PublishRotationResponse> done);
+  void GetRotation(const resolver::v1::GetRotationRequest& request, Callback<resolver::v1::GetRotationResponse> done);
+
   // Calls `tell` with each piece of news of a name until Unwatch. ResourceExhausted (LIMIT) over kMaxWatches.
   [[nodiscard]] absl::StatusOr<uint64_t> Watch(const record::Name& name,
                                                std::function<void(const resolver::v1::WatchResponse&)> tell);
@@ -103,6 +107,8 @@ class Handler {
   void Remember(std::shared_ptr<const Answer> answer);
   void OnAbsent(const record::Name& name, const absl::Status& why, absl::Time asked);
   void OnConflict(const record::Name& name, const absl::Status& conflict);
+  void PutRecord(dht::Value value, const record::Record& record, const identity::AgentId& owner,
+                 Callback<resolver::v1::PublishResponse> done);
   void Pump(const std::shared_ptr<Batch>& batch);
 
   const Parts parts_;

@@ -29,7 +29,9 @@ class FeedRevocations : public Revocations {
  public:
   explicit FeedRevocations(const std::unique_ptr<host::RevocationFeed>& feed) : feed_(feed) {}
   [[nodiscard]] bool IsRevoked(const crypto::PublicKey& key) const override { return feed_->IsRevoked(key); }
-  [[nodiscard]] absl::Status Learn(absl::string_view statement) override { return feed_->Learn(statement); }
+  [[nodiscard]] absl::Status Learn(absl::string_view statement, absl::string_view rotation_chain) override {
+    return feed_->Learn(statement, rotation_chain);
+  }
 
  private:
   const std::unique_ptr<host::RevocationFeed>& feed_;

@@ -102,6 +102,19 @@ grpc::ServerUnaryReactor* Shell::PublishRevocation(grpc::CallbackServerContext* 
                     [this, request](auto done) { handler_.PublishRevocation(*request, std::move(done)); });
 }
 
+grpc::ServerUnaryReactor* Shell::PublishRotation(grpc::CallbackServerContext* context,
+                                                 const v1::PublishRotationRequest* request,
+                                                 v1::PublishRotationResponse* response) {
+  return rpc::Unary(context, post_, response,
+                    [this, request](auto done) { handler_.PublishRotation(*request, std::move(done)); });
+}
+
+grpc::ServerUnaryReactor* Shell::GetRotation(grpc::CallbackServerContext* context,
+                                             const v1::GetRotationRequest* request, v1::GetRotationResponse* response) {
+  return rpc::Unary(context, post_, response,
+                    [this, request](auto done) { handler_.GetRotation(*request, std::move(done)); });
+}
+
 grpc::ServerUnaryReactor* Shell::GetStatus(grpc::CallbackServerContext* context, const v1::GetStatusRequest*,
                                            v1::GetStatusResponse* response) {
   return rpc::Unary(context, post_, response, [this](auto done) { done(status_()); });

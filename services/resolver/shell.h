@@ -27,6 +27,12 @@ class Shell : public resolver::v1::ResolverService::CallbackService {
                                          resolver::v1::BatchResolveResponse* response) override;
   grpc::ServerWriteReactor<resolver::v1::WatchResponse>* Watch(grpc::CallbackServerContext* context,
                                                                const resolver::v1::WatchRequest* request) override;
+  grpc::ServerUnaryReactor* PublishRotation(grpc::CallbackServerContext* context,
+                                            const resolver::v1::PublishRotationRequest* request,
+                                            resolver::v1::PublishRotationResponse* response) override;
+  grpc::ServerUnaryReactor* GetRotation(grpc::CallbackServerContext* context,
+                                        const resolver::v1::GetRotationRequest* request,
+                                        resolver::v1::GetRotationResponse* response) override;
   grpc::ServerUnaryReactor* PublishRevocation(grpc::CallbackServerContext* context,
                                               const resolver::v1::PublishRevocationRequest* request,
                                               resolver::v1::PublishRevocationResponse* response) override;

@@ -54,6 +54,33 @@ class KeysTest(NetworkCase):
         self.assertEqual(self.rotate("rotating", keys, chain, 1)["rotations"], 2)
         self.assertEqual(self.resolve("rotating")["owner"], agent_id)
 
+    def test_anyone_finds_the_rotation_chain(self):
+        keys, chain, agent_id = self.make("public")
+        self.run_ok(*self.with_key("public", keys[0]), "register", "--rotation-chain", chain)
+        rotated = self.rotate("public", keys, chain, 0)
+        out = self.folder / "public.found"
+        for whose in ("public.agent", agent_id):
+            found = self.run_ok(*self.options("asker", 1), "key", "chain", whose, "--out", str(out))
+            self.assertEqual((found["agent_id"], found["public_key"], found["rotations"]), (agent_id, rotated["public_key"], 1))
+            self.assertEqual(out.read_bytes(), pathlib.Path(chain).read_bytes())
+        self.run_refused(3, "rotation chain", *self.options("asker"), "key", "chain", "00" * 32)
+
+    def test_a_rotated_away_key_is_revoked_by_its_successor(self):
+        keys, chain, agent_id = self.make("retired")
+        self.run_ok(*self.with_key("retired", keys[0]), "register", "--rotation-chain", chain)
+        first = self.run_ok("id", "--key", keys[0])["public_key"]
+        self.rotate("retired", keys, chain, 0)
+        successor = [*self.with_key("retired", keys[1]), "revoke"]
+        self.run_refused(REFUSED, "pre-rotated successor", *successor, "--of", first)
+        revoked = self.run_ok(*successor, "--of", first, "--rotation-chain", chain, "--reason", "retired")
+        self.assertEqual((revoked["agent_id"], revoked["public_key"]), (agent_id, first))
+        self.run_refused(REFUSED, "revoked", *self.with_key("retired", keys[0]), "resolve", "retired.agent")
+        self.assertEqual(self.resolve("retired")["owner"], agent_id)  # the name stays, under the new key
+        # A later key, by the one that it commits to.
+        current = self.run_ok("id", "--key", keys[1])["public_key"]
+        self.run_ok(*self.options("retired"), "--key", keys[2], "revoke", "--of", current, "--rotation-chain", chain)
+        wait_for(lambda: dotagent(*self.options("asker"), "resolve", "--no-cache", "retired.agent").returncode == REFUSED, "the revocation at the resolver")
+
     def test_a_rotation_that_was_interrupted_goes_on(self):
         keys, chain, _ = self.make("interrupted")
         signed = self.run_ok("key", "rotate", "--key", keys[0], "--next", keys[1], "--after-next", keys[2], "--rotation-chain", chain)

@@ -80,11 +80,20 @@ class FakeDirectory : public host::Directory {
       done(host::Publication{{"a", "b", "c"}, 5});
     });
   }
-  void PublishRevocation(const std::string&, std::function<void(absl::Status)> done) override {
+  void PublishRevocation(const std::string&, const std::string&, std::function<void(absl::Status)> done) override {
     tasks_.Post([done = std::move(done)] { done(absl::UnimplementedError("gateways publish no revocations")); });
+  }
+  void GetRotation(const identity::AgentId& agent,
+                   std::function<void(absl::StatusOr<host::FoundRotation>)> done) override {
+    tasks_.Post([this, agent, done = std::move(done)] {
+      const auto found = rotations.find(agent.ToString());
+      if (found != rotations.end()) return done(host::FoundRotation{found->second, 3});
+      done(absl::NotFoundError("no node holds a rotation chain of this identity"));
+    });
   }
   void Shutdown() override {}
 
+  std::map<std::string, std::string> rotations;  // by AgentId, in text
   int resolves = 0;
   record::NameProof last_proof;  // of the newest Publish
 

@@ -287,5 +287,28 @@ TEST_F(GatewayTest, CountsWhatItDoes) {
   EXPECT_NE(two_.metrics.Render().find("dotagent_gateway_inbox_messages 1"), std::string::npos);
 }
 
+TEST_F(GatewayTest, FindsARotationChainForWhoHasAuthenticated) {
+  world_.directory.rotations[std::string(64, '0')] = "chain";
+  gateway::v1::GetRotationRequest request;
+  request.set_agent_id(std::string(32, '\0'));
+  absl::StatusOr<gateway::v1::GetRotationResponse> answer;
+  const auto ask = [&](const std::string& token) {
+    answer = absl::UnknownError("not answered");
+    gateway_.logic->GetRotation(token, request, [&](auto response) { answer = std::move(response); });
+    world_.tasks.Run();
+    return ReasonOf(answer.status());
+  };
+  EXPECT_EQ(ask("no token"), reason::kNotAuthenticated);
+  ASSERT_TRUE(alice_.Authenticate().ok());
+  EXPECT_EQ(ask(alice_.token), "");
+  ASSERT_TRUE(answer.ok());
+  EXPECT_EQ(answer->rotation_chain(), "chain");
+  request.set_agent_id("short");
+  EXPECT_EQ(ask(alice_.token), reason::kBadKey);
+  request.set_agent_id(std::string(32, 'x'));
+  ask(alice_.token);
+  EXPECT_EQ(answer.status().code(), absl::StatusCode::kNotFound);
+}
+
 }  // namespace
 }  // namespace dotagent::gateway_service

@@ -95,7 +95,7 @@ class DirectoryTest : public testing::Test {
   [[nodiscard]] absl::Status PublishRevocation() {
     absl::Notification answered;
     absl::Status answer;
-    directory_->PublishRevocation("statement", [&](const absl::Status& status) {
+    directory_->PublishRevocation("statement", "", [&](const absl::Status& status) {
       answer = status;
       answered.Notify();
     });

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -66,9 +67,10 @@ class FakeIdentity : public v1::IdentityService::Service {
   }
   [[nodiscard]] const std::string& address() const { return address_; }
 
-  void Append(const std::string& statement) {
+  void Append(const std::string& statement, const std::string& rotation_chain = "") {
     absl::MutexLock lock(&mutex_);
     log_.push_back(statement);
+    chains_[log_.size()] = rotation_chain;
   }
   // A revocation of a token's block, among those of keys.
   void AppendOfToken(const std::string& statement) {
@@ -100,6 +102,7 @@ class FakeIdentity : public v1::IdentityService::Service {
       if (cursor < log_.size()) {
         const bool of_token = of_tokens_.contains(cursor + 1);
         (of_token ? response.mutable_token_statement() : response.mutable_statement())->assign(log_[cursor]);
+        response.set_rotation_chain(chains_[cursor + 1]);
         response.set_sequence(++cursor);
       } else if (!std::exchange(told_up_to_date, true)) {
         response.set_sequence(cursor);
@@ -123,7 +126,8 @@ class FakeIdentity : public v1::IdentityService::Service {
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::string> log_ ABSL_GUARDED_BY(mutex_);
-  std::set<uint64_t> of_tokens_ ABSL_GUARDED_BY(mutex_);  // sequences
+  std::map<uint64_t, std::string> chains_ ABSL_GUARDED_BY(mutex_);  // by sequence
+  std::set<uint64_t> of_tokens_ ABSL_GUARDED_BY(mutex_);            // sequences
   std::vector<uint64_t> cursors_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<rpc::Server> server_;
 };
@@ -216,6 +220,30 @@ TEST_F(RevocationFeedTest, AfterARestartItKnowsWhatItKnewAndCatchesUpFromThere) 
   Follow(identity_.address());
   EXPECT_EQ(AwaitTold(3).back(), third) << "the first two are not told again";
   EXPECT_THAT(identity_.AwaitCursors(2), ElementsAre(0, 2));
+}
+
+TEST_F(RevocationFeedTest, ALaterKeysRevocationNeedsItsChainAlsoAfterARestart) {
+  const crypto::SigningKey first = KeyFromSeed(1);
+  const crypto::SigningKey second = KeyFromSeed(2);
+  const absl::Time now = absl::Now();
+  std::vector<std::string> chain = {identity::MakeInception(first, second.public_key(), now).value()};
+  chain.push_back(identity::MakeRotation(identity::VerifyRotationChain(chain, now).value(), first, second,
+                                         KeyFromSeed(3).public_key(), now)
+                      .value());
+  const auto agent = identity::AgentId::FromFirstKey(first.public_key());
+  const std::string of_second = identity::SignRevocationOf(second, agent, second.public_key(), "lost", now).value();
+  const std::string of_first = identity::SignRevocationOf(second, agent, first.public_key(), "old", now).value();
+  identity_.Append(of_second, identity::EncodeRotationChain(chain));
+  identity_.Append(of_first, identity::EncodeRotationChain(chain));
+  Follow(identity_.address());
+  EXPECT_THAT(AwaitTold(2), ElementsAre(of_second, of_first));
+  CloseHost();
+  OpenHost();
+  Follow("");
+  EXPECT_TRUE(IsRevoked(1));
+  EXPECT_TRUE(IsRevoked(2));
+  const auto learn = [&] { return host_->loop().Run([&] { return feed_->Learn(of_first); }); };
+  EXPECT_EQ(ReasonOf(learn()), reason::kBadStatement) << "without its evidence";
 }
 
 TEST_F(RevocationFeedTest, TellsWhoAsksOfTokensBlocks) {

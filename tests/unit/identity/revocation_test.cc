@@ -189,6 +189,20 @@ TEST_F(RevocationEvidenceTest, TheSuccessorRevokesBeforeAndAfterItTookOver) {
   EXPECT_FALSE(Accepted(Revoke(other_, key_), {.chain = &chain_}, RevokedBy::kSuccessor));
 }
 
+TEST_F(RevocationEvidenceTest, TheEvidenceTravelsBesideTheStatement) {
+  std::vector<std::string> statements = {MakeInception(key_, second_.public_key(), now_).value()};
+  statements.push_back(MakeRotation(inception_, key_, second_, third_.public_key(), now_).value());
+  const std::string bytes = EncodeRotationChain(statements);
+  const auto revocation = VerifyRevocationWith(Revoke(third_, second_), bytes, now_);
+  ASSERT_TRUE(revocation.ok()) << revocation.status();
+  EXPECT_EQ(revocation->by, RevokedBy::kSuccessor);
+  EXPECT_TRUE(VerifyRevocationWith(Sign(), "", now_).ok());
+  EXPECT_EQ(ReasonOf(VerifyRevocationWith(Sign(), bytes, now_).status()), reason::kBadStatement) << "not needed";
+  EXPECT_EQ(ReasonOf(VerifyRevocationWith(Revoke(third_, second_), "", now_).status()), reason::kBadStatement);
+  EXPECT_EQ(ReasonOf(VerifyRevocationWith(Revoke(third_, second_), bytes.substr(1), now_).status()),
+            reason::kBadStatement);
+}
+
 TEST_F(RevocationEvidenceTest, AnotherIdentitysChainEntitlesNobody) {
   const std::vector<std::string> statements = {MakeInception(other_, second_.public_key(), now_).value()};
   const RotationChain others = VerifyRotationChain(statements, now_).value();

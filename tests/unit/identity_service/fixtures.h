@@ -83,9 +83,11 @@ struct TestIdentity {
                   metrics,
                   [](const std::function<void()>& work) { work(); }};
 
-  [[nodiscard]] absl::StatusOr<identity::v1::RevokeResponse> Revoke(const std::string& statement) {
+  [[nodiscard]] absl::StatusOr<identity::v1::RevokeResponse> Revoke(const std::string& statement,
+                                                                    const std::string& rotation_chain = "") {
     identity::v1::RevokeRequest request;
     request.set_statement(statement);
+    request.set_rotation_chain(rotation_chain);
     return handler.Revoke(request);
   }
   [[nodiscard]] std::string StatementOf(const crypto::Signer& signer) {

@@ -211,6 +211,81 @@ TEST_F(HandlerTest, OnlyAProperStatementRevokes) {
   EXPECT_FALSE((*identity_.handler.NextAfter(0)).has_value());
 }
 
+// Bob, who has rotated from his first key to a second one, and committed to a third.
+class RotatedKeyTest : public HandlerTest {
+ protected:
+  // A chain of Bob's first key that passes to `to`, which commits to `then`.
+  std::string ChainOf(const crypto::SigningKey& to, const crypto::SigningKey& then) {
+    const absl::Time now = identity_.clock.Now();
+    std::vector<std::string> chain = {identity::MakeInception(bob_, to.public_key(), now).value()};
+    chain.push_back(
+        identity::MakeRotation(identity::VerifyRotationChain(chain, now).value(), bob_, to, then.public_key(), now)
+            .value());
+    return identity::EncodeRotationChain(chain);
+  }
+  std::string StatementBy(const crypto::Signer& signer, const crypto::Signer& revoked) {
+    return identity::SignRevocationOf(signer, identity::AgentId::FromFirstKey(bob_.public_key()), revoked.public_key(),
+                                      "stolen", identity_.clock.Now())
+        .value();
+  }
+  bool IsRevoked(const crypto::Signer& key) {
+    v1::GetKeyStatusRequest ask;
+    ask.set_public_key(std::string(key.public_key().bytes()));
+    return identity_.handler.GetKeyStatus(ask)->revoked();
+  }
+
+  const crypto::SigningKey second_ = KeyFromSeed(50);
+  const crypto::SigningKey third_ = KeyFromSeed(51);
+  const crypto::SigningKey thief_ = KeyFromSeed(52);
+  const std::string chain_ = ChainOf(second_, third_);
+};
+
+TEST_F(RotatedKeyTest, ALaterKeyIsRevokedByItsChain) {
+  EXPECT_EQ(ReasonOf(identity_.Revoke(StatementBy(second_, second_)).status()), reason::kBadStatement) << "no evidence";
+  ASSERT_TRUE(identity_.Revoke(StatementBy(second_, second_), chain_).ok());
+  EXPECT_TRUE(IsRevoked(second_));
+  EXPECT_FALSE(IsRevoked(bob_)) << "a key dies, not its identity";
+  const auto entry = *identity_.handler.NextAfter(0);
+  ASSERT_TRUE(entry.has_value());
+  EXPECT_EQ(entry->rotation_chain, chain_) << "watchers need it as well";
+}
+
+TEST_F(RotatedKeyTest, ARotatedAwayKeyIsRevokedByTheOneThatTookItsPlace) {
+  ASSERT_TRUE(identity_.Revoke(StatementBy(second_, bob_), chain_).ok());
+  EXPECT_TRUE(IsRevoked(bob_));
+  // And the current one by the one that may take its place.
+  ASSERT_TRUE(identity_.Revoke(StatementBy(third_, second_), chain_).ok());
+  EXPECT_TRUE(IsRevoked(second_));
+  EXPECT_EQ(identity_.Revoke(StatementBy(third_, second_), chain_)->sequence(), 2U) << "known already";
+}
+
+TEST_F(RotatedKeyTest, ForgedEvidenceRevokesNothing) {
+  std::string damaged = chain_;
+  damaged.back() = static_cast<char>(damaged.back() ^ 1);
+  EXPECT_EQ(ReasonOf(identity_.Revoke(StatementBy(second_, bob_), damaged).status()), reason::kBadSignature);
+  EXPECT_EQ(ReasonOf(identity_.Revoke(StatementBy(second_, bob_), "x").status()), reason::kBadStatement);
+  EXPECT_EQ(ReasonOf(identity_.Revoke(StatementBy(second_, bob_), std::string(20'000, 'x')).status()),
+            reason::kTooLarge);
+  // By a key that is no successor, and of keys that are none of Bob's.
+  EXPECT_EQ(ReasonOf(identity_.Revoke(StatementBy(third_, bob_), chain_).status()), reason::kBadStatement);
+  EXPECT_EQ(ReasonOf(identity_.Revoke(StatementBy(bob_, second_), chain_).status()), reason::kBadStatement);
+  EXPECT_EQ(ReasonOf(identity_.Revoke(StatementBy(thief_, thief_), chain_).status()), reason::kBadStatement);
+  EXPECT_EQ(ReasonOf(identity_.Revoke(StatementBy(second_, thief_), chain_).status()), reason::kBadStatement);
+  // What is not needed is not kept.
+  EXPECT_EQ(ReasonOf(identity_.Revoke(identity_.StatementOf(bob_), chain_).status()), reason::kBadStatement);
+  EXPECT_FALSE((*identity_.handler.NextAfter(0)).has_value());
+}
+
+TEST_F(RotatedKeyTest, AForkHelpsNoThiefOfARetiredKey) {
+  // The first key was stolen once it was retired: it signs another history, in which the thief's key comes next.
+  const std::string fork = ChainOf(thief_, KeyFromSeed(53));
+  for (const crypto::SigningKey* signer : {&thief_, &bob_}) {
+    EXPECT_EQ(ReasonOf(identity_.Revoke(StatementBy(*signer, second_), fork).status()), reason::kBadStatement);
+    EXPECT_EQ(ReasonOf(identity_.Revoke(StatementBy(*signer, second_), chain_).status()), reason::kBadStatement);
+  }
+  EXPECT_FALSE(IsRevoked(second_));
+}
+
 TEST_F(HandlerTest, WatchersAreWokenByEachNewRevocationOnce) {
   std::vector<uint64_t> seen;
   uint64_t cursor = 0;

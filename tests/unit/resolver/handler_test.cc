@@ -35,8 +35,9 @@ class FakeRevocations : public Revocations {
   explicit FakeRevocations(const Clock& clock) : clock_(clock) {}
 
   [[nodiscard]] bool IsRevoked(const crypto::PublicKey& key) const override { return revoked_.contains(key); }
-  [[nodiscard]] absl::Status Learn(absl::string_view statement) override {
-    ASSIGN_OR_RETURN(const identity::Revocation revocation, identity::VerifyRevocation(statement, clock_.Now()));
+  [[nodiscard]] absl::Status Learn(absl::string_view statement, absl::string_view rotation_chain) override {
+    ASSIGN_OR_RETURN(const identity::Revocation revocation,
+                     identity::VerifyRevocationWith(statement, rotation_chain, clock_.Now()));
     if (revoked_.insert(revocation.public_key).second) handler->OnRevoked(revocation, std::string(statement));
     return absl::OkStatus();
   }
@@ -105,11 +106,18 @@ class HandlerTest : public testing::Test {
     request.set_bypass_cache(bypass_cache);
     return Await<v1::ResolveResponse>([&](auto done) { at.handler.Resolve(request, std::move(done)); });
   }
-  absl::StatusOr<v1::PublishRevocationResponse> PublishRevocation(Resolver& at, const std::string& statement) {
+  absl::StatusOr<v1::PublishRevocationResponse> PublishRevocation(Resolver& at, const std::string& statement,
+                                                                  const std::string& rotation_chain = "") {
     v1::PublishRevocationRequest request;
     request.set_statement(statement);
+    request.set_rotation_chain(rotation_chain);
     return Await<v1::PublishRevocationResponse>(
         [&](auto done) { at.handler.PublishRevocation(request, std::move(done)); });
+  }
+  absl::StatusOr<v1::GetRotationResponse> GetRotation(Resolver& at, const std::string& agent_id) {
+    v1::GetRotationRequest request;
+    request.set_agent_id(agent_id);
+    return Await<v1::GetRotationResponse>([&](auto done) { at.handler.GetRotation(request, std::move(done)); });
   }
   [[nodiscard]] record::Record MakeRecord(int64_t ttl_seconds = record::kDefaultTtlSeconds) {
     return SignedRecord(bob_, "bob.agent", simulation_.clock().Now(), ttl_seconds);
@@ -479,7 +487,7 @@ TEST_F(HandlerTest, WatchersAreToldOfEachNewerRecordOnceAndOfRevocation) {
   EXPECT_THAT(revocations, IsEmpty());
 
   const std::string statement = MakeRevocation();
-  ASSERT_TRUE(near_->revocations.Learn(statement).ok());
+  ASSERT_TRUE(near_->revocations.Learn(statement, "").ok());
   EXPECT_THAT(revocations, ElementsAre(statement));
 }
 
@@ -539,10 +547,89 @@ TEST_F(HandlerTest, ARotatedKeyKeepsItsNameByItsChain) {
   EXPECT_EQ(found->record_json(), rotated.json());
   EXPECT_EQ(found->owner(), owner);
 
+  // Whoever knows the identity finds its chain.
+  const auto published = GetRotation(*far_, owner);
+  ASSERT_TRUE(published.ok()) << published.status();
+  EXPECT_EQ(published->rotation_chain(), proof.rotation_chain);
+  EXPECT_GE(published->agreeing_nodes(), 3U);
+  EXPECT_EQ(GetRotation(*far_, std::string(32, 'x')).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(ReasonOf(GetRotation(*far_, "x").status()), reason::kBadKey);
+
   const record::Record stranger = SignedRecord(third, "bob.agent", simulation_.clock().Now());
   EXPECT_EQ(ReasonOf(Publish(*far_, stranger.json(), proof).status()), reason::kKeyMismatch);
   EXPECT_EQ(ReasonOf(Publish(*far_, rotated.json(), {.rotation_chain = "x", .name_certificate = {}}).status()),
             reason::kBadStatement);
+}
+
+// Bob, who has rotated from his first key to key 21, and committed to 22.
+class RotatedHandlerTest : public HandlerTest {
+ protected:
+  // A chain by which `first` passes to `to`, which commits to `then`.
+  std::string ChainOf(const crypto::SigningKey& to, const crypto::SigningKey& then) {
+    const absl::Time start = simulation_.clock().Now();
+    std::vector<std::string> chain = {identity::MakeInception(bob_, to.public_key(), start).value()};
+    chain.push_back(
+        identity::MakeRotation(identity::VerifyRotationChain(chain, start).value(), bob_, to, then.public_key(), start)
+            .value());
+    return identity::EncodeRotationChain(chain);
+  }
+  [[nodiscard]] std::string RevocationBy(const crypto::Signer& signer, const crypto::PublicKey& revoked) {
+    return identity::SignRevocationOf(signer, bob_id_, revoked, "stolen", simulation_.clock().Now()).value();
+  }
+  absl::Status PublishRotated(const std::string& chain, const crypto::SigningKey& key) {
+    simulation_.RunFor(absl::Seconds(20));
+    return Publish(*near_, SignedRecord(key, "bob.agent", simulation_.clock().Now()).json(),
+                   {.rotation_chain = chain, .name_certificate = {}})
+        .status();
+  }
+
+  const identity::AgentId bob_id_ = identity::AgentId::FromFirstKey(bob_.public_key());
+  const crypto::SigningKey second_ = KeyFromSeed(21);
+  const crypto::SigningKey third_ = KeyFromSeed(22);
+};
+
+TEST_F(RotatedHandlerTest, AForkedChainTakesNoName) {
+  const std::string chain = ChainOf(second_, third_);
+  ASSERT_TRUE(PublishRotated(chain, second_).ok());
+  // Who has stolen the first key, once retired, signs another history.
+  const crypto::SigningKey thief = KeyFromSeed(30);
+  const absl::Status refused = PublishRotated(ChainOf(thief, KeyFromSeed(31)), thief);
+  EXPECT_EQ(ReasonOf(refused), reason::kConflict) << refused;
+  EXPECT_EQ(GetRotation(*far_, std::string(bob_id_.bytes()))->rotation_chain(), chain);
+}
+
+TEST_F(RotatedHandlerTest, AnOlderChainIsRefused) {
+  const absl::Time start = simulation_.clock().Now();
+  const std::string inception = identity::MakeInception(bob_, second_.public_key(), start).value();
+  std::vector<std::string> chain = {inception};
+  ASSERT_TRUE(PublishRotated(identity::EncodeRotationChain(chain), bob_).ok()) << "an inception alone is a chain";
+  chain.push_back(identity::MakeRotation(identity::VerifyRotationChain(chain, start).value(), bob_, second_,
+                                         third_.public_key(), start)
+                      .value());
+  ASSERT_TRUE(PublishRotated(identity::EncodeRotationChain(chain), second_).ok());
+  EXPECT_EQ(ReasonOf(PublishRotated(identity::EncodeRotationChain({&inception, 1}), bob_)), reason::kSuperseded);
+}
+
+TEST_F(RotatedHandlerTest, ALaterKeysRevocationIsFoundByItsChain) {
+  const std::string chain = ChainOf(second_, third_);
+  ASSERT_TRUE(PublishRotated(chain, second_).ok());
+  ASSERT_TRUE(Resolve(*far_, "bob.agent").ok());
+  const std::string statement = RevocationBy(third_, second_.public_key());
+  EXPECT_EQ(ReasonOf(PublishRevocation(*far_, statement).status()), reason::kBadStatement) << "without evidence";
+  const auto revoked = PublishRevocation(*near_, statement, chain);
+  ASSERT_TRUE(revoked.ok()) << revoked.status();
+  EXPECT_EQ(revoked->stored_by_size(), static_cast<int>(dht::kReplicationFactor));
+  const auto refused = Resolve(*far_, "bob.agent", /*bypass_cache=*/true);
+  EXPECT_FALSE(refused.ok());
+}
+
+TEST_F(RotatedHandlerTest, ARetiredKeysRevocationLeavesTheName) {
+  const std::string chain = ChainOf(second_, third_);
+  ASSERT_TRUE(PublishRotated(chain, second_).ok());
+  ASSERT_TRUE(PublishRevocation(*near_, RevocationBy(second_, bob_.public_key()), chain).ok());
+  EXPECT_TRUE(near_->revocations.IsRevoked(bob_.public_key()));
+  const auto found = Resolve(*far_, "bob.agent", /*bypass_cache=*/true);
+  EXPECT_TRUE(found.ok()) << found.status();
 }
 
 class RegistrarHandlerTest : public HandlerTest {
