@@ -97,7 +97,7 @@ class KeysTest(NetworkCase):
         self.run_refused(REFUSED, "was retired", *self.with_key("stolen", keys[0]), "register")
         stolen_chain = self.folder / "stolen.old-chain"
         stolen_chain.write_bytes(old_chain)
-        self.run_refused(REFUSED, "was retired", *self.with_key("stolen", keys[0]), "register", "--rotation-chain", str(stolen_chain))
+        self.run_refused(REFUSED, "longer than this one of 1", *self.with_key("stolen", keys[0]), "register", "--rotation-chain", str(stolen_chain))
         self.assertEqual(self.resolve("stolen")["public_key"], new)
 
     def test_a_stolen_current_key_cannot_rotate(self):

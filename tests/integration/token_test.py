@@ -168,6 +168,14 @@ class TokenNetworkTest(NetworkCase):
     def channel(self, name, *more, stdin="hello"):
         return dotagent("--json", *self.options(name, 1 if name == "carol" else 0), "channel", "bob.agent", *more, stdin=stdin)
 
+    @staticmethod
+    def next_channel(listener):
+        """What the listener says of the next channel; messages of other tests may come before."""
+        while True:
+            event = json.loads(listener.stdout.readline())
+            if event["event"] == "channel":
+                return event
+
     def test_channels_keep_to_the_policy(self):
         listener = self.listen("bob", 0, "--channels", "echo")
         self.policy("contacts", "--contact", "alice.agent")
@@ -187,10 +195,10 @@ class TokenNetworkTest(NetworkCase):
         listener = self.listen("bob", 0, "--channels", "echo", "--require-token")
         token = self.token("carol", "--action", "channel")
         self.assertEqual(self.channel("carol", "--method", "calendar", "--token", str(token)).returncode, OK)
-        taken = json.loads(listener.stdout.readline())
+        taken = self.next_channel(listener)
         self.assertEqual((taken["caller"], taken["method"]), ("carol.agent", "calendar"))
         caller = self.network.dotagent_in_background(*self.options("carol", 1), "channel", "bob.agent")
-        refused = json.loads(listener.stdout.readline())
+        refused = self.next_channel(listener)
         self.assertEqual(refused["reason"], "TOKEN_REQUIRED")
         for process in (caller, listener):
             process.kill()
@@ -203,7 +211,7 @@ class TokenNetworkTest(NetworkCase):
         self.assertIn("open", caller.stderr.readline())
         self.run_ok(*self.options("bob"), "token", "revoke", str(token))
         self.assertEqual(caller.wait(20), REFUSED)
-        ended = json.loads(listener.stdout.readline())
+        ended = self.next_channel(listener)
         self.assertEqual(ended["reason"], "TOKEN_REVOKED")
         listener.kill()
 
