@@ -294,7 +294,7 @@ TEST_F(GatewayTest, FindsARotationChainForWhoHasAuthenticated) {
   absl::StatusOr<gateway::v1::GetRotationResponse> answer;
   const auto ask = [&](const std::string& token) {
     answer = absl::UnknownError("not answered");
-    gateway_.logic->GetRotation(token, request, [&](auto response) { answer = std::move(response); });
+    alice_.gateway.logic->GetRotation(token, request, [&](auto response) { answer = std::move(response); });
     world_.tasks.Run();
     return ReasonOf(answer.status());
   };

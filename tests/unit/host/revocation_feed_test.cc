@@ -157,8 +157,10 @@ class RevocationFeedTest : public testing::Test {
   }
   void Follow(const std::string& target, RevocationFeed::OnTokenRevoked on_token_revoked = nullptr) {
     const auto on_revoked = [this](const identity::Revocation& r, const std::string& s) {
-      EXPECT_EQ(identity::VerifyRevocation(s, absl::Now())->public_key, r.public_key);
-      // On disk before anyone is told.
+      // On disk before anyone is told, with what it takes to verify it.
+      const auto chain = host_->store().Get(absl::StrCat("revoked-chain/", r.public_key.bytes()));
+      const auto verified = identity::VerifyRevocationWith(s, chain.value_or(""), absl::Now());
+      EXPECT_TRUE(verified.ok() && verified->public_key == r.public_key) << verified.status();
       EXPECT_TRUE(host_->store().Get(absl::StrCat("revoked/", r.public_key.bytes())).ok());
       absl::MutexLock lock(&mutex_);
       told_.push_back(s);
