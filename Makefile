@@ -73,6 +73,8 @@ bench: ## Measure dotagent beside its peers, and write docs/benchmarks.md (some 
 	@scripts/build release dotagent-bench
 	@$(BIN)/dotagent-bench resolve --write docs/benchmarks.md
 	@$(BIN)/dotagent-bench identity --write docs/benchmarks.md
+	@$(BIN)/dotagent-bench authenticate --write docs/benchmarks.md
+	@$(BIN)/dotagent-bench revoke --write docs/benchmarks.md
 	@$(BIN)/dotagent-bench certificates --folder build/release --write docs/benchmarks.md
 	@$(BIN)/dotagent-bench sessions --write docs/benchmarks.md
 

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "common/base/status.h"
 #include "common/crypto/tpm.h"
 #include "common/telemetry/log.h"
@@ -37,6 +38,8 @@ int RunService(int argc, char** argv, const std::string& service, const std::str
                const std::function<void(OptionTable&)>& add,
                const std::function<absl::StatusOr<std::unique_ptr<Service>>()>& start) {
   crypto::SilenceTpmLibrary();
+  // Debian's Abseil is built with its debugging aid on: a graph of all locks, which gRPC takes by the dozen for a call.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   OptionTable table(absl::StrCat("dotagent-", service), description);
   options.AddTo(table);
   add(table);

@@ -10,6 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/synchronization/mutex.h"
+#include "tests/bench/authenticate.h"
 #include "tests/bench/certificates.h"
 #include "tests/bench/private_network.h"
 #include "tests/bench/report.h"
@@ -28,6 +30,7 @@ constexpr char kFooter[] =
     "  dotagent-bench resolve\n"
     "  dotagent-bench resolve --only hot,contact --json\n"
     "  dotagent-bench identity\n"
+    "  dotagent-bench authenticate\n"
     "  dotagent-bench certificates --folder /var/tmp\n"
     "  dotagent-bench sessions --repetitions 9\n"
     "  dotagent-bench resolve --write docs/benchmarks.md      (make bench)\n";
@@ -62,7 +65,8 @@ std::string CommandLine(int argc, char** argv) {
 }
 
 int Main(int argc, char** argv) {
-  signal(SIGPIPE, SIG_IGN);  // a child that died is told by its silence
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);  // as the services do
+  signal(SIGPIPE, SIG_IGN);                                             // a child that died is told by its silence
   CLI::App app("Measures dotagent beside what it competes with, in one run.", "dotagent-bench");
   app.require_subcommand(1);
   app.footer(kFooter);
@@ -108,6 +112,15 @@ int Main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(1, 100));
 
+  size_t authentication_repetitions = 5;
+  CLI::App* const authenticate_command = app.add_subcommand(
+      "authenticate", "Agents and a gateway proving their keys to each other, beside the signatures alone");
+  common.AddTo(*authenticate_command);
+  authenticate_command->footer(kFooter);
+  authenticate_command->add_option("--repetitions", authentication_repetitions, "Turns that each side gets")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100));
+
   size_t certificate_repetitions = 5;
   std::string certificate_folder = ".";
   CLI::App* const certificates_command =
@@ -147,6 +160,10 @@ int Main(int argc, char** argv) {
     absl::Status status = MeasureTokens(identity_repetitions, report);
     if (status.ok()) status = MeasureRedemptions(identity_repetitions, report);
     return common.Finish(status, report);
+  }
+  if (authenticate_command->parsed()) {
+    Report report("authenticate", CommandLine(argc, argv));
+    return common.Finish(MeasureAuthentication(resolve.programs, authentication_repetitions, report), report);
   }
   if (certificates_command->parsed()) {
     Report report("certificates", CommandLine(argc, argv));

@@ -1,13 +1,9 @@
 #include "tests/bench/resolve.h"
 
-#include <stdlib.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -22,6 +18,7 @@
 #include "tests/bench/puzzle_cost.h"
 #include "tests/bench/records.h"
 #include "tests/bench/resolver_client.h"
+#include "tests/bench/temporary_folder.h"
 
 namespace dotagent::bench {
 namespace {
@@ -31,25 +28,6 @@ constexpr size_t kLookupsInFlight = 16;
 constexpr size_t kPublishInFlight = 64;
 constexpr absl::Duration kPatience = absl::Minutes(10);
 constexpr char kOpenDht[] = "OpenDHT";
-
-// A folder that goes with its owner.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = std::filesystem::temp_directory_path() / "dotagent-bench-XXXXXX";
-    if (mkdtemp(pattern.data()) != nullptr) path_ = pattern;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  [[nodiscard]] std::string Path(const std::string& name) const { return absl::StrCat(path_, "/", name); }
-
- private:
-  std::string path_;
-};
 
 void Say(const std::string& what) { std::cerr << what << std::endl; }
 
@@ -94,7 +72,7 @@ absl::Status PublishOne(ResolverClient& client, const std::string& record) {
 // One resolver and one bare server, both processes of their own, both asked by us over one connection each.
 absl::Status MeasureHotAndContact(const ResolveOptions& options, bool hot, bool contact, Report& report) {
   const TemporaryFolder folder;
-  ASSIGN_OR_RETURN(const RunningResolver resolver,
+  ASSIGN_OR_RETURN(const RunningService resolver,
                    StartResolver(options.programs, folder.Path("resolver"), "127.0.0.1", ""));
   ASSIGN_OR_RETURN(const RunningEcho echo, StartEcho(options.programs));
   ASSIGN_OR_RETURN(const identity::NodeCertificate certificate, MakeCertificate());
@@ -319,7 +297,7 @@ absl::Status MeasureLookup(const ResolveOptions& options, bool own_network, Repo
 absl::Status MeasurePublish(const ResolveOptions& options, bool own_network, Report& report) {
   const TemporaryFolder folder;
   ASSIGN_OR_RETURN(const identity::NodeCertificate certificate, MakeCertificate());
-  std::vector<RunningResolver> resolvers;
+  std::vector<RunningService> resolvers;
   std::vector<std::unique_ptr<ResolverClient>> clients;
   Say(absl::StrCat("starting ", options.nodes, " resolvers"));
   for (size_t i = 0; i < options.nodes; ++i) {

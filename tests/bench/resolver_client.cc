@@ -1,15 +1,10 @@
 #include "tests/bench/resolver_client.h"
 
 #include <grpcpp/client_context.h>
-#include <poll.h>
 
 #include <chrono>
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/status.h"
 
 namespace dotagent::bench {
@@ -36,29 +31,11 @@ std::shared_ptr<Call<Request, Response>> NewCall() {
 
 }  // namespace
 
-absl::StatusOr<RunningResolver> StartResolver(const std::string& programs, const std::string& data_dir,
-                                              const std::string& host, const std::string& bootstrap) {
-  const std::string ready_file = data_dir + ".ready";
-  std::vector<std::string> command = {
-      absl::StrCat(programs, "/dotagent-resolver"), "--data-dir",  data_dir, "--ready-file", ready_file, "--p2p-listen",
-      absl::StrCat("/ip4/", host, "/tcp/0"),        "--log-level", "error"};
-  if (!bootstrap.empty()) command.insert(command.end(), {"--bootstrap", bootstrap});
-  RunningResolver resolver;
-  ASSIGN_OR_RETURN(resolver.process, Process::Start(command));
-  const absl::Time deadline = absl::Now() + kStartTime;
-  std::ifstream file(ready_file);
-  while (!file.is_open()) {
-    if (!resolver.process->Running() || absl::Now() > deadline) {
-      return absl::UnavailableError(absl::StrCat(command[0], " did not start"));
-    }
-    poll(nullptr, 0, 10);
-    file.open(ready_file);
-  }
-  const auto ready = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
-  resolver.grpc = ready.at("grpc");
-  resolver.p2p = ready.at("p2p").at(0);
-  resolver.peer_id = ready.at("peer_id");
-  return resolver;
+absl::StatusOr<RunningService> StartResolver(const std::string& programs, const std::string& data_dir,
+                                             const std::string& host, const std::string& bootstrap) {
+  std::vector<std::string> options;
+  if (!bootstrap.empty()) options = {"--bootstrap", bootstrap};
+  return StartService(programs, "resolver", data_dir, host, options);
 }
 
 absl::StatusOr<std::unique_ptr<ResolverClient>> ResolverClient::Connect(const std::string& address,

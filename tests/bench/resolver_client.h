@@ -11,22 +11,13 @@
 #include "common/identity/certificate.h"
 #include "common/rpc/channel.h"
 #include "dotagent/resolver/v1/resolver.grpc.pb.h"
-#include "tests/bench/process.h"
+#include "tests/bench/service_process.h"
 
 namespace dotagent::bench {
 
-// A running `dotagent-resolver` and the addresses that it told.
-struct RunningResolver {
-  std::unique_ptr<Process> process;
-  std::string grpc;  // host:port
-  std::string p2p;   // multiaddr with /p2p/
-  std::string peer_id;
-};
-
-// Starts one with its data in `data_dir` and waits until it serves. `host` is the IPv4 address of its public port;
-// `bootstrap` may be empty.
-[[nodiscard]] absl::StatusOr<RunningResolver> StartResolver(const std::string& programs, const std::string& data_dir,
-                                                            const std::string& host, const std::string& bootstrap);
+// StartService for a resolver; `bootstrap` may be empty.
+[[nodiscard]] absl::StatusOr<RunningService> StartResolver(const std::string& programs, const std::string& data_dir,
+                                                           const std::string& host, const std::string& bootstrap);
 
 // `address` host:port of whatever speaks dotagent.resolver.v1. Each call's `done` runs on one of gRPC's threads.
 class ResolverClient {
