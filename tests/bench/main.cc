@@ -16,6 +16,7 @@
 #include "tests/bench/private_network.h"
 #include "tests/bench/report.h"
 #include "tests/bench/resolve.h"
+#include "tests/bench/revoke.h"
 #include "tests/bench/session_cost.h"
 #include "tests/bench/token_cost.h"
 
@@ -31,6 +32,7 @@ constexpr char kFooter[] =
     "  dotagent-bench resolve --only hot,contact --json\n"
     "  dotagent-bench identity\n"
     "  dotagent-bench authenticate\n"
+    "  dotagent-bench revoke --agents 100 --revocations 10\n"
     "  dotagent-bench certificates --folder /var/tmp\n"
     "  dotagent-bench sessions --repetitions 9\n"
     "  dotagent-bench resolve --write docs/benchmarks.md      (make bench)\n";
@@ -121,6 +123,24 @@ int Main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(1, 100));
 
+  RevokeOptions revoke;
+  revoke.programs = resolve.programs;
+  CLI::App* const revoke_command =
+      app.add_subcommand("revoke", "How long a revoked key lives on in a running network, until everyone refuses it");
+  common.AddTo(*revoke_command);
+  revoke_command->footer(kFooter);
+  revoke_command->add_option("--resolvers", revoke.resolvers, "Resolvers")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 50));
+  revoke_command->add_option("--agents", revoke.agents, "Agents that are connected to both gateways")
+      ->capture_default_str()
+      ->check(CLI::Range(4, 100'000));
+  revoke_command
+      ->add_option("--revocations", revoke.revocations,
+                   "Keys to revoke one after another, and as many at once; at most a quarter of the agents, and 100")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100));
+
   size_t certificate_repetitions = 5;
   std::string certificate_folder = ".";
   CLI::App* const certificates_command =
@@ -164,6 +184,13 @@ int Main(int argc, char** argv) {
   if (authenticate_command->parsed()) {
     Report report("authenticate", CommandLine(argc, argv));
     return common.Finish(MeasureAuthentication(resolve.programs, authentication_repetitions, report), report);
+  }
+  if (revoke_command->parsed()) {
+    Report report("revoke", CommandLine(argc, argv));
+    if (4 * revoke.revocations > revoke.agents) {
+      return common.Finish(absl::InvalidArgumentError("--revocations is more than a quarter of --agents"), report);
+    }
+    return common.Finish(MeasureRevocation(revoke, report), report);
   }
   if (certificates_command->parsed()) {
     Report report("certificates", CommandLine(argc, argv));

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/base/status.h"
+#include "common/rpc/status.h"
 
 namespace dotagent::bench {
 namespace {
@@ -61,6 +62,12 @@ void ResolverClient::Resolve(const std::string& name, bool bypass_cache, size_t 
                           [call, expected_size, done = std::move(done)](const grpc::Status& status) {
                             done(status.ok() && call->response.record_json().size() == expected_size);
                           });
+}
+
+absl::Status ResolverClient::Ask(const std::string& name) {
+  const auto call = NewCall<v1::ResolveRequest, v1::ResolveResponse>();
+  call->request.set_name(name);
+  return rpc::FromGrpc(stub_->Resolve(&call->context, call->request, &call->response));
 }
 
 absl::StatusOr<uint32_t> ResolverClient::KnownNodes() {

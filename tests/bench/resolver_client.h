@@ -28,6 +28,8 @@ class ResolverClient {
   void Publish(const std::string& record, std::function<void(bool)> done);
   // Ok if the answer is a record of `expected_size` bytes.
   void Resolve(const std::string& name, bool bypass_cache, size_t expected_size, std::function<void(bool)> done);
+  // Resolves `name`, from the cache or not, and waits.
+  [[nodiscard]] absl::Status Ask(const std::string& name);
   [[nodiscard]] absl::StatusOr<uint32_t> KnownNodes();
 
  private:
