@@ -11,6 +11,7 @@
 #include "common/base/status.h"
 #include "common/capability/token_block.h"
 #include "common/capability/token_revocation.h"
+#include "common/crypto/peer_id.h"
 #include "common/identity/agent_id.h"
 #include "common/identity/name_certificate.h"
 #include "common/identity/revocation.h"
@@ -29,7 +30,8 @@ constexpr char kRedemptionsHelp[] = "Uses of capability tokens asked for, by res
 
 Handler::Handler(const crypto::Signer& key, const identity::NodeCertificate& certificate, identity::Issuer issuer,
                  RevocationLog log, CertificateLog certificates, NameDirectory& names, std::optional<NameBook> book,
-                 UseLedger& uses, const Clock& clock, Random& random, telemetry::Metrics& metrics, Post post)
+                 UseLedger& uses, const Clock& clock, Random& random, telemetry::Metrics& metrics, Post post,
+                 absl::flat_hash_set<crypto::PublicKey> redeemers)
     : key_(key),
       issuer_(std::move(issuer)),
       log_(std::move(log)),
@@ -41,6 +43,7 @@ Handler::Handler(const crypto::Signer& key, const identity::NodeCertificate& cer
       clock_(clock),
       random_(random),
       post_(std::move(post)),
+      redeemers_(std::move(redeemers)),
       challenger_("certificate", key, certificate.sha256, random),
       issued_(metrics.AddCounter("dotagent_identity_certificates_total", "Certificate requests, by result.",
                                  {{"result", "issued"}})),
@@ -232,6 +235,16 @@ absl::StatusOr<identity::v1::RevokeTokenResponse> Handler::RevokeToken(
   return response;
 }
 
+absl::Status Handler::CheckRedeemer(const absl::StatusOr<crypto::PublicKey>& caller) const {
+  RETURN_IF_ERROR(caller.status());
+  RETURN_IF_ERROR(CheckNotRevoked(*caller));
+  if (redeemers_.empty() || redeemers_.contains(*caller)) return absl::OkStatus();
+  return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyMismatch,
+                         absl::StrCat(crypto::PeerIdFromKey(*caller),
+                                      " is none of the gateways whose agents' uses are counted here; if it is one, "
+                                      "start identity with it as a --redeemer"));
+}
+
 absl::StatusOr<UseLedger::Redemption> Handler::RedemptionOf(const identity::v1::RedeemRequest& request) {
   if (request.redemption_id().size() < kMinRedemptionId) {
     return capability::BadToken("a redemption's id has 16 to 64 bytes; make it of a hash or of random ones");
@@ -245,8 +258,10 @@ absl::StatusOr<UseLedger::Redemption> Handler::RedemptionOf(const identity::v1::
   return redemption;
 }
 
-void Handler::Redeem(const identity::v1::RedeemRequest& request, Callback<identity::v1::RedeemResponse> done) {
-  absl::StatusOr<UseLedger::Redemption> redemption = RedemptionOf(request);
+void Handler::Redeem(const absl::StatusOr<crypto::PublicKey>& caller, const identity::v1::RedeemRequest& request,
+                     Callback<identity::v1::RedeemResponse> done) {
+  const absl::Status allowed = CheckRedeemer(caller);
+  absl::StatusOr<UseLedger::Redemption> redemption = allowed.ok() ? RedemptionOf(request) : allowed;
   if (!redemption.ok()) {
     not_redeemed_.Increment();
     return done(redemption.status());

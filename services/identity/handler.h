@@ -1,14 +1,13 @@
 // What identity does, knowing nothing of gRPC: proofs of possession, certificates, revocations, uses of capability
 // tokens.
 //
-// Who may do what: anyone may revoke with a statement that the key itself signed, or the one that
-// took or may take its place by its rotation chain; anyone may take back a token's block
-// (only what its issuers sign counts), and redeem a use of a token that he has (a valid one: so who makes up tokens
-// counts his own only, and pays with signatures for each); a certificate needs a proof of
-// possession and a name that the DHT's record gives to that key. Where identity is the registrar of the names
-// (name_book.h), there is no record before there is a certificate: it then needs a name that no one else has, neither
-// by the book nor by the DHT, where another registrar's may be. Requests cost the caller a signature before they cost
-// the service one.
+// Who may do what: anyone may revoke with a statement that the key itself signed, or the one that took or may take its
+// place by its rotation chain; anyone may take back a token's block (only what its issuers sign counts); uses of a
+// token are redeemed by a node that proves its key, and, where the deployment's gateways are named, by those alone:
+// what a token's holder shows to others is not theirs to use up. A certificate needs a proof of possession and a name
+// that the DHT's record gives to that key. Where identity is the registrar of the names (name_book.h), there is no
+// record before there is a certificate: it then needs a name that no one else has, neither by the book nor by the DHT,
+// where another registrar's may be. Requests cost the caller a signature before they cost the service one.
 //
 // Not thread-safe: everything on the service's loop.
 #ifndef DOTAGENT_SERVICES_IDENTITY_HANDLER_H_
@@ -20,6 +19,7 @@
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -56,10 +56,11 @@ class Handler {
   // the log together.
   using Post = std::function<void(std::function<void()>)>;
 
-  // Everything must outlive it. `book`: of a registrar.
+  // Everything must outlive it. `book`: of a registrar. `redeemers`: who alone may redeem; none: every node.
   Handler(const crypto::Signer& key, const identity::NodeCertificate& certificate, identity::Issuer issuer,
           RevocationLog log, CertificateLog certificates, NameDirectory& names, std::optional<NameBook> book,
-          UseLedger& uses, const Clock& clock, Random& random, telemetry::Metrics& metrics, Post post);
+          UseLedger& uses, const Clock& clock, Random& random, telemetry::Metrics& metrics, Post post,
+          absl::flat_hash_set<crypto::PublicKey> redeemers = {});
 
   [[nodiscard]] absl::StatusOr<identity::v1::ChallengeResponse> Challenge(
       const identity::v1::ChallengeRequest& request);
@@ -69,8 +70,10 @@ class Handler {
   [[nodiscard]] absl::StatusOr<identity::v1::RevokeResponse> Revoke(const identity::v1::RevokeRequest& request);
   [[nodiscard]] absl::StatusOr<identity::v1::RevokeTokenResponse> RevokeToken(
       const identity::v1::RevokeTokenRequest& request);
-  // `done` may be called from another thread.
-  void Redeem(const identity::v1::RedeemRequest& request, Callback<identity::v1::RedeemResponse> done);
+  // `caller`: the node key that the caller proved, or why it did not. PermissionDenied (KEY_MISMATCH) for one that may
+  // not. `done` may be called from another thread.
+  void Redeem(const absl::StatusOr<crypto::PublicKey>& caller, const identity::v1::RedeemRequest& request,
+              Callback<identity::v1::RedeemResponse> done);
   [[nodiscard]] absl::StatusOr<identity::v1::GetKeyStatusResponse> GetKeyStatus(
       const identity::v1::GetKeyStatusRequest& request) const;
 
@@ -85,6 +88,7 @@ class Handler {
   // Reads what the log holds against tokens, so that a restart forgets none.
   void LoadTokenRevocations();
   void WakeWatchers() const;
+  [[nodiscard]] absl::Status CheckRedeemer(const absl::StatusOr<crypto::PublicKey>& caller) const;
   [[nodiscard]] absl::StatusOr<UseLedger::Redemption> RedemptionOf(const identity::v1::RedeemRequest& request);
   [[nodiscard]] absl::Status CheckNotRevoked(const crypto::PublicKey& key) const;
   // Who asks for a certificate, having proved the key.
@@ -119,6 +123,7 @@ class Handler {
   const Clock& clock_;
   Random& random_;
   const Post post_;
+  const absl::flat_hash_set<crypto::PublicKey> redeemers_;
   identity::Challenger challenger_;
   absl::flat_hash_map<uint64_t, std::function<void()>> watches_;
   uint64_t next_watch_ = 1;

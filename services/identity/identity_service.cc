@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -36,6 +37,21 @@ absl::StatusOr<identity::Issuer> OpenIssuer(host::Host& host, const Options& opt
   return issuer;
 }
 
+absl::StatusOr<absl::flat_hash_set<crypto::PublicKey>> ParseRedeemers(const std::vector<std::string>& peer_ids) {
+  absl::flat_hash_set<crypto::PublicKey> redeemers;
+  for (const std::string& peer_id : peer_ids) {
+    const auto key = crypto::KeyFromPeerId(peer_id);
+    if (!key.ok()) return WithContext(key.status(), absl::StrCat("--redeemer ", peer_id));
+    redeemers.insert(*key);
+  }
+  if (redeemers.empty()) {
+    telemetry::Log(telemetry::Level::kWarning,
+                   "any node that reaches this port may have uses of capability tokens counted; name the gateways with "
+                   "--redeemer");
+  }
+  return redeemers;
+}
+
 class IdentityServer : public host::Service {
  public:
   explicit IdentityServer(std::unique_ptr<host::Host> host) : host_(std::move(host)) {}
@@ -62,12 +78,13 @@ class IdentityServer : public host::Service {
           {{"registrar", crypto::PeerIdFromKey(host_->key().public_key())}, {"names", absl::StrCat(book->size())}});
     }
     ASSIGN_OR_RETURN(uses_, UseLedger::Open(&host_->store(), host_->clock()));
+    ASSIGN_OR_RETURN(auto redeemers, ParseRedeemers(options.redeemers));
     handler_ = std::make_unique<Handler>(host_->key(), host_->certificate(), std::move(issuer), std::move(log),
                                          std::move(certificates), *directory_, std::move(book), *uses_, host_->clock(),
-                                         host_->random(), host_->metrics(), host_->executor());
+                                         host_->random(), host_->metrics(), host_->executor(), std::move(redeemers));
     publisher_ = std::make_shared<RevocationPublisher>(*host_, *handler_, *directory_);
     RETURN_IF_ERROR(host_->loop().Run([this] { return publisher_->Start(); }));
-    shell_ = std::make_unique<Shell>(*handler_, host_->executor());
+    shell_ = std::make_unique<Shell>(*handler_, host_->executor(), host_->clock());
     return host_->Serve({shell_.get()});
   }
 
@@ -93,6 +110,9 @@ void Options::AddTo(OptionTable& table) {
       "it; for networks with --name-policy registrar");
   table.Add("trust-domain", &trust_domain, "SPIFFE trust domain of the certificates issued here");
   table.Add("certificate-lifetime", &certificate_lifetime, "How long a certificate is valid");
+  table.Add(
+      "redeemer", &redeemers,
+      "Peer id of a gateway that may have uses of capability tokens counted here; repeatable; none lets every node");
   table.AddExample("dotagent-identity --data-dir /var/lib/dotagent-identity --resolver resolver-0:7443");
 }
 

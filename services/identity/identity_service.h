@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -21,6 +22,7 @@ struct Options {
   std::string name_policy = "first-claim";
   std::string trust_domain = "dotagent.local";            // --trust-domain
   absl::Duration certificate_lifetime = absl::Hours(24);  // --certificate-lifetime
+  std::vector<std::string> redeemers;  // --redeemer: peer ids of the deployment's gateways. None: every node may redeem
 
   void AddTo(OptionTable& table);
 };

@@ -77,8 +77,9 @@ grpc::ServerUnaryReactor* Shell::RevokeToken(grpc::CallbackServerContext* contex
 
 grpc::ServerUnaryReactor* Shell::Redeem(grpc::CallbackServerContext* context, const v1::RedeemRequest* request,
                                         v1::RedeemResponse* response) {
-  return rpc::Unary(context, post_, response,
-                    [this, request](auto done) { handler_.Redeem(*request, std::move(done)); });
+  return rpc::Unary(context, post_, response, [this, request, caller = callers_.Of(*context)](auto done) {
+    handler_.Redeem(caller, *request, std::move(done));
+  });
 }
 
 grpc::ServerUnaryReactor* Shell::GetKeyStatus(grpc::CallbackServerContext* context,

@@ -2,7 +2,9 @@
 #ifndef DOTAGENT_SERVICES_IDENTITY_SHELL_H_
 #define DOTAGENT_SERVICES_IDENTITY_SHELL_H_
 
+#include "common/base/clock.h"
 #include "common/rpc/call.h"
+#include "common/rpc/peer_keys.h"
 #include "dotagent/identity/v1/identity.grpc.pb.h"
 #include "services/identity/handler.h"
 
@@ -11,7 +13,8 @@ namespace dotagent::identity_service {
 class Shell : public identity::v1::IdentityService::CallbackService {
  public:
   // `handler` must outlive every call.
-  Shell(Handler& handler, rpc::Executor post) : handler_(handler), post_(std::move(post)) {}
+  Shell(Handler& handler, rpc::Executor post, const Clock& clock)
+      : handler_(handler), post_(std::move(post)), callers_(clock) {}
 
   grpc::ServerUnaryReactor* Challenge(grpc::CallbackServerContext* context,
                                       const identity::v1::ChallengeRequest* request,
@@ -38,6 +41,7 @@ class Shell : public identity::v1::IdentityService::CallbackService {
  private:
   Handler& handler_;
   const rpc::Executor post_;
+  rpc::PeerKeys callers_;
 };
 
 }  // namespace dotagent::identity_service

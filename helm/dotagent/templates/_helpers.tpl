@@ -76,6 +76,10 @@ theirs on their volumes. */}}
   value: {{ $root.Values.identity.trustDomain | quote }}
 - name: DOTAGENT_CERTIFICATE_LIFETIME
   value: {{ $root.Values.identity.certificateLifetime | quote }}
+{{- with $root.Values.identity.redeemers }}
+- name: DOTAGENT_REDEEMER
+  value: {{ join "," . | quote }}
+{{- end }}
 {{- else if eq .service "relay" -}}
 - name: DOTAGENT_IDENTITY
   value: {{ $identity | quote }}

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "common/base/clock.h"
 #include "common/base/random.h"
@@ -57,8 +58,9 @@ class FakeNames : public NameDirectory {
 
 // A handler and all that it stands on.
 struct TestIdentity {
-  explicit TestIdentity(bool registrar = false)
-      : book(registrar ? std::optional<NameBook>(NameBook::Open(store.get(), clock.Now()).value()) : std::nullopt) {}
+  explicit TestIdentity(bool registrar = false, absl::flat_hash_set<crypto::PublicKey> named = {})
+      : book(registrar ? std::optional<NameBook>(NameBook::Open(store.get(), clock.Now()).value()) : std::nullopt),
+        redeemers(std::move(named)) {}
 
   const SystemClock system_clock;
   SimulatedClock clock{system_clock.Now()};
@@ -69,6 +71,7 @@ struct TestIdentity {
   telemetry::Metrics metrics;
   FakeNames names;
   std::optional<NameBook> book;  // of a registrar
+  absl::flat_hash_set<crypto::PublicKey> redeemers;
   std::unique_ptr<UseLedger> uses = UseLedger::Open(store.get(), clock).value();
   Handler handler{key,
                   certificate,
@@ -81,7 +84,8 @@ struct TestIdentity {
                   clock,
                   random,
                   metrics,
-                  [](const std::function<void()>& work) { work(); }};
+                  [](const std::function<void()>& work) { work(); },
+                  redeemers};
 
   [[nodiscard]] absl::StatusOr<identity::v1::RevokeResponse> Revoke(const std::string& statement,
                                                                     const std::string& rotation_chain = "") {

@@ -38,8 +38,9 @@ class RedeemTest : public testing::Test {
     request.set_redemption_id(id);
     // Shared: the other thread may still be in it when the answer has been read.
     const auto answer = std::make_shared<std::promise<absl::StatusOr<v1::RedeemResponse>>>();
-    identity_.handler.Redeem(
-        request, [answer](absl::StatusOr<v1::RedeemResponse> response) { answer->set_value(std::move(response)); });
+    identity_.handler.Redeem(caller_, request, [answer](absl::StatusOr<v1::RedeemResponse> response) {
+      answer->set_value(std::move(response));
+    });
     return answer->get_future().get();
   }
   static std::string Id(int number) { return std::string(15, 'r') + static_cast<char>('a' + number); }
@@ -50,6 +51,7 @@ class RedeemTest : public testing::Test {
   }
 
   TestIdentity identity_;
+  absl::StatusOr<crypto::PublicKey> caller_ = KeyFromSeed(50).public_key();
   const crypto::SigningKey bob_ = KeyFromSeed(1);
   const crypto::SigningKey alice_ = KeyFromSeed(2);
   const crypto::SigningKey carol_ = KeyFromSeed(3);
@@ -78,6 +80,35 @@ TEST_F(RedeemTest, RefusesWhatHasNothingToCount) {
   const std::string ended = Issue(1);
   identity_.clock.Advance(absl::Hours(2));
   EXPECT_EQ(ReasonOf(Redeem(ended, Id(1)).status()), reason::kStale);
+}
+
+TEST_F(RedeemTest, OnlyANodeThatProvesItsKeyRedeems) {
+  const std::string token = Issue(1);
+  caller_ = ErrorWithReason(absl::StatusCode::kUnauthenticated, reason::kNotAuthenticated, "no certificate");
+  EXPECT_EQ(ReasonOf(Redeem(token, Id(0)).status()), reason::kNotAuthenticated);
+  const crypto::SigningKey stolen = KeyFromSeed(51);
+  caller_ = stolen.public_key();
+  ASSERT_TRUE(identity_.Revoke(identity_.StatementOf(stolen)).ok());
+  EXPECT_EQ(ReasonOf(Redeem(token, Id(0)).status()), reason::kKeyRevoked);
+  // Nothing was taken.
+  caller_ = KeyFromSeed(50).public_key();
+  EXPECT_TRUE(Redeem(token, Id(0)).ok());
+}
+
+TEST_F(RedeemTest, WhereGatewaysAreNamedNobodyElseRedeems) {
+  TestIdentity named(/*registrar=*/false, {KeyFromSeed(50).public_key()});
+  const std::string token = Issue(1);
+  v1::RedeemRequest request;
+  request.set_token(token);
+  request.set_redemption_id(Id(0));
+  absl::Status refused;
+  named.handler.Redeem(KeyFromSeed(52).public_key(), request, [&](const auto& answer) { refused = answer.status(); });
+  EXPECT_TRUE(absl::IsPermissionDenied(refused));
+  EXPECT_EQ(ReasonOf(refused), reason::kKeyMismatch);
+  const auto answer = std::make_shared<std::promise<absl::Status>>();
+  named.handler.Redeem(KeyFromSeed(50).public_key(), request,
+                       [answer](const auto& response) { answer->set_value(response.status()); });
+  EXPECT_EQ(answer->get_future().get(), absl::OkStatus());
 }
 
 TEST_F(RedeemTest, RefusesWhatIsRevoked) {
@@ -137,7 +168,7 @@ TEST_F(RedeemTest, ARestartForgetsNoRevocation) {
   request.set_token(token);
   request.set_redemption_id(Id(1));
   std::string why;
-  again.Redeem(request,
+  again.Redeem(KeyFromSeed(50).public_key(), request,
                [&why](const absl::StatusOr<v1::RedeemResponse>& response) { why = ReasonOf(response.status()); });
   EXPECT_EQ(why, reason::kTokenRevoked);
 }
