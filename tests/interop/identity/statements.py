@@ -1,6 +1,7 @@
 """Rotation chains and revocations in Python, from docs/protocol.md (7) alone: no code shared with the C++, no Protocol Buffers library."""
 import hashlib
 
+from fields import BYTES, NUMBER, field, uvarint
 from strict_ed25519 import Refused, is_public_key, public_key, sign, verify
 
 INCEPTION = b"dotagent inception v1\0"
@@ -8,7 +9,6 @@ ROTATION = b"dotagent rotation v1\0"
 ACCEPT = b"dotagent rotation accept v1\0"
 REVOCATION = b"dotagent revocation v1\0"
 MINUTE_MS = 60 * 1000
-BYTES, NUMBER = 2, 0  # wire types
 
 
 def require(condition, reason="BAD_STATEMENT"):
@@ -21,23 +21,6 @@ def sha256(data):
 
 
 # The form.
-
-
-def uvarint(value):
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes(out + bytes([value]))
-
-
-def field(number, value):
-    """A field of bytes or an integer; nothing if it is empty or zero."""
-    if not value:
-        return b""
-    if isinstance(value, int):
-        return bytes([number << 3 | NUMBER]) + uvarint(value)
-    return bytes([number << 3 | BYTES]) + uvarint(len(value)) + value
 
 
 def read_uvarint(data):

@@ -2,6 +2,7 @@
 import hashlib
 import re
 
+from fields import field, uvarint
 from strict_ed25519 import Refused, public_key, sign, verify
 
 CONTEXT = b"dotagent token block v1\0"
@@ -13,23 +14,6 @@ ACTION = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
 
 
 # The form.
-
-
-def uvarint(value):
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes(out + bytes([value]))
-
-
-def field(number, value):
-    """A field of bytes or an integer; nothing if it is empty or zero."""
-    if not value:
-        return b""
-    if isinstance(value, int):
-        return bytes([number << 3]) + uvarint(value)
-    return bytes([number << 3 | 2]) + uvarint(len(value)) + value
 
 
 class Reader:
