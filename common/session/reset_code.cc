@@ -32,6 +32,8 @@ constexpr Meaning kMeanings[] = {
     {reset_code::kCancelled, StatusCode::kAborted, reason::kUnreachable, "nobody there wants it any more"},
     {reset_code::kInternal, StatusCode::kInternal, "", "it failed"},
     {reset_code::kGoingAway, StatusCode::kUnavailable, reason::kUnreachable, "it is shutting down"},
+    {reset_code::kTokenRevoked, StatusCode::kPermissionDenied, reason::kTokenRevoked,
+     "the token that allowed it has been revoked"},
 };
 
 }  // namespace
@@ -39,6 +41,7 @@ constexpr Meaning kMeanings[] = {
 uint64_t ResetCodeFor(const absl::Status& why) {
   const std::string cause = ReasonOf(why);
   if (cause == reason::kKeyRevoked) return reset_code::kKeyRevoked;
+  if (cause == reason::kTokenRevoked) return reset_code::kTokenRevoked;
   if (cause == reason::kLimit) return reset_code::kLimit;
   if (cause == reason::kProtocol) return reset_code::kBadMessage;
   switch (why.code()) {

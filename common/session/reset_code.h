@@ -28,6 +28,7 @@ inline constexpr uint64_t kLimit = 7;            // a limit of the sender's was 
 inline constexpr uint64_t kCancelled = 8;        // nobody wants the answer any more
 inline constexpr uint64_t kInternal = 9;         // the sender's own fault
 inline constexpr uint64_t kGoingAway = 10;       // opened after a GOAWAY: the session itself sends it
+inline constexpr uint64_t kTokenRevoked = 11;    // a block of the capability token that allowed it has been revoked
 }  // namespace reset_code
 
 // The code that says best why a stream is reset with `why`: by its reason first, then by its code.

@@ -16,13 +16,14 @@ TEST(ResetCodeTest, TheNumbersOnTheWireStayAsTheyAre) {
   const uint64_t codes[] = {reset_code::kDropped,     reset_code::kUnknownProtocol, reset_code::kBadMessage,
                             reset_code::kTimeout,     reset_code::kRefused,         reset_code::kKeyRevoked,
                             reset_code::kUnreachable, reset_code::kLimit,           reset_code::kCancelled,
-                            reset_code::kInternal,    reset_code::kGoingAway};
+                            reset_code::kInternal,    reset_code::kGoingAway,       reset_code::kTokenRevoked};
   uint64_t expected = 0;
   for (const uint64_t code : codes) EXPECT_EQ(code, expected++);
 }
 
 TEST(ResetCodeTest, WhatAProgramActsOnComesThroughTheWire) {
   for (const auto& [code, word] : {std::pair(StatusCode::kPermissionDenied, reason::kKeyRevoked),
+                                   std::pair(StatusCode::kPermissionDenied, reason::kTokenRevoked),
                                    std::pair(StatusCode::kUnavailable, reason::kUnreachable),
                                    std::pair(StatusCode::kDeadlineExceeded, reason::kUnreachable),
                                    std::pair(StatusCode::kResourceExhausted, reason::kLimit),
@@ -62,7 +63,7 @@ TEST(ResetCodeTest, EveryStatusHasACode) {
 
 TEST(ResetCodeTest, EachCodeReadsDifferentlyAndIsAnError) {
   std::set<std::string> texts;
-  for (uint64_t code = 0; code <= reset_code::kGoingAway; ++code) {
+  for (uint64_t code = 0; code <= reset_code::kTokenRevoked; ++code) {
     const absl::Status status = StatusOfReset(code);
     EXPECT_FALSE(status.ok()) << code;
     EXPECT_TRUE(texts.insert(std::string(status.message())).second) << status;
@@ -70,7 +71,7 @@ TEST(ResetCodeTest, EachCodeReadsDifferentlyAndIsAnError) {
 }
 
 TEST(ResetCodeTest, AnUnknownCodeIsABrokenStream) {
-  for (const uint64_t code : {reset_code::kGoingAway + 1, uint64_t{0x100}, (uint64_t{1} << 62) - 1}) {
+  for (const uint64_t code : {reset_code::kTokenRevoked + 1, uint64_t{0x100}, (uint64_t{1} << 62) - 1}) {
     const absl::Status status = StatusOfReset(code);
     EXPECT_EQ(status.code(), StatusCode::kAborted);
     EXPECT_EQ(ReasonOf(status), reason::kUnreachable);
