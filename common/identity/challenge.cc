@@ -64,12 +64,19 @@ void Challenger::DropExpired(absl::Time now) {
   }
 }
 
+absl::Status Challenger::CheckRoom(absl::Time now) {
+  DropExpired(now);
+  if (pending_.size() < max_pending_) return absl::OkStatus();
+  return ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
+                         "too many challenges wait for an answer; try again in a minute");
+}
+
 absl::StatusOr<Challenger::Challenge> Challenger::Begin(const crypto::PublicKey& client_key,
                                                         absl::string_view client_nonce, absl::Time now) {
-  DropExpired(now);
-  if (pending_.size() >= max_pending_) {
-    return ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
-                           "too many challenges wait for an answer; try again in a minute");
+  {
+    // So that a full table costs no signature.
+    const Lock lock(mutex_);
+    RETURN_IF_ERROR(CheckRoom(now));
   }
   AuthTranscript transcript{.purpose = purpose_,
                             .client_nonce = std::string(client_nonce.substr(0, kNonceSize + 1)),
@@ -81,22 +88,30 @@ absl::StatusOr<Challenger::Challenge> Challenger::Begin(const crypto::PublicKey&
   ASSIGN_OR_RETURN(std::string signature, key_.Sign(to_sign));
   Challenge challenge{
       .id = random_.Bytes(kIdSize), .server_nonce = transcript.server_nonce, .server_signature = std::move(signature)};
+  const Lock lock(mutex_);
+  RETURN_IF_ERROR(CheckRoom(now));
   pending_[challenge.id] = {.transcript = std::move(transcript),
                             .expires = now + kLifetime,
                             .place = oldest_first_.insert(oldest_first_.end(), challenge.id)};
   return challenge;
 }
 
-absl::StatusOr<crypto::PublicKey> Challenger::Finish(absl::string_view id, absl::string_view client_signature,
-                                                     absl::Time now) {
+absl::StatusOr<AuthTranscript> Challenger::Take(absl::string_view id, absl::Time now) {
+  const Lock lock(mutex_);
   DropExpired(now);
   const auto found = pending_.find(id);
   if (found == pending_.end() || found->second.expires <= now) {
     return Unauthenticated(reason::kNotAuthenticated,
                            "there is no such challenge: it was answered already, or over 60 s ago; ask for a new one");
   }
-  const AuthTranscript transcript = std::move(found->second.transcript);
+  AuthTranscript transcript = std::move(found->second.transcript);
   Drop(found);
+  return transcript;
+}
+
+absl::StatusOr<crypto::PublicKey> Challenger::Finish(absl::string_view id, absl::string_view client_signature,
+                                                     absl::Time now) {
+  ASSIGN_OR_RETURN(const AuthTranscript transcript, Take(id, now));
   ASSIGN_OR_RETURN(const std::string signed_bytes, AuthBytes(transcript, AuthRole::kClient));
   if (!crypto::Verify(transcript.client_key, signed_bytes, client_signature).ok()) {
     return Unauthenticated(reason::kBadSignature,

@@ -14,11 +14,13 @@
 #include <list>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "common/base/mutex.h"
 #include "common/base/random.h"
 #include "common/crypto/keys.h"
 
@@ -42,7 +44,8 @@ struct AuthTranscript {
 
 // The server's side: challenges that wait for their answer. Each is answered once, within 60 s; at most `max_pending`
 // wait, about 400 bytes each (further ones are refused with ResourceExhausted, LIMIT; whoever serves strangers limits
-// challenges by address before this). Not thread-safe. `key` and `random` must outlive it.
+// challenges by address before this). Thread-safe, if `random` is; keys sign and signatures are checked outside its
+// lock. `key` and `random` must outlive it.
 //
 //   Challenger challenger("gateway", node_key, certificate_sha256, random);
 //   ASSIGN_OR_RETURN(const auto challenge, challenger.Begin(client_key, client_nonce, clock.Now()));
@@ -73,16 +76,20 @@ class Challenger {
     std::list<std::string>::iterator place;  // in oldest_first_
   };
   using PendingById = absl::flat_hash_map<std::string, Pending>;
-  void Drop(PendingById::iterator pending);
-  void DropExpired(absl::Time now);
+  // ResourceExhausted (LIMIT) if no more may wait.
+  [[nodiscard]] absl::Status CheckRoom(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  [[nodiscard]] absl::StatusOr<AuthTranscript> Take(absl::string_view id, absl::Time now);
+  void Drop(PendingById::iterator pending) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DropExpired(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string purpose_;
   const crypto::Signer& key_;
   const std::string channel_binding_;
   Random& random_;
   const size_t max_pending_;
-  PendingById pending_;
-  std::list<std::string> oldest_first_;  // the ids in pending_
+  Mutex mutex_;
+  PendingById pending_ ABSL_GUARDED_BY(mutex_);
+  std::list<std::string> oldest_first_ ABSL_GUARDED_BY(mutex_);  // the ids in pending_
 };
 
 // The client's side: checks the server's signature, then signs. Unauthenticated (BAD_SIGNATURE) if the server's proof

@@ -44,6 +44,17 @@ grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context, const Exec
   return reactor;
 }
 
+// The shell of a method that is answered at once, on gRPC's thread.
+template <typename Response>
+grpc::ServerUnaryReactor* Finished(grpc::CallbackServerContext* context, Response* response,
+                                   absl::StatusOr<Response> result) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  const grpc::Status status = ToGrpc(result.status());
+  if (result.ok()) *response = *std::move(result);
+  reactor->Finish(status);
+  return reactor;
+}
+
 }  // namespace dotagent::rpc
 
 #endif  // DOTAGENT_COMMON_RPC_CALL_H_

@@ -15,21 +15,19 @@
 namespace dotagent::gateway_service {
 namespace {
 
-constexpr char kAuthentications[] = "dotagent_gateway_authentications_total";
-constexpr char kAuthenticationsHelp[] = "Attempts of agents to prove their key, by result.";
 constexpr absl::Duration kExpiryInterval = absl::Minutes(1);
-
-absl::Status KeyRevoked() {
-  return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
-                         "this key has been revoked; make a new key and register with it");
-}
 
 }  // namespace
 
 Gateway::Gateway(const Parts& parts)
     : parts_(parts),
-      challenger_("gateway", parts.key, parts.channel_binding, parts.random),
-      tokens_(parts.random, parts.tokens),
+      authenticator_({.key = parts.key,
+                      .channel_binding = parts.channel_binding,
+                      .is_revoked = parts.is_revoked,
+                      .clock = parts.clock,
+                      .random = parts.random,
+                      .metrics = parts.metrics,
+                      .tokens = parts.tokens}),
       listeners_(parts.inboxes, parts.directory, parts.clock, parts.metrics),
       post_office_({.self = parts.key.public_key(),
                     .inboxes = parts.inboxes,
@@ -51,11 +49,7 @@ Gateway::Gateway(const Parts& parts)
                  .clock = parts.clock,
                  .random = parts.random,
                  .metrics = parts.metrics,
-                 .max_per_agent = parts.max_channels_per_agent}),
-      authenticated_(parts.metrics.AddCounter(kAuthentications, kAuthenticationsHelp, {{"result", "ok"}})),
-      refused_proofs_(parts.metrics.AddCounter(kAuthentications, kAuthenticationsHelp, {{"result", "refused"}})),
-      refused_revoked_(parts.metrics.AddCounter(kAuthentications, kAuthenticationsHelp, {{"result", "revoked"}})),
-      token_count_(parts.metrics.AddGauge("dotagent_gateway_tokens", "Tokens that are valid.")) {}
+                 .max_per_agent = parts.max_channels_per_agent}) {}
 
 gateway::v1::GetInfoResponse Gateway::GetInfo() const {
   gateway::v1::GetInfoResponse response;
@@ -63,49 +57,6 @@ gateway::v1::GetInfoResponse Gateway::GetInfo() const {
   for (const std::string& address : parts_.addresses()) response.add_addresses(address);
   response.set_version(Version());
   return response;
-}
-
-absl::StatusOr<gateway::v1::ChallengeResponse> Gateway::Challenge(const gateway::v1::ChallengeRequest& request) {
-  ASSIGN_OR_RETURN(const crypto::PublicKey key, crypto::PublicKey::FromBytes(request.public_key()));
-  if (parts_.is_revoked(key)) {
-    refused_revoked_.Increment();
-    return KeyRevoked();
-  }
-  ASSIGN_OR_RETURN(auto challenge, challenger_.Begin(key, request.client_nonce(), parts_.clock.Now()));
-  gateway::v1::ChallengeResponse response;
-  response.set_challenge_id(std::move(challenge.id));
-  response.set_server_nonce(std::move(challenge.server_nonce));
-  response.set_server_key(std::string(parts_.key.public_key().bytes()));
-  response.set_server_signature(std::move(challenge.server_signature));
-  return response;
-}
-
-absl::StatusOr<gateway::v1::AuthenticateResponse> Gateway::Authenticate(
-    const gateway::v1::AuthenticateRequest& request) {
-  const absl::Time now = parts_.clock.Now();
-  const auto key = challenger_.Finish(request.challenge_id(), request.signature(), now);
-  if (!key.ok()) {
-    refused_proofs_.Increment();
-    telemetry::Log(telemetry::Level::kInfo, "authentication refused", {{"why", key.status().ToString()}});
-    return key.status();
-  }
-  if (parts_.is_revoked(*key)) {
-    refused_revoked_.Increment();
-    return KeyRevoked();
-  }
-  ASSIGN_OR_RETURN(auto issued, tokens_.Issue(*key, now));
-  authenticated_.Increment();
-  token_count_.Set(static_cast<double>(tokens_.size()));
-  gateway::v1::AuthenticateResponse response;
-  response.set_token(std::move(issued.token));
-  response.set_expires_at_ms(absl::ToUnixMillis(issued.expires));
-  return response;
-}
-
-absl::StatusOr<std::shared_ptr<Agent>> Gateway::Caller(absl::string_view token) const {
-  ASSIGN_OR_RETURN(auto agent, tokens_.Check(token, parts_.clock.Now()));
-  if (parts_.is_revoked(agent->key)) return KeyRevoked();
-  return agent;
 }
 
 absl::StatusOr<record::Record> Gateway::CheckRegistration(const std::string& json, const Agent& agent) const {
@@ -125,7 +76,7 @@ absl::StatusOr<record::Record> Gateway::CheckRegistration(const std::string& jso
 
 void Gateway::Register(absl::string_view token, const gateway::v1::RegisterRequest& request,
                        Done<gateway::v1::RegisterResponse> done) {
-  const auto agent = Caller(token);
+  const auto agent = authenticator_.Caller(token);
   if (!agent.ok()) return done(agent.status());
   const auto record = CheckRegistration(request.record_json(), **agent);
   if (!record.ok()) return done(record.status());
@@ -149,7 +100,7 @@ void Gateway::Register(absl::string_view token, const gateway::v1::RegisterReque
 
 void Gateway::Resolve(absl::string_view token, const gateway::v1::ResolveRequest& request,
                       Done<gateway::v1::ResolveResponse> done) {
-  if (const auto agent = Caller(token); !agent.ok()) return done(agent.status());
+  if (const auto agent = authenticator_.Caller(token); !agent.ok()) return done(agent.status());
   const auto name = record::Name::Parse(request.name());
   if (!name.ok()) return done(name.status());
   parts_.directory.Resolve(*name, request.bypass_cache(),
@@ -172,7 +123,7 @@ void Gateway::Resolve(absl::string_view token, const gateway::v1::ResolveRequest
 
 void Gateway::GetRotation(absl::string_view token, const gateway::v1::GetRotationRequest& request,
                           Done<gateway::v1::GetRotationResponse> done) {
-  if (const auto agent = Caller(token); !agent.ok()) return done(agent.status());
+  if (const auto agent = authenticator_.Caller(token); !agent.ok()) return done(agent.status());
   const auto id = identity::AgentId::FromBytes(request.agent_id());
   if (!id.ok()) return done(id.status());
   parts_.directory.GetRotation(*id, [done = std::move(done)](const absl::StatusOr<host::FoundRotation>& found) {
@@ -186,7 +137,7 @@ void Gateway::GetRotation(absl::string_view token, const gateway::v1::GetRotatio
 
 void Gateway::Send(absl::string_view token, const gateway::v1::SendRequest& request,
                    Done<gateway::v1::SendResponse> done) {
-  const auto agent = Caller(token);
+  const auto agent = authenticator_.Caller(token);
   if (!agent.ok()) return done(agent.status());
   post_office_.Send(*agent, request, [done = std::move(done)](const absl::StatusOr<bool>& duplicate) {
     if (!duplicate.ok()) return done(duplicate.status());
@@ -198,7 +149,7 @@ void Gateway::Send(absl::string_view token, const gateway::v1::SendRequest& requ
 
 void Gateway::SetInboxPolicy(absl::string_view token, const gateway::v1::SetInboxPolicyRequest& request,
                              Done<gateway::v1::SetInboxPolicyResponse> done) {
-  const auto agent = Caller(token);
+  const auto agent = authenticator_.Caller(token);
   if (!agent.ok()) return done(agent.status());
   const auto name = record::Name::Parse(request.name());
   if (!name.ok()) return done(name.status());
@@ -214,13 +165,13 @@ void Gateway::SetInboxPolicy(absl::string_view token, const gateway::v1::SetInbo
 }
 
 void Gateway::Inbox(absl::string_view token, std::shared_ptr<InboxStream> stream) {
-  const auto agent = Caller(token);
+  const auto agent = authenticator_.Caller(token);
   if (!agent.ok()) return stream->Finish(agent.status());
   listeners_.Serve(*agent, std::move(stream));
 }
 
 void Gateway::OpenChannel(absl::string_view token, std::shared_ptr<ChannelStream> stream) {
-  const auto agent = Caller(token);
+  const auto agent = authenticator_.Caller(token);
   if (!agent.ok()) return stream->Finish(agent.status());
   channels_.Serve(*agent, std::move(stream));
 }
@@ -243,17 +194,15 @@ void Gateway::MoveFromRetiredKeys(const std::string& rotation_chain, const recor
       telemetry::Log(telemetry::Level::kError, "cannot move an inbox to its owner's new key",
                      {{"name", name.text()}, {"why", moved.status().ToString()}});
     }
-    tokens_.Revoke(event.key);
+    authenticator_.Revoke(event.key);
     listeners_.End(event.key, ErrorWithReason(absl::StatusCode::kAborted, reason::kSuperseded,
                                               "the key was rotated; go on with the new one, which has the inbox now"));
   }
-  token_count_.Set(static_cast<double>(tokens_.size()));
   listeners_.Notify({name, agent.key});
 }
 
 void Gateway::OnRevoked(const crypto::PublicKey& key) {
-  const size_t tokens = tokens_.Revoke(key);
-  token_count_.Set(static_cast<double>(tokens_.size()));
+  const size_t tokens = authenticator_.Revoke(key);
   listeners_.End(key, KeyRevoked());
   parts_.guard.OnKeyRevoked(key);
   channels_.End(key, ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
@@ -278,8 +227,7 @@ void Gateway::Tick() {
   channels_.Expire(now);
   if (now < next_expiry_) return;
   next_expiry_ = now + kExpiryInterval;
-  tokens_.DropExpired(now);
-  token_count_.Set(static_cast<double>(tokens_.size()));
+  authenticator_.DropExpired(now);
   const absl::StatusOr<bool> more = parts_.inboxes.Expire(now);
   if (!more.ok()) {
     telemetry::Log(telemetry::Level::kError, "expired messages stay on disk", {{"why", more.status().ToString()}});

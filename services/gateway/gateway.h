@@ -13,17 +13,16 @@
 #include "common/base/clock.h"
 #include "common/base/random.h"
 #include "common/crypto/keys.h"
-#include "common/identity/challenge.h"
 #include "common/record/record.h"
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
+#include "services/gateway/authenticator.h"
 #include "services/gateway/channels.h"
 #include "services/gateway/inbox_guard.h"
 #include "services/gateway/inbox_store.h"
 #include "services/gateway/listeners.h"
 #include "services/gateway/post_office.h"
 #include "services/gateway/tap.h"
-#include "services/gateway/token_table.h"
 #include "services/gateway/trunk.h"
 #include "services/host/directory.h"
 
@@ -44,9 +43,9 @@ class Gateway {
     Trunk& trunk;
     Tap& tap;
     InboxGuard& guard;
-    RevocationCheck is_revoked;
+    RevocationCheck is_revoked;  // from any thread
     const Clock& clock;
-    Random& random;
+    Random& random;  // likewise
     telemetry::Metrics& metrics;
     TokenLimits tokens;
     uint64_t max_channels_per_agent = 64;
@@ -55,11 +54,10 @@ class Gateway {
   explicit Gateway(const Parts& parts);
 
   [[nodiscard]] gateway::v1::GetInfoResponse GetInfo() const;
-  [[nodiscard]] absl::StatusOr<gateway::v1::ChallengeResponse> Challenge(const gateway::v1::ChallengeRequest& request);
-  [[nodiscard]] absl::StatusOr<gateway::v1::AuthenticateResponse> Authenticate(
-      const gateway::v1::AuthenticateRequest& request);
+  // The calls Challenge and Authenticate; from any thread.
+  [[nodiscard]] Authenticator& authenticator() { return authenticator_; }
 
-  // The calls below take the caller's token first and fail as TokenTable::Check.
+  // The calls below take the caller's token first and fail as Authenticator::Caller.
   void Register(absl::string_view token, const gateway::v1::RegisterRequest& request,
                 Done<gateway::v1::RegisterResponse> done);
   void Resolve(absl::string_view token, const gateway::v1::ResolveRequest& request,
@@ -85,22 +83,16 @@ class Gateway {
   void Tick();
 
  private:
-  [[nodiscard]] absl::StatusOr<std::shared_ptr<Agent>> Caller(absl::string_view token) const;
   // The name's owner has rotated to `agent`'s key: what waited for the keys before it waits for this one; their tokens
   // and Inbox calls end, so that who has stolen one has nothing of them; channels that are open run on.
   void MoveFromRetiredKeys(const std::string& rotation_chain, const record::Name& name, const Agent& agent);
   [[nodiscard]] absl::StatusOr<record::Record> CheckRegistration(const std::string& json, const Agent& agent) const;
 
   const Parts parts_;
-  identity::Challenger challenger_;
-  TokenTable tokens_;
+  Authenticator authenticator_;
   Listeners listeners_;
   PostOffice post_office_;
   Channels channels_;
-  telemetry::Counter& authenticated_;
-  telemetry::Counter& refused_proofs_;
-  telemetry::Counter& refused_revoked_;
-  telemetry::Gauge& token_count_;
   absl::Time next_expiry_ = absl::InfinitePast();
 };
 

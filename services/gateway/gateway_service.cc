@@ -163,7 +163,7 @@ class GatewayServer : public host::Service {
   std::unique_ptr<Gateway> gateway_;
   std::unique_ptr<Shell> shell_;
   asio::steady_timer tick_;
-  bool stopping_ = false;  // on the loop
+  bool stopping_ = false;  // set on the loop when no call is left, so that gRPC's threads may read it
 };
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
 #include "dotagent/trunk/v1/trunk.pb.h"
+#include "services/gateway/authenticator.h"
 #include "services/gateway/inbox_guard.h"
 #include "services/gateway/inbox_store.h"
 #include "services/gateway/listeners.h"
@@ -26,8 +27,6 @@
 #include "services/host/directory.h"
 
 namespace dotagent::gateway_service {
-
-using RevocationCheck = std::function<bool(const crypto::PublicKey&)>;
 
 // On the loop's thread.
 class PostOffice {

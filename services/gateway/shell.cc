@@ -57,6 +57,15 @@ grpc::ServerUnaryReactor* Shell::Measured(grpc::CallbackServerContext* context, 
                     });
 }
 
+template <typename Response, typename Answer>
+grpc::ServerUnaryReactor* Shell::MeasuredHere(grpc::CallbackServerContext* context, Response* response,
+                                              telemetry::Histogram& seconds, Answer answer) {
+  const absl::Duration began = clock_.Elapsed();
+  absl::StatusOr<Response> result = answer();
+  seconds.Observe(absl::ToDoubleSeconds(clock_.Elapsed() - began));
+  return rpc::Finished(context, response, std::move(result));
+}
+
 grpc::ServerUnaryReactor* Shell::GetInfo(grpc::CallbackServerContext* context, const v1::GetInfoRequest*,
                                          v1::GetInfoResponse* response) {
   return Measured(context, response, get_info_seconds_, [this](auto done) { done(gateway_.GetInfo()); });
@@ -64,15 +73,15 @@ grpc::ServerUnaryReactor* Shell::GetInfo(grpc::CallbackServerContext* context, c
 
 grpc::ServerUnaryReactor* Shell::Challenge(grpc::CallbackServerContext* context, const v1::ChallengeRequest* request,
                                            v1::ChallengeResponse* response) {
-  return Measured(context, response, challenge_seconds_,
-                  [this, request](auto done) { done(gateway_.Challenge(*request)); });
+  return MeasuredHere(context, response, challenge_seconds_,
+                      [&] { return gateway_.authenticator().Challenge(*request); });
 }
 
 grpc::ServerUnaryReactor* Shell::Authenticate(grpc::CallbackServerContext* context,
                                               const v1::AuthenticateRequest* request,
                                               v1::AuthenticateResponse* response) {
-  return Measured(context, response, authenticate_seconds_,
-                  [this, request](auto done) { done(gateway_.Authenticate(*request)); });
+  return MeasuredHere(context, response, authenticate_seconds_,
+                      [&] { return gateway_.authenticator().Authenticate(*request); });
 }
 
 grpc::ServerUnaryReactor* Shell::Register(grpc::CallbackServerContext* context, const v1::RegisterRequest* request,

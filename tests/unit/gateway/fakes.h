@@ -395,7 +395,7 @@ struct TestAgent {
     gateway::v1::ChallengeRequest challenge;
     challenge.set_public_key(std::string(key.public_key().bytes()));
     challenge.set_client_nonce(world.random.Bytes(32));
-    ASSIGN_OR_RETURN(const auto challenged, gateway.logic->Challenge(challenge));
+    ASSIGN_OR_RETURN(const auto challenged, gateway.logic->authenticator().Challenge(challenge));
     ASSIGN_OR_RETURN(const std::string signature, identity::AnswerChallenge({.purpose = "gateway",
                                                                              .client_nonce = challenge.client_nonce(),
                                                                              .server_nonce = challenged.server_nonce(),
@@ -406,7 +406,7 @@ struct TestAgent {
     gateway::v1::AuthenticateRequest answer;
     answer.set_challenge_id(challenged.challenge_id());
     answer.set_signature(signature);
-    ASSIGN_OR_RETURN(const auto authenticated, gateway.logic->Authenticate(answer));
+    ASSIGN_OR_RETURN(const auto authenticated, gateway.logic->authenticator().Authenticate(answer));
     token = authenticated.token();
     return absl::OkStatus();
   }

@@ -46,12 +46,12 @@ TEST_F(GatewayTest, RefusesAWrongProof) {
   gateway::v1::ChallengeRequest challenge;
   challenge.set_public_key(std::string(alice_.key.public_key().bytes()));
   challenge.set_client_nonce(std::string(32, 'n'));
-  const auto challenged = one_.logic->Challenge(challenge);
+  const auto challenged = one_.logic->authenticator().Challenge(challenge);
   ASSERT_TRUE(challenged.ok()) << challenged.status();
   gateway::v1::AuthenticateRequest answer;
   answer.set_challenge_id(challenged->challenge_id());
   answer.set_signature(std::string(64, 's'));
-  EXPECT_TRUE(absl::IsUnauthenticated(one_.logic->Authenticate(answer).status()));
+  EXPECT_TRUE(absl::IsUnauthenticated(one_.logic->authenticator().Authenticate(answer).status()));
 }
 
 TEST_F(GatewayTest, RefusesARevokedKeyAndItsTokens) {

@@ -2,9 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "common/base/bytes.h"
 #include "common/base/status.h"
 
@@ -136,6 +140,18 @@ TEST_F(ChallengeTest, EveryPartOfTheTranscriptIsSigned) {
   }
 }
 
+// A man in the middle offers an older version, hoping that its proofs count in this one, or that the client takes them.
+TEST_F(ChallengeTest, ADowngradeIsRefused) {
+  const Challenger::Challenge challenge = Begin();
+  const auto older = [&](AuthRole role) {
+    return absl::StrReplaceAll(AuthBytes(Transcript(challenge), role).value(), {{"auth v1", "auth v0"}});
+  };
+  const std::string server_proof = server_.Sign(older(AuthRole::kServer)).value();
+  EXPECT_EQ(ReasonOf(AnswerChallenge(Transcript(challenge), server_proof, client_).status()), reason::kBadSignature);
+  const std::string answer = client_.Sign(older(AuthRole::kClient)).value();
+  EXPECT_EQ(ReasonOf(challenger_.Finish(challenge.id, answer, now_).status()), reason::kBadSignature);
+}
+
 TEST_F(ChallengeTest, AFakeServerIsRefused) {
   const Challenger::Challenge challenge = Begin();
   const std::string bytes = AuthBytes(Transcript(challenge), AuthRole::kServer).value();
@@ -159,6 +175,27 @@ TEST_F(ChallengeTest, OnlySoManyWait) {
     EXPECT_TRUE(challenger_.Begin(client_.public_key(), client_nonce_, now_ + absl::Seconds(60)).ok());
   }
   EXPECT_FALSE(challenger_.Begin(client_.public_key(), client_nonce_, now_ + absl::Seconds(60)).ok());
+}
+
+TEST_F(ChallengeTest, AnAnswerThatComesOnManyThreadsAtOnceCountsOnce) {
+  SystemRandom random;
+  Challenger challenger("gateway", server_, binding_, random);
+  constexpr int kThreads = 4;
+  constexpr int kRounds = 50;
+  for (int round = 0; round < kRounds; ++round) {
+    const Challenger::Challenge challenge = challenger.Begin(client_.public_key(), client_nonce_, now_).value();
+    const std::string answer = Answer(challenge);
+    std::atomic<int> taken = 0;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < kThreads; ++i) {
+      threads.emplace_back([&] {
+        if (challenger.Finish(challenge.id, answer, now_).ok()) ++taken;
+        EXPECT_TRUE(challenger.Begin(client_.public_key(), client_nonce_, now_).ok());
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(taken, 1);
+  }
 }
 
 TEST_F(ChallengeTest, RefusesWrongSizesAndNames) {
