@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -26,6 +27,7 @@ struct RevokeArguments {
   std::string rotation_chain;
   std::string of;  // base64
   bool print_only = false;
+  bool as_registrar = false;
 };
 
 // A statement about --of, or --key itself, which is one of the chain's identity if there is a chain.
@@ -58,13 +60,18 @@ absl::StatusOr<int> Revoke(const Globals& globals, const RevokeArguments& argume
     std::fwrite(statement.data(), 1, statement.size(), stdout);
     return kOk;
   }
-  // What a first key says of itself needs no evidence, and goes without.
+  std::vector<crypto::PublicKey> registrars;  // what this command believes; identity decides
+  if (arguments.as_registrar) {
+    ASSIGN_OR_RETURN(const auto key, globals.Key());
+    registrars.push_back(key->public_key());
+  }
+  // What a first key, or a registrar of one, says needs no chain, and goes without.
   std::string evidence;
-  if (file && !identity::VerifyRevocation(statement, absl::Now()).ok()) {
+  if (file && !identity::VerifyRevocation(statement, absl::Now(), {.registrars = registrars}).ok()) {
     evidence = identity::EncodeRotationChain(file->statements);
   }
   ASSIGN_OR_RETURN(const identity::Revocation revocation,
-                   identity::VerifyRevocationWith(statement, evidence, absl::Now()));
+                   identity::VerifyRevocationWith(statement, evidence, absl::Now(), registrars));
   const absl::Duration timeout = absl::Seconds(static_cast<double>(globals.timeout_s));
   ASSIGN_OR_RETURN(const auto channel, rpc::NewChannel(globals.identity, {.known_nodes = globals.KnownNodes()}));
   RETURN_IF_ERROR(channel->WaitUntilReady(timeout));
@@ -96,14 +103,22 @@ void AddRevokeCommand(CLI::App& app, Globals& globals, Chosen& chosen) {
       {"dotagent revoke --key bob.pem --reason 'laptop stolen'",
        "dotagent revoke --key bob.pem --print > bob.revocation   # keep it in a safe place",
        "dotagent revoke --statement bob.revocation                 # for when the key itself is lost",
-       "dotagent revoke --key safe/bob-2.pem --of OLD_PUBLIC_KEY --rotation-chain bob.chain   # by its successor"});
+       "dotagent revoke --key safe/bob-2.pem --of OLD_PUBLIC_KEY --rotation-chain bob.chain   # by its successor",
+       "dotagent revoke --key identity/node.pem --as-registrar --of PUBLIC_KEY --reason 'abuse'   # by the operator"});
   command->add_option("--reason", arguments->reason, "Why, for people to read");
   command->add_flag("--print", arguments->print_only, "Only sign the statement and write it to standard output");
-  command->add_option("--statement", arguments->statement_file, "Publish a statement that was signed before");
+  CLI::Option* statement =
+      command->add_option("--statement", arguments->statement_file, "Publish a statement that was signed before");
   command->add_option("--rotation-chain", arguments->rotation_chain,
                       "File with the identity's rotation chain, if the key is not its first or another one signs");
-  command->add_option("--of", arguments->of,
-                      "The public key to revoke, base64, if not --key's own: one whose place --key took or may take");
+  CLI::Option* of = command->add_option(
+      "--of", arguments->of,
+      "The public key to revoke, base64, if not --key's own: one whose place --key took or may take");
+  command
+      ->add_flag("--as-registrar", arguments->as_registrar,
+                 "--key is the registrar's of a network whose names need certificates: it may revoke any key")
+      ->excludes(statement)
+      ->needs(of);
   command->callback(
       [&globals, &chosen, arguments] { chosen.run = [&globals, arguments] { return Revoke(globals, *arguments); }; });
 }

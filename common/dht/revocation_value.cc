@@ -14,7 +14,7 @@ size_t RevocationValue::max_size() const { return identity::kMaxRevocationSize; 
 absl::StatusOr<Value> RevocationValue::Validate(const Item& item, absl::Time now) const {
   ASSIGN_OR_RETURN(const std::string rotation_chain, ChainInProof(item.proof));
   ASSIGN_OR_RETURN(const identity::Revocation revocation,
-                   identity::VerifyRevocationWith(item.bytes, rotation_chain, now));
+                   identity::VerifyRevocationWith(item.bytes, rotation_chain, now, policy_.registrars));
   ASSIGN_OR_RETURN(const Id key,
                    Id::FromBytes(identity::RevocationKey(identity::AgentId::FromFirstKey(revocation.public_key))));
   ASSIGN_OR_RETURN(const Id owner, Id::FromBytes(revocation.agent_id.bytes()));

@@ -44,8 +44,8 @@ Id DigestOf(const Item& item) {
 }
 
 ValueTypes::ValueTypes(NamePolicy policy) {
-  types_.push_back(std::make_unique<RecordValue>(std::move(policy)));
-  types_.push_back(std::make_unique<RevocationValue>());
+  types_.push_back(std::make_unique<RecordValue>(policy));
+  types_.push_back(std::make_unique<RevocationValue>(std::move(policy)));
   types_.push_back(std::make_unique<RotationValue>());
   types_.push_back(std::make_unique<CapabilityValue>());
   types_.push_back(std::make_unique<RelayValue>());

@@ -106,13 +106,17 @@ absl::StatusOr<Revocation> VerifyRevocation(absl::string_view statement, absl::T
 }
 
 absl::StatusOr<Revocation> VerifyRevocationWith(absl::string_view statement, absl::string_view rotation_chain,
-                                                absl::Time now) {
-  if (rotation_chain.empty()) return VerifyRevocation(statement, now);
+                                                absl::Time now, absl::Span<const crypto::PublicKey> registrars) {
+  if (rotation_chain.empty()) return VerifyRevocation(statement, now, {.registrars = registrars});
   ASSIGN_OR_RETURN(const std::vector<std::string> statements, DecodeRotationChain(rotation_chain));
   ASSIGN_OR_RETURN(const RotationChain chain, VerifyRotationChain(statements, now));
-  ASSIGN_OR_RETURN(Revocation revocation, VerifyRevocation(statement, now, {.chain = &chain}));
-  if (revocation.by == RevokedBy::kItself && AgentId::FromFirstKey(revocation.public_key) == revocation.agent_id) {
-    return BadStatement("a first key's own revocation needs no rotation chain, and came with one; send it without");
+  ASSIGN_OR_RETURN(Revocation revocation,
+                   VerifyRevocation(statement, now, {.chain = &chain, .registrars = registrars}));
+  if (revocation.by != RevokedBy::kSuccessor && AgentId::FromFirstKey(revocation.public_key) == revocation.agent_id) {
+    return BadStatement(
+        "a first key's own revocation, and a registrar's of one, need no rotation chain, and this came with one; send "
+        "it "
+        "without");
   }
   return revocation;
 }

@@ -60,11 +60,13 @@ struct RevocationEvidence {
                                                           const RevocationEvidence& evidence = {});
 
 // The same with the evidence as it travels beside the statement: `rotation_chain` as EncodeRotationChain makes it, or
-// empty. InvalidArgument also as DecodeRotationChain and VerifyRotationChain, and BAD_STATEMENT if a chain comes that
-// is not needed: nobody signed that it belongs there, and everybody would have to keep it. A forked chain is no help to
-// a thief: a key is in it only by its own signature, and so is its successor.
+// empty; and the registrars that the reader trusts. InvalidArgument also as DecodeRotationChain and
+// VerifyRotationChain, and BAD_STATEMENT if a chain comes that is not needed: nobody signed that it belongs there, and
+// everybody would have to keep it. A forked chain is no help to a thief: a key is in it only by its own signature, and
+// so is its successor.
 [[nodiscard]] absl::StatusOr<Revocation> VerifyRevocationWith(absl::string_view statement,
-                                                              absl::string_view rotation_chain, absl::Time now);
+                                                              absl::string_view rotation_chain, absl::Time now,
+                                                              absl::Span<const crypto::PublicKey> registrars = {});
 
 // The DHT key of the revocation of a key: SHA-256("revocation:" ‖ SHA-256(key)). `id`: AgentId::FromFirstKey of the
 // key, also if it is a later one.

@@ -7,10 +7,14 @@
 #include <asio/steady_timer.hpp>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "common/base/mutex.h"
 #include "common/base/status.h"
 #include "common/rpc/status.h"
 #include "common/telemetry/log.h"
@@ -23,10 +27,34 @@ namespace v1 = ::dotagent::identity::v1;
 
 constexpr char kTable[] = "revoked/";
 constexpr char kChainTable[] = "revoked-chain/";
+constexpr char kRegistrarTable[] = "revoked-registrar/";
 constexpr char kTokenTable[] = "revoked-token/";
 constexpr char kCursorKey[] = "revoked-cursor";
 constexpr absl::Duration kFirstPause = absl::Milliseconds(100);
 constexpr absl::Duration kLongestPause = absl::Seconds(10);
+
+// Verified statements, by the key that they revoke. Thread-safe.
+class RevokedKeys {
+ public:
+  void Add(const crypto::PublicKey& key, std::string statement) {
+    const Lock lock(mutex_);
+    statements_.emplace(key, std::move(statement));
+  }
+  [[nodiscard]] bool Contains(const crypto::PublicKey& key) const {
+    const Lock lock(mutex_);
+    return statements_.contains(key);
+  }
+  // Empty if there is none.
+  [[nodiscard]] std::string StatementFor(const crypto::PublicKey& key) const {
+    const Lock lock(mutex_);
+    const auto found = statements_.find(key);
+    return found == statements_.end() ? std::string() : found->second;
+  }
+
+ private:
+  mutable Mutex mutex_;
+  absl::flat_hash_map<crypto::PublicKey, std::string> statements_ ABSL_GUARDED_BY(mutex_);
+};
 
 }  // namespace
 
@@ -87,14 +115,13 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
   [[nodiscard]] absl::Status Load() {
     absl::Status bad;
     RETURN_IF_ERROR(host.store().Scan(kTable, kTable, [&](absl::string_view key, absl::string_view statement) {
-      const auto chain = ChainFor(key.substr(absl::string_view(kTable).size()));
-      auto revocation = chain.ok() ? identity::VerifyRevocationWith(statement, *chain, host.clock().Now())
-                                   : absl::StatusOr<identity::Revocation>(chain.status());
+      const absl::StatusOr<identity::Revocation> revocation =
+          VerifyStored(key.substr(absl::string_view(kTable).size()), statement);
       if (!revocation.ok()) {
         bad = WithContext(revocation.status(), absl::StrCat("revocation stored under ", key));
         return false;
       }
-      revoked.emplace(revocation->public_key, std::string(statement));
+      revoked.Add(revocation->public_key, std::string(statement));
       return true;
     }));
     RETURN_IF_ERROR(bad);
@@ -109,11 +136,32 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
     return absl::OkStatus();
   }
 
-  // What it takes to verify the revocation of a key, if that is more than the statement.
-  [[nodiscard]] absl::StatusOr<std::string> ChainFor(absl::string_view key) const {
-    auto chain = host.store().Get(absl::StrCat(kChainTable, key));
-    if (absl::IsNotFound(chain.status())) return std::string();
-    return chain;
+  [[nodiscard]] absl::StatusOr<identity::Revocation> VerifyStored(absl::string_view key,
+                                                                  absl::string_view statement) const {
+    ASSIGN_OR_RETURN(const std::string chain, Stored(kChainTable, key));
+    ASSIGN_OR_RETURN(const std::string registrar, Stored(kRegistrarTable, key));
+    std::vector<crypto::PublicKey> trusted;
+    if (!registrar.empty()) {
+      ASSIGN_OR_RETURN(trusted.emplace_back(), crypto::PublicKey::FromBytes(registrar));
+    }
+    return identity::VerifyRevocationWith(statement, chain, host.clock().Now(), trusted);
+  }
+
+  // What it takes to verify the revocation of a key beside the statement; empty if nothing.
+  [[nodiscard]] absl::StatusOr<std::string> Stored(absl::string_view table, absl::string_view key) const {
+    auto found = host.store().Get(absl::StrCat(table, key));
+    if (absl::IsNotFound(found.status())) return std::string();
+    return found;
+  }
+
+  [[nodiscard]] std::vector<crypto::PublicKey> Registrars() const {
+    std::vector<crypto::PublicKey> trusted = registrars;
+    // Not known before the first handshake; then nothing has come from there either.
+    if (channel) {
+      const absl::StatusOr<identity::PeerCertificate> followed = channel->server();
+      if (followed.ok()) trusted.push_back(followed->node_key);
+    }
+    return trusted;
   }
 
   [[nodiscard]] absl::Status LoadTokens() const {
@@ -169,18 +217,21 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
   // `sequence` 0: not from identity's stream, and so the cursor stays.
   [[nodiscard]] absl::Status Learn(absl::string_view statement, absl::string_view rotation_chain, uint64_t sequence) {
     ASSIGN_OR_RETURN(const identity::Revocation revocation,
-                     identity::VerifyRevocationWith(statement, rotation_chain, host.clock().Now()));
-    const bool known = revoked.contains(revocation.public_key);
+                     identity::VerifyRevocationWith(statement, rotation_chain, host.clock().Now(), Registrars()));
+    const bool known = revoked.Contains(revocation.public_key);
     storage::Batch batch;
     if (!known) batch.Put(absl::StrCat(kTable, revocation.public_key.bytes()), statement);
     if (!known && !rotation_chain.empty()) {
       batch.Put(absl::StrCat(kChainTable, revocation.public_key.bytes()), rotation_chain);
     }
+    if (!known && revocation.by == identity::RevokedBy::kRegistrar) {
+      batch.Put(absl::StrCat(kRegistrarTable, revocation.public_key.bytes()), revocation.signer.bytes());
+    }
     if (sequence > cursor) batch.Put(kCursorKey, absl::StrCat(sequence));
     if (!batch.empty()) RETURN_IF_ERROR(host.store().Write(batch, storage::Durability::kSync));
     cursor = std::max(cursor, sequence);
     if (known) return absl::OkStatus();
-    revoked.emplace(revocation.public_key, std::string(statement));
+    revoked.Add(revocation.public_key, std::string(statement));
     on_revoked(revocation, std::string(statement));
     return absl::OkStatus();
   }
@@ -209,7 +260,8 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
   asio::steady_timer timer;
   std::function<void(const identity::Revocation&, const std::string&)> on_revoked;
   OnTokenRevoked on_token_revoked;
-  absl::flat_hash_map<crypto::PublicKey, std::string> revoked;
+  std::vector<crypto::PublicKey> registrars;
+  RevokedKeys revoked;
   uint64_t cursor = 0;
   absl::Duration pause = kFirstPause;
   bool refused = false;  // the watch that runs brought something that could not be taken
@@ -223,11 +275,13 @@ RevocationFeed::RevocationFeed() = default;
 
 absl::StatusOr<std::unique_ptr<RevocationFeed>> RevocationFeed::Create(
     Host& host, const std::string& target,
-    std::function<void(const identity::Revocation&, const std::string&)> on_revoked, OnTokenRevoked on_token_revoked) {
+    std::function<void(const identity::Revocation&, const std::string&)> on_revoked, OnTokenRevoked on_token_revoked,
+    std::vector<crypto::PublicKey> registrars) {
   std::unique_ptr<RevocationFeed> feed(new RevocationFeed());
   feed->impl_ = std::make_shared<Impl>(host);
   feed->impl_->on_revoked = std::move(on_revoked);
   feed->impl_->on_token_revoked = std::move(on_token_revoked);
+  feed->impl_->registrars = std::move(registrars);
   RETURN_IF_ERROR(feed->impl_->Load());
   if (!target.empty()) {
     ASSIGN_OR_RETURN(feed->impl_->channel, host.Dial(target));
@@ -249,11 +303,10 @@ RevocationFeed::~RevocationFeed() {
   }
 }
 
-bool RevocationFeed::IsRevoked(const crypto::PublicKey& key) const { return impl_->revoked.contains(key); }
+bool RevocationFeed::IsRevoked(const crypto::PublicKey& key) const { return impl_->revoked.Contains(key); }
 
 std::string RevocationFeed::StatementFor(const crypto::PublicKey& key) const {
-  const auto found = impl_->revoked.find(key);
-  return found == impl_->revoked.end() ? std::string() : found->second;
+  return impl_->revoked.StatementFor(key);
 }
 
 absl::Status RevocationFeed::Learn(absl::string_view statement, absl::string_view rotation_chain) {

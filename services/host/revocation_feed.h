@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
@@ -15,7 +16,8 @@
 
 namespace dotagent::host {
 
-// Everything on the host's loop, but Create and the destructor, which are called from outside it.
+// Everything on the host's loop, but Create and the destructor, which are called from outside it, and what says that it
+// may be called from any thread.
 class RevocationFeed {
  public:
   using OnTokenRevoked = std::function<void(const capability::TokenRevocation&)>;
@@ -26,14 +28,17 @@ class RevocationFeed {
   // for who checks capability tokens: likewise for their blocks (kept under "revoked-token/"), those that are known
   // already from inside of Create. Without it they are passed over, for good: what a service watches for does not
   // change between its releases.
+  // Revocations that a registrar signed count if it is one of `registrars` or the identity that is followed: its own
+  // service may say so of any key. (Under "revoked-registrar/" is who it was.)
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<RevocationFeed>> Create(
       Host& host, const std::string& target,
       std::function<void(const identity::Revocation&, const std::string& statement)> on_revoked,
-      OnTokenRevoked on_token_revoked = nullptr);
+      OnTokenRevoked on_token_revoked = nullptr, std::vector<crypto::PublicKey> registrars = {});
   ~RevocationFeed();
 
+  // From any thread.
   [[nodiscard]] bool IsRevoked(const crypto::PublicKey& key) const;
-  // The statement's bytes, or empty.
+  // The statement's bytes, or empty. From any thread.
   [[nodiscard]] std::string StatementFor(const crypto::PublicKey& key) const;
   // A revocation found elsewhere (in the DHT, say). Idempotent. As VerifyRevocationWith.
   [[nodiscard]] absl::Status Learn(absl::string_view statement, absl::string_view rotation_chain = {});

@@ -174,7 +174,9 @@ identity::v1::GetTrustBundleResponse Handler::GetTrustBundle() const {
 
 absl::StatusOr<identity::v1::RevokeResponse> Handler::Revoke(const identity::v1::RevokeRequest& request) {
   ASSIGN_OR_RETURN(const identity::Revocation revocation,
-                   identity::VerifyRevocationWith(request.statement(), request.rotation_chain(), clock_.Now()));
+                   identity::VerifyRevocationWith(
+                       request.statement(), request.rotation_chain(), clock_.Now(),
+                       book_ ? absl::MakeConstSpan(&key_.public_key(), 1) : absl::Span<const crypto::PublicKey>()));
   bool added = false;
   ASSIGN_OR_RETURN(const uint64_t sequence,
                    log_.Append(revocation.public_key, request.statement(), &added, request.rotation_chain()));

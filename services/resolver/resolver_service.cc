@@ -70,7 +70,8 @@ class ResolverServer : public host::Service {
                                 *host_, options.identity,
                                 [this](const identity::Revocation& revocation, const std::string& statement) {
                                   handler_->OnRevoked(revocation, statement);
-                                }));
+                                },
+                                nullptr, settings_.policy.registrars));
     host_->loop().Run([&] {
       dht_->Start(options.bootstrap, [](const absl::Status& status) {
         if (!status.ok()) {

@@ -76,6 +76,17 @@ class RegistrarTest(NetworkCase):
         event = json.loads(process.stdout.readline())
         self.assertEqual(event["event"], "renewed", event)
 
+    def test_the_registrar_revokes_a_key_of_its_network_and_no_other_agent_does(self):
+        self.run_ok(*self.options("ivan"), "register", "--certificate", self.certificate("ivan"))
+        public_key = self.run_ok(*self.options("ivan"), "id")["public_key"]
+        revoke = ["revoke", "--of", public_key, "--as-registrar", "--reason", "abuse"]
+        self.run_refused(REFUSED, "only the key itself", *self.options("mallory"), *revoke)
+        self.run_ok(*self.options("ivan"), "--key", str(self.folder / "identity" / "node.pem"), *revoke)
+        self.run_refused(REFUSED, "has been revoked", *self.options("ivan"), "register", "--certificate", str(self.folder / "ivan.crt"))
+        for resolver in self.resolvers:
+            resolve = ["--home", str(self.folder / "home"), "resolve", "--resolver", resolver.info["grpc"], "ivan.agent"]
+            wait_for(lambda command=resolve: "revoked" in dotagent(*command).stderr, "every resolver refuses the name")
+
     def test_a_file_that_is_no_certificate_is_said_to_be_none(self):
         self.run_refused(REFUSED, "no PEM certificate", *self.options("heidi"), "register", "--certificate", self.key("heidi"))
 

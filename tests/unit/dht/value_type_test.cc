@@ -8,6 +8,7 @@
 #include "common/base/status.h"
 #include "common/dht/revocation_value.h"
 #include "common/identity/agent_id.h"
+#include "common/identity/revocation.h"
 #include "common/identity/rotation.h"
 #include "dotagent/dht/v1/dht.pb.h"
 #include "tests/unit/dht/fixtures.h"
@@ -30,6 +31,20 @@ TEST(ValueTypeTest, ARevocationImpliesItsKeyAndNeverExpires) {
   const Value value = RevocationOf(bob, kStart);
   EXPECT_EQ(value.key, RevocationValue::KeyFor(bob.public_key()));
   EXPECT_EQ(value.expires, absl::InfiniteFuture());
+}
+
+TEST(ValueTypeTest, ARegistrarRevokesWhereNamesAreItsToGive) {
+  const crypto::SigningKey bob = KeyFromSeed(1);
+  const crypto::SigningKey registrar = KeyFromSeed(2);
+  const Item item{identity::SignRevocationOf(registrar, identity::AgentId::FromFirstKey(bob.public_key()),
+                                             bob.public_key(), "abuse", kStart)
+                      .value(),
+                  ""};
+  const ValueTypes trusting({.registrars = {registrar.public_key()}});
+  const auto value = trusting.Of(ValueKind::kRevocation).Validate(item, kStart);
+  ASSERT_TRUE(value.ok()) << value.status();
+  EXPECT_EQ(value->signer, bob.public_key());
+  EXPECT_EQ(ReasonOf(ValueTypes().Of(ValueKind::kRevocation).Validate(item, kStart).status()), reason::kBadStatement);
 }
 
 TEST(ValueTypeTest, RefusesAValueUnderAnotherKey) {

@@ -66,6 +66,7 @@ class FakeIdentity : public v1::IdentityService::Service {
     server_.reset();
   }
   [[nodiscard]] const std::string& address() const { return address_; }
+  [[nodiscard]] const crypto::Signer& key() const { return key_; }
 
   void Append(const std::string& statement, const std::string& rotation_chain = "") {
     absl::MutexLock lock(&mutex_);
@@ -77,6 +78,11 @@ class FakeIdentity : public v1::IdentityService::Service {
     absl::MutexLock lock(&mutex_);
     log_.push_back(statement);
     of_tokens_.insert(log_.size());
+  }
+  // Each stream from now on breaks off after this many revocations.
+  void BreakStreamsAfter(uint64_t count) {
+    absl::MutexLock lock(&mutex_);
+    stream_length_ = count;
   }
   // Changes what is in the log under a sequence, from 1.
   void Replace(uint64_t sequence, const std::string& statement) {
@@ -97,7 +103,8 @@ class FakeIdentity : public v1::IdentityService::Service {
     bool told_up_to_date = false;
     absl::MutexLock lock(&mutex_);
     cursors_.push_back(cursor);
-    while (!stopping_ && !context->IsCancelled()) {
+    const uint64_t end = stream_length_ == 0 ? UINT64_MAX : cursor + stream_length_;
+    while (!stopping_ && !context->IsCancelled() && cursor < end) {
       v1::WatchRevocationsResponse response;
       if (cursor < log_.size()) {
         const bool of_token = of_tokens_.contains(cursor + 1);
@@ -126,6 +133,7 @@ class FakeIdentity : public v1::IdentityService::Service {
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<std::string> log_ ABSL_GUARDED_BY(mutex_);
+  uint64_t stream_length_ ABSL_GUARDED_BY(mutex_) = 0;              // 0: without end
   std::map<uint64_t, std::string> chains_ ABSL_GUARDED_BY(mutex_);  // by sequence
   std::set<uint64_t> of_tokens_ ABSL_GUARDED_BY(mutex_);            // sequences
   std::vector<uint64_t> cursors_ ABSL_GUARDED_BY(mutex_);
@@ -159,7 +167,7 @@ class RevocationFeedTest : public testing::Test {
     const auto on_revoked = [this](const identity::Revocation& r, const std::string& s) {
       // On disk before anyone is told, with what it takes to verify it.
       const auto chain = host_->store().Get(absl::StrCat("revoked-chain/", r.public_key.bytes()));
-      const auto verified = identity::VerifyRevocationWith(s, chain.value_or(""), absl::Now());
+      const auto verified = identity::VerifyRevocationWith(s, chain.value_or(""), absl::Now(), registrars_);
       EXPECT_TRUE(verified.ok() && verified->public_key == r.public_key) << verified.status();
       EXPECT_TRUE(host_->store().Get(absl::StrCat("revoked/", r.public_key.bytes())).ok());
       absl::MutexLock lock(&mutex_);
@@ -176,14 +184,13 @@ class RevocationFeedTest : public testing::Test {
     EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&enough), kPatience));
     return told_;
   }
-  bool IsRevoked(uint64_t seed) {
-    return host_->loop().Run([&] { return feed_->IsRevoked(KeyFromSeed(seed).public_key()); });
-  }
+  bool IsRevoked(uint64_t seed) const { return feed_->IsRevoked(KeyFromSeed(seed).public_key()); }
 
   FakeIdentity identity_;
   std::string folder_;
   std::unique_ptr<Host> host_;
   std::unique_ptr<RevocationFeed> feed_;
+  std::vector<crypto::PublicKey> registrars_;  // whose word the test expects to count
   absl::Mutex mutex_;
   std::vector<std::string> told_ ABSL_GUARDED_BY(mutex_);
 };
@@ -198,8 +205,8 @@ TEST_F(RevocationFeedTest, TellsThePastAndTheNews) {
   EXPECT_EQ(AwaitTold(3), log);
   EXPECT_TRUE(IsRevoked(3));
   EXPECT_FALSE(IsRevoked(4));
-  EXPECT_EQ(host_->loop().Run([&] { return feed_->StatementFor(KeyFromSeed(3).public_key()); }), log.back());
-  EXPECT_EQ(host_->loop().Run([&] { return feed_->StatementFor(KeyFromSeed(4).public_key()); }), "");
+  EXPECT_EQ(feed_->StatementFor(KeyFromSeed(3).public_key()), log.back());
+  EXPECT_EQ(feed_->StatementFor(KeyFromSeed(4).public_key()), "");
 }
 
 TEST_F(RevocationFeedTest, AfterARestartItKnowsWhatItKnewAndCatchesUpFromThere) {
@@ -248,6 +255,28 @@ TEST_F(RevocationFeedTest, ALaterKeysRevocationNeedsItsChainAlsoAfterARestart) {
   EXPECT_EQ(ReasonOf(learn()), reason::kBadStatement) << "without its evidence";
 }
 
+TEST_F(RevocationFeedTest, IdentityMayRevokeAnyKeyAsTheRegistrarAndNobodyElseMay) {
+  const auto by = [](const crypto::Signer& signer, uint64_t seed) {
+    const crypto::PublicKey revoked = KeyFromSeed(seed).public_key();
+    return identity::SignRevocationOf(signer, identity::AgentId::FromFirstKey(revoked), revoked, "abuse", absl::Now())
+        .value();
+  };
+  const std::string statement = by(identity_.key(), 1);
+  registrars_ = {identity_.key().public_key()};
+  identity_.Append(statement);
+  Follow(identity_.address());
+  EXPECT_THAT(AwaitTold(1), ElementsAre(statement));
+  const auto learn = [&](const std::string& bytes) { return host_->loop().Run([&] { return feed_->Learn(bytes); }); };
+  EXPECT_EQ(learn(by(identity_.key(), 2)), absl::OkStatus()) << "found in the DHT";
+  EXPECT_EQ(ReasonOf(learn(by(KeyFromSeed(3), 4))), reason::kBadStatement);
+  CloseHost();
+  OpenHost();
+  Follow("");
+  EXPECT_TRUE(IsRevoked(1)) << "also when identity is out of reach";
+  EXPECT_TRUE(IsRevoked(2));
+  EXPECT_EQ(ReasonOf(learn(by(identity_.key(), 5))), reason::kBadStatement) << "who follows nobody trusts nobody";
+}
+
 TEST_F(RevocationFeedTest, TellsWhoAsksOfTokensBlocks) {
   const std::string block(32, 'b');
   identity_.AppendOfToken(capability::SignTokenRevocation(KeyFromSeed(1), block, "", absl::Now()).value());
@@ -288,6 +317,21 @@ TEST_F(RevocationFeedTest, FindsAServiceThatWentAwayAndMissesNone) {
     identity_.Start();
     EXPECT_EQ(AwaitTold(log.size()), log);
   }
+}
+
+TEST_F(RevocationFeedTest, StreamsThatBreakOffAgainAndAgainMissNoneAndTellNoneTwice) {
+  constexpr uint64_t kRevocations = 12;
+  identity_.BreakStreamsAfter(2);
+  std::vector<std::string> log;
+  std::vector<uint64_t> cursors;
+  for (uint64_t seed = 1; seed <= kRevocations; ++seed) {
+    log.push_back(StatementOf(seed));
+    identity_.Append(log.back());
+    if (seed % 2 == 1) cursors.push_back(seed - 1);
+  }
+  Follow(identity_.address());
+  EXPECT_EQ(AwaitTold(kRevocations), log);
+  EXPECT_THAT(identity_.AwaitCursors(cursors.size()), ::testing::ElementsAreArray(cursors));
 }
 
 TEST_F(RevocationFeedTest, AServiceThatIsNotThereYetIsWaitedFor) {

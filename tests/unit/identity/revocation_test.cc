@@ -210,6 +210,18 @@ TEST_F(RevocationEvidenceTest, AnotherIdentitysChainEntitlesNobody) {
   EXPECT_FALSE(Accepted(Revoke(other_, other_), {.chain = &others}, RevokedBy::kItself));
 }
 
+TEST_F(RevocationEvidenceTest, ARegistrarSendsAChainOnlyWhereItIsNeeded) {
+  std::vector<std::string> statements = {MakeInception(key_, second_.public_key(), now_).value()};
+  statements.push_back(MakeRotation(inception_, key_, second_, third_.public_key(), now_).value());
+  const std::string chain = EncodeRotationChain(statements);
+  const auto verify = [&](const std::string& statement, const std::string& evidence) {
+    return VerifyRevocationWith(statement, evidence, now_, registrars_).status();
+  };
+  EXPECT_EQ(verify(Revoke(other_, key_), ""), absl::OkStatus());
+  EXPECT_EQ(verify(Revoke(other_, second_), chain), absl::OkStatus());
+  EXPECT_EQ(ReasonOf(verify(Revoke(other_, key_), chain)), reason::kBadStatement);
+}
+
 TEST_F(RevocationEvidenceTest, ARegistrarRevokesIfTheReaderTrustsIt) {
   EXPECT_TRUE(Accepted(Revoke(other_, key_), {.registrars = registrars_}, RevokedBy::kRegistrar));
   EXPECT_TRUE(Accepted(Revoke(other_, second_), {.chain = &chain_, .registrars = registrars_}, RevokedBy::kRegistrar));

@@ -240,6 +240,10 @@ class RotatedKeyTest : public HandlerTest {
   const std::string chain_ = ChainOf(second_, third_);
 };
 
+TEST_F(RotatedKeyTest, IdentityRevokesWhatItDoesNotGiveNoMoreThanOthers) {
+  EXPECT_EQ(ReasonOf(identity_.Revoke(StatementBy(identity_.key, bob_)).status()), reason::kBadStatement);
+}
+
 TEST_F(RotatedKeyTest, ALaterKeyIsRevokedByItsChain) {
   EXPECT_EQ(ReasonOf(identity_.Revoke(StatementBy(second_, second_)).status()), reason::kBadStatement) << "no evidence";
   ASSERT_TRUE(identity_.Revoke(StatementBy(second_, second_), chain_).ok());
@@ -351,6 +355,17 @@ TEST_F(RegistrarTest, TheFirstWhoAsksForANameGetsItAndNoOneElse) {
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kAlreadyExists);
   EXPECT_EQ(ReasonOf(refused.status()), reason::kNameTaken);
   EXPECT_TRUE(Issue(Prove(mallory_, "carol.agent")).ok()) << "again, before the first one ends";
+}
+
+TEST_F(RegistrarTest, ItMayRevokeAnyKeyOfItsNetwork) {
+  const auto statement_by = [&](const crypto::Signer& signer) {
+    return identity::SignRevocationOf(signer, identity::AgentId::FromFirstKey(bob_.public_key()), bob_.public_key(),
+                                      "abuse", identity_.clock.Now())
+        .value();
+  };
+  EXPECT_EQ(ReasonOf(identity_.Revoke(statement_by(mallory_)).status()), reason::kBadStatement);
+  ASSERT_TRUE(identity_.Revoke(statement_by(identity_.key)).ok());
+  EXPECT_EQ(ReasonOf(Issue(Prove(bob_, "bob.agent")).status()), reason::kKeyRevoked);
 }
 
 TEST_F(RegistrarTest, ANameThatAnotherRegistrarGaveAwayIsRefused) {
