@@ -12,6 +12,7 @@ import unittest
 from case import BIN, Network, dotagent, wait_for
 
 KILLS = 200
+CERTIFICATE_KILLS = 100
 RESOLVER_KILLS = 10
 # Half of the kills come at any moment within so many seconds of the first confirmation, half right after one.
 LONGEST_LIFE_S = 0.05
@@ -19,6 +20,32 @@ MOST_CONFIRMED = 30
 # Where syncing costs nothing, so that a kill finds a write in its middle and not always the disk busy: a process that is
 # killed loses nothing that it wrote, synced or not. What a power cut leaves is fuzz_dht_values' business.
 MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
+
+
+def run_and_kill(program, folder, chance):
+    """Runs the writer, kills it at some moment after its first confirmation, and returns the whole lines that it wrote."""
+    process = subprocess.Popen([os.path.join(BIN, program), folder, str(chance.randrange(1 << 32))], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    life, enough = (chance.uniform(0, LONGEST_LIFE_S), None) if chance.random() < 0.5 else (None, chance.randrange(1, MOST_CONFIRMED))
+    output, deadline = b"", None
+    while True:
+        confirmed = output.partition(b"ready\n")[2].count(b"\n")
+        if enough is not None and confirmed >= enough:
+            break
+        if life is not None and confirmed > 0 and deadline is None:
+            deadline = time.monotonic() + life
+        if deadline is not None and time.monotonic() >= deadline:
+            break
+        if select.select([process.stdout], [], [], None if deadline is None else max(0, deadline - time.monotonic()))[0]:
+            piece = os.read(process.stdout.fileno(), 65536)
+            if not piece:
+                break  # it ended by itself, which its status will tell
+            output += piece
+    process.send_signal(signal.SIGKILL)
+    output += process.stdout.read()
+    process.stdout.close()
+    if process.wait() != -signal.SIGKILL:
+        raise AssertionError(f"{program} ended with status {process.returncode}")
+    return output.decode().split("\n")[:-1]  # what the kill cut short was not said
 
 
 class StoreKillTest(unittest.TestCase):
@@ -32,7 +59,7 @@ class StoreKillTest(unittest.TestCase):
             confirmed = 0
             for kill in range(KILLS):
                 with self.subTest(seed=seed, kill=kill):
-                    lines = self.run_and_kill(folder, chance)
+                    lines = run_and_kill("store_writer", folder, chance)
                     self.assertIn("ready", lines)
                     confirmed += self.check(lines, versions, revoked)
             self.assertGreater(confirmed, KILLS, "it confirmed next to nothing, so that nothing could be lost")
@@ -72,31 +99,23 @@ class StoreKillTest(unittest.TestCase):
         for name in [name for name in versions if int(name[1:].split(".")[0]) % 40 == agent]:
             del versions[name]
 
-    @staticmethod
-    def run_and_kill(folder, chance):
-        """Runs the writer, kills it at some moment after its first confirmation, and returns the whole lines that it wrote."""
-        process = subprocess.Popen([os.path.join(BIN, "store_writer"), folder, str(chance.randrange(1 << 32))], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-        life, enough = (chance.uniform(0, LONGEST_LIFE_S), None) if chance.random() < 0.5 else (None, chance.randrange(1, MOST_CONFIRMED))
-        output, deadline = b"", None
-        while True:
-            confirmed = output.partition(b"ready\n")[2].count(b"\n")
-            if enough is not None and confirmed >= enough:
-                break
-            if life is not None and confirmed > 0 and deadline is None:
-                deadline = time.monotonic() + life
-            if deadline is not None and time.monotonic() >= deadline:
-                break
-            if select.select([process.stdout], [], [], None if deadline is None else max(0, deadline - time.monotonic()))[0]:
-                piece = os.read(process.stdout.fileno(), 65536)
-                if not piece:
-                    break  # it ended by itself, which its status will tell
-                output += piece
-        process.send_signal(signal.SIGKILL)
-        output += process.stdout.read()
-        process.stdout.close()
-        if process.wait() != -signal.SIGKILL:
-            raise AssertionError(f"store_writer ended with status {process.returncode}")
-        return output.decode().split("\n")[:-1]  # what the kill cut short was not said
+
+class CertificateKillTest(unittest.TestCase):
+    """Identity's log of certificates alone. Whether what is held fits together, the writer checks each time it starts."""
+
+    def test_a_hundred_kills(self):
+        seed = random.randrange(1 << 32)
+        chance = random.Random(seed)
+        with tempfile.TemporaryDirectory(prefix="dotagent-kill-", dir=MEMORY) as folder:
+            confirmed = 0
+            for kill in range(CERTIFICATE_KILLS):
+                with self.subTest(seed=seed, kill=kill):
+                    lines = run_and_kill("certificate_writer", folder, chance)
+                    self.assertIn("ready", lines)
+                    start = lines.index("ready")
+                    self.assertGreaterEqual(start, confirmed, "a confirmed certificate is lost")
+                    confirmed = len(lines) - 1  # numbers have no gaps
+            self.assertGreater(confirmed, CERTIFICATE_KILLS, "it confirmed next to nothing, so that nothing could be lost")
 
 
 class ResolverKillTest(unittest.TestCase):
