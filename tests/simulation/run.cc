@@ -1,7 +1,5 @@
 #include "tests/simulation/run.h"
 
-#include <malloc.h>
-
 #include <algorithm>
 #include <atomic>
 #include <map>
@@ -13,6 +11,7 @@
 #include "common/base/status.h"
 #include "common/dht/testing/simulation.h"
 #include "common/dht/value_type.h"
+#include "tests/simulation/heap.h"
 #include "tests/simulation/names.h"
 #include "tests/simulation/population.h"
 
@@ -27,14 +26,8 @@ constexpr absl::Duration kRefreshBefore = absl::Hours(2);
 // After joining a node looks around for half a minute more.
 constexpr absl::Duration kSettling = absl::Minutes(2);
 constexpr size_t kLikelyHolders = 64;
-// RAM is rounded to this, so that what malloc does in detail does not show.
+// RAM is rounded to this, so that what the allocator does in detail does not show.
 constexpr uint64_t kRamStep = 100;
-
-// What malloc has given out, with its own overhead, and without what has been given back.
-uint64_t HeapInUse() {
-  const struct mallinfo2 info = mallinfo2();
-  return info.uordblks + info.hblkhd;
-}
 
 dht::SimulationOptions NetworkOptions(const Parameters& parameters) {
   return {.seed = parameters.seed,

@@ -10,16 +10,12 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 KEPT = ROOT / "docs" / "simulation"
 
 
-# Large pages for the heap: a large simulation spends a fifth of its time less on page tables' behalf.
-HEAP = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-
-
 def simulate(binary: str, arguments: dict[str, object]) -> dict:
     """Runs dotagent-sim with these options and returns its JSON, with the peak of its memory added."""
     command = [binary, "--json"] + [f"--{name}={value}" for name, value in arguments.items()]
     if sys.stderr.isatty():
         command.append("--progress")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**HEAP, **os.environ}) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         output = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
