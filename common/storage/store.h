@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,6 +41,16 @@ class Batch {
  public:
   void Put(absl::string_view key, absl::string_view value) { changes_.emplace_back(key, std::string(value)); }
   void Delete(absl::string_view key) { changes_.emplace_back(key, std::nullopt); }
+  // Adds all of `later`'s, behind those that are here.
+  void Append(Batch&& later) {
+    if (changes_.empty()) {
+      changes_ = std::move(later.changes_);
+    } else {
+      changes_.insert(changes_.end(), std::make_move_iterator(later.changes_.begin()),
+                      std::make_move_iterator(later.changes_.end()));
+    }
+    later.changes_.clear();
+  }
   [[nodiscard]] bool empty() const { return changes_.empty(); }
   [[nodiscard]] size_t size() const { return changes_.size(); }
 

@@ -62,8 +62,9 @@ class GatewayServer : public host::Service {
     ASSIGN_OR_RETURN(tap_, Tap::Open(options.tap));
     ASSIGN_OR_RETURN(resolver_, host_->Dial(options.resolver));
     directory_ = host::NewResolverDirectory(resolver_->grpc(), host_->executor(), host_->clock());
-    ASSIGN_OR_RETURN(inboxes_, InboxStore::Open(host_->store(), {.max_messages = options.max_inbox_messages,
-                                                                 .lifetime = options.message_lifetime}));
+    ASSIGN_OR_RETURN(
+        inboxes_, InboxStore::Open(host_->store(), host_->executor(),
+                                   {.max_messages = options.max_inbox_messages, .lifetime = options.message_lifetime}));
     if (!options.identity.empty()) {
       ASSIGN_OR_RETURN(identity_, host_->Dial(options.identity));
     }

@@ -15,6 +15,7 @@ namespace {
 constexpr absl::string_view kTimeline = "inbox/x/";
 constexpr size_t kNumberSize = 8;
 constexpr size_t kExpireAtOnce = 1000;
+constexpr size_t kMaxCopies = 64;  // of a message that is being written
 // A message may be dated this far ahead (record::Message::Verify), so its id is remembered that much longer.
 constexpr absl::Duration kFutureAllowance = absl::Minutes(5);
 
@@ -76,8 +77,9 @@ absl::Status Corrupt(absl::string_view what) {
 
 std::string InboxId::ToString() const { return absl::StrCat(name.text(), "/", HexEncode(key.bytes())); }
 
-absl::StatusOr<std::unique_ptr<InboxStore>> InboxStore::Open(storage::Store& store, const InboxLimits& limits) {
-  std::unique_ptr<InboxStore> inboxes(new InboxStore(store, limits));  // NOLINT: the constructor is private
+absl::StatusOr<std::unique_ptr<InboxStore>> InboxStore::Open(storage::Store& store, storage::GroupWriter::Post post,
+                                                             const InboxLimits& limits) {
+  std::unique_ptr<InboxStore> inboxes(new InboxStore(store, std::move(post), limits));  // NOLINT: private constructor
   RETURN_IF_ERROR(inboxes->LoadIndex());
   return inboxes;
 }
@@ -92,10 +94,8 @@ absl::Status InboxStore::LoadIndex() {
       return false;
     }
     if (!entry->sequence) return true;
-    Index& index = inboxes_[entry->inbox];
-    index.messages[*entry->sequence] = {entry->expires_ms, *bytes};
-    index.bytes += *bytes;
-    ++size_;
+    inboxes_[entry->inbox].bytes += *bytes;
+    Insert(entry->inbox, *entry->sequence, {entry->expires_ms, *bytes});
     return true;
   }));
   return status;
@@ -103,15 +103,16 @@ absl::Status InboxStore::LoadIndex() {
 
 absl::Status InboxStore::CheckRoom(const InboxId& inbox, const Index* index, uint64_t bytes) const {
   if (index == nullptr) return absl::OkStatus();
-  if (index->messages.size() < limits_.max_messages && index->bytes + bytes <= limits_.max_bytes) {
-    return absl::OkStatus();
-  }
+  const uint64_t messages = index->messages.size() + index->being_written;
+  if (messages < limits_.max_messages && index->bytes + bytes <= limits_.max_bytes) return absl::OkStatus();
   return ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
-                         absl::StrCat("the inbox of ", inbox.name.text(), " is full (", index->messages.size(),
-                                      " messages, ", index->bytes, " bytes); try again when it has been read"));
+                         absl::StrCat("the inbox of ", inbox.name.text(), " is full (", messages, " messages, ",
+                                      index->bytes, " bytes); try again when it has been read"));
 }
 
 absl::StatusOr<uint64_t> InboxStore::NextSequence(const std::string& inbox) const {
+  const auto index = inboxes_.find(inbox);
+  if (index != inboxes_.end() && index->second.next_sequence > 0) return index->second.next_sequence;
   const absl::StatusOr<std::string> counter = store_.Get(CounterKey(inbox));
   if (absl::IsNotFound(counter.status())) return 1;
   RETURN_IF_ERROR(counter.status());
@@ -138,6 +139,8 @@ absl::Status InboxStore::MoveSeen(const std::string& from, const std::string& to
 absl::StatusOr<size_t> InboxStore::TakeOver(const InboxId& from, const InboxId& to) {
   const std::string old_id = from.ToString();
   const std::string new_id = to.ToString();
+  // What is being written could not be moved, and who hears of it may ask for more.
+  while (IsBeingWritten(old_id) || IsBeingWritten(new_id)) writer_.Flush();
   RETURN_IF_ERROR(MoveSeen(old_id, new_id));
   size_t moved = 0;
   while (true) {
@@ -161,23 +164,38 @@ absl::StatusOr<size_t> InboxStore::TakeOver(const InboxId& from, const InboxId& 
     RETURN_IF_ERROR(store_.Write(batch, storage::Durability::kBuffered));
     Forget(old_id, old_sequence);
     Index& grown = inboxes_[new_id];
-    grown.messages[sequence] = waiting;
     grown.bytes += waiting.bytes;
-    ++size_;
+    grown.next_sequence = sequence + 1;
+    Insert(new_id, sequence, waiting);
     ++moved;
   }
 }
 
-absl::StatusOr<bool> InboxStore::Add(const InboxId& inbox, const NewMessage& message, absl::Time now) {
+void InboxStore::Add(const InboxId& inbox, const NewMessage& message, absl::Time now, Added done) {
   if (message.timestamp < now - limits_.lifetime) {
-    return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kStale,
-                           absl::StrCat("message ", message.id, " is older than ",
-                                        absl::FormatDuration(limits_.lifetime), "; sign it anew"));
+    return done(ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kStale,
+                                absl::StrCat("message ", message.id, " is older than ",
+                                             absl::FormatDuration(limits_.lifetime), "; sign it anew")));
   }
+  const absl::StatusOr<bool> came_before = BeginAdd(inbox, message, now, done);
+  if (!came_before.ok()) return done(came_before.status());
+  if (*came_before) done(false);
+}
+
+absl::StatusOr<bool> InboxStore::BeginAdd(const InboxId& inbox, const NewMessage& message, absl::Time now,
+                                          Added& done) {
   const std::string id = inbox.ToString();
   const std::string seen_key = SeenKey(id, message);
+  if (const auto first = adding_.find(seen_key); first != adding_.end()) {
+    if (first->second.size() == kMaxCopies) {
+      return ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
+                             "too many copies of this message wait for the disk; try again later");
+    }
+    first->second.push_back(std::move(done));
+    return false;
+  }
   const auto seen = store_.Get(seen_key);
-  if (seen.ok()) return false;
+  if (seen.ok()) return true;
   if (!absl::IsNotFound(seen.status())) return seen.status();
 
   const auto index = inboxes_.find(id);
@@ -190,41 +208,71 @@ absl::StatusOr<bool> InboxStore::Add(const InboxId& inbox, const NewMessage& mes
   stored.set_message_json(message.json);
   stored.set_attachment(message.attachment);
   stored.set_sender_key(std::string(message.sender_key.bytes()));
-  const int64_t expires_ms = absl::ToUnixMillis(now + limits_.lifetime);
+  const Waiting waiting{absl::ToUnixMillis(now + limits_.lifetime), bytes};
   const int64_t forget_ms = absl::ToUnixMillis(now + limits_.lifetime + kFutureAllowance);
   const std::string message_key = MessageKey(id, sequence);
   storage::Batch batch;
   batch.Put(message_key, stored.SerializeAsString());
-  batch.Put(TimelineKey(expires_ms, message_key), Number(bytes));
+  batch.Put(TimelineKey(waiting.expires_ms, message_key), Number(bytes));
   batch.Put(CounterKey(id), Number(sequence + 1));
   batch.Put(seen_key, Number(static_cast<uint64_t>(forget_ms)));
   batch.Put(TimelineKey(forget_ms, seen_key), Number(0));
-  RETURN_IF_ERROR(store_.Write(batch, storage::Durability::kSync));
-
+  RETURN_IF_ERROR(writer_.Write(std::move(batch), storage::Durability::kSync,
+                                [this, id, sequence, waiting, seen_key](const absl::Status& written) {
+                                  EndAdd(id, sequence, waiting, seen_key, written);
+                                }));
   Index& grown = inboxes_[id];
-  grown.messages[sequence] = {expires_ms, bytes};
   grown.bytes += bytes;
-  ++size_;
-  return true;
+  ++grown.being_written;
+  grown.next_sequence = sequence + 1;
+  adding_[seen_key].push_back(std::move(done));
+  return false;
 }
 
-absl::Status InboxStore::Ack(const InboxId& inbox, const std::vector<uint64_t>& sequences) {
+void InboxStore::EndAdd(const std::string& inbox, uint64_t sequence, const Waiting& waiting,
+                        const std::string& seen_key, const absl::Status& written) {
+  Index& index = inboxes_[inbox];
+  --index.being_written;
+  if (written.ok()) {
+    Insert(inbox, sequence, waiting);
+  } else {
+    index.bytes -= waiting.bytes;
+    DropIfEmpty(inbox);
+  }
+  // Taken out first: who is told may add more.
+  const auto told = adding_.extract(seen_key);
+  bool first = true;
+  for (const Added& done : told.mapped()) {
+    done(written.ok() ? absl::StatusOr<bool>(std::exchange(first, false)) : written);
+  }
+}
+
+void InboxStore::Ack(const InboxId& inbox, const std::vector<uint64_t>& sequences, Done done) {
   const std::string id = inbox.ToString();
-  const auto found = inboxes_.find(id);
-  if (found == inboxes_.end()) return absl::OkStatus();
   storage::Batch batch;
+  Taken taken;
   for (const uint64_t sequence : sequences) {
-    const auto waiting = found->second.messages.find(sequence);
-    if (waiting == found->second.messages.end()) continue;
+    const std::optional<Waiting> waiting = Forget(id, sequence);
+    if (!waiting) continue;
     const std::string key = MessageKey(id, sequence);
     batch.Delete(key);
-    batch.Delete(TimelineKey(waiting->second.expires_ms, key));
+    batch.Delete(TimelineKey(waiting->expires_ms, key));
+    taken.emplace_back(sequence, *waiting);
   }
-  if (batch.empty()) return absl::OkStatus();
+  if (batch.empty()) return done(absl::OkStatus());
+  const auto shared = std::make_shared<const std::pair<Taken, Done>>(std::move(taken), std::move(done));
+  const auto end = [this, id, shared](const absl::Status& written) {
+    if (!written.ok()) {
+      for (const auto& [sequence, waiting] : shared->first) {
+        inboxes_[id].bytes += waiting.bytes;
+        Insert(id, sequence, waiting);
+      }
+    }
+    shared->second(written);
+  };
   // Buffered is enough: what a power cut undoes is delivered once more, which the agent must expect anyway.
-  RETURN_IF_ERROR(store_.Write(batch, storage::Durability::kBuffered));
-  for (const uint64_t sequence : sequences) Forget(id, sequence);
-  return absl::OkStatus();
+  const absl::Status begun = writer_.Write(std::move(batch), storage::Durability::kBuffered, end);
+  if (!begun.ok()) end(begun);
 }
 
 absl::StatusOr<gateway::v1::InboxMessage> InboxStore::Next(const InboxId& inbox, uint64_t after) const {
@@ -248,6 +296,7 @@ uint64_t InboxStore::pending(const InboxId& inbox) const {
 }
 
 absl::StatusOr<bool> InboxStore::Expire(absl::Time now) {
+  if (expiring_) return true;
   const int64_t now_ms = absl::ToUnixMillis(now);
   storage::Batch batch;
   std::vector<TimelineEntry> expired;
@@ -260,22 +309,55 @@ absl::StatusOr<bool> InboxStore::Expire(absl::Time now) {
     return true;
   }));
   if (batch.empty()) return false;
-  RETURN_IF_ERROR(store_.Write(batch, storage::Durability::kBuffered));
+  const bool more = expired.size() == kExpireAtOnce;
+  std::vector<std::pair<std::string, Taken::value_type>> taken;
   for (const TimelineEntry& entry : expired) {
-    if (entry.sequence) Forget(entry.inbox, *entry.sequence);
+    if (!entry.sequence) continue;
+    const std::optional<Waiting> waiting = Forget(entry.inbox, *entry.sequence);
+    if (waiting) taken.push_back({entry.inbox, {*entry.sequence, *waiting}});
   }
-  return expired.size() == kExpireAtOnce;
+  const auto end = [this, taken = std::move(taken)](const absl::Status& written) {
+    expiring_ = false;
+    if (written.ok()) return;
+    for (const auto& [inbox, message] : taken) {
+      inboxes_[inbox].bytes += message.second.bytes;
+      Insert(inbox, message.first, message.second);
+    }
+  };
+  expiring_ = true;
+  const absl::Status begun = writer_.Write(std::move(batch), storage::Durability::kBuffered, end);
+  if (!begun.ok()) end(begun);
+  RETURN_IF_ERROR(begun);
+  return more;
 }
 
-void InboxStore::Forget(const std::string& inbox, uint64_t sequence) {
+bool InboxStore::IsBeingWritten(const std::string& inbox) const {
   const auto found = inboxes_.find(inbox);
-  if (found == inboxes_.end()) return;
-  const auto waiting = found->second.messages.find(sequence);
-  if (waiting == found->second.messages.end()) return;
-  found->second.bytes -= waiting->second.bytes;
-  found->second.messages.erase(waiting);
+  return found != inboxes_.end() && found->second.being_written > 0;
+}
+
+void InboxStore::Insert(const std::string& inbox, uint64_t sequence, const Waiting& waiting) {
+  inboxes_[inbox].messages[sequence] = waiting;
+  ++size_;
+}
+
+std::optional<InboxStore::Waiting> InboxStore::Forget(const std::string& inbox, uint64_t sequence) {
+  const auto found = inboxes_.find(inbox);
+  if (found == inboxes_.end()) return std::nullopt;
+  const auto message = found->second.messages.find(sequence);
+  if (message == found->second.messages.end()) return std::nullopt;
+  const Waiting waiting = message->second;
+  found->second.bytes -= waiting.bytes;
+  found->second.messages.erase(message);
   --size_;
-  if (found->second.messages.empty()) inboxes_.erase(found);
+  DropIfEmpty(inbox);
+  return waiting;
+}
+
+void InboxStore::DropIfEmpty(const std::string& inbox) {
+  const auto found = inboxes_.find(inbox);
+  if (found == inboxes_.end() || !found->second.messages.empty() || found->second.being_written > 0) return;
+  inboxes_.erase(found);
 }
 
 }  // namespace dotagent::gateway_service

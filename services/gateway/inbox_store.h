@@ -4,9 +4,13 @@
 // then deleted. Exactly once, as far as a gateway can: a second copy with the same sender and message id is recognised
 // for as long as a message of that age would still be accepted, so that a replay is never delivered anew.
 //
-// Defends against floods (a quota of messages and bytes an inbox) and against a name that changes hands: an inbox
-// belongs to a name *and* the key that held it when the message came, so a name's next owner reads nothing of the
-// last one's.
+// Writes never wait for the disk: they go out together while it is busy (storage::GroupWriter), in the order in which
+// they were asked for. What is being written is known here only: a second copy waits for the first one's outcome, the
+// quota counts it, and readers see it once it is on disk.
+//
+// Defends against floods (a quota of messages and bytes an inbox, a bound on what waits for the disk) and against a
+// name that changes hands: an inbox belongs to a name *and* the key that held it when the message came, so a name's
+// next owner reads nothing of the last one's.
 //
 // In the store, where ID is NAME/HEX_OF_KEY and numbers are 8 bytes, big-endian:
 //   inbox/m/ID/SEQUENCE                 a gateway.v1.InboxMessage
@@ -18,9 +22,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -30,6 +37,7 @@
 #include "absl/time/time.h"
 #include "common/crypto/keys.h"
 #include "common/record/name.h"
+#include "common/storage/group_writer.h"
 #include "common/storage/store.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
 
@@ -59,24 +67,34 @@ struct NewMessage {
   crypto::PublicKey sender_key;
 };
 
-// Not thread-safe. A call that writes waits for the disk (about 0.2 ms).
+// On the loop's thread.
 class InboxStore {
  public:
-  // Reads the index of what waits. `store` must outlive it. DataLoss (STORAGE) if what is there cannot be understood.
+  // True if the message was added, false if it had come before.
+  using Added = std::function<void(const absl::StatusOr<bool>& added)>;
+  using Done = storage::GroupWriter::Done;
+
+  // Reads the index of what waits. `store` must outlive it; `post` runs work later on the loop. DataLoss (STORAGE) if
+  // what is there cannot be understood.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<InboxStore>> Open(storage::Store& store,
+                                                                        storage::GroupWriter::Post post,
                                                                         const InboxLimits& limits);
 
-  // Returns true if the message was added, false if it had come before. ResourceExhausted (LIMIT) if the inbox is full,
-  // FailedPrecondition (STALE) if the message is older than the lifetime; otherwise as Store::Write.
-  [[nodiscard]] absl::StatusOr<bool> Add(const InboxId& inbox, const NewMessage& message, absl::Time now);
+  // `done` is called once, after the message is on disk; from inside if nothing has to be written. ResourceExhausted
+  // (LIMIT) if the inbox is full or too much waits for the disk, FailedPrecondition (STALE) if the message is older
+  // than the lifetime; otherwise as Store::Write. Nobody is called back once this object is gone.
+  void Add(const InboxId& inbox, const NewMessage& message, absl::Time now, Added done);
 
   // What waits in `from`, and what came there before, is `to`'s from now on, in order and behind what waits there: the
   // owner of a name has a new key. Returns how many messages. In steps of which each is made whole or not at all; what
-  // a power cut undoes is moved the next time. Costs about 20 µs a message. Errors as Store::Write.
+  // a power cut undoes is moved the next time. Waits for the disk, and calls back what it has waited for; costs about
+  // 20 µs a message. Errors as Store::Write.
   [[nodiscard]] absl::StatusOr<size_t> TakeOver(const InboxId& from, const InboxId& to);
 
-  // Forgets messages; sequences that are not there are ignored.
-  [[nodiscard]] absl::Status Ack(const InboxId& inbox, const std::vector<uint64_t>& sequences);
+  // Forgets messages, at once; sequences that are not there are ignored. `done` is called once, when that is written;
+  // from inside if there is nothing to write, or it is refused. If it fails (as Store::Write; ResourceExhausted, LIMIT)
+  // they wait again.
+  void Ack(const InboxId& inbox, const std::vector<uint64_t>& sequences, Done done);
 
   // The first message whose sequence is above `after`; NotFound if there is none.
   [[nodiscard]] absl::StatusOr<gateway::v1::InboxMessage> Next(const InboxId& inbox, uint64_t after) const;
@@ -85,9 +103,15 @@ class InboxStore {
   // In all inboxes.
   [[nodiscard]] uint64_t size() const { return size_; }
 
-  // Drops what has outlived its time: at most 1,000 entries a call, so that the caller is not held up. Returns true if
-  // there may be more.
+  // Drops what has outlived its time: at most 1,000 entries a call, so that the caller is not held up, and none while
+  // those of the last call are being written. Returns true if there may be more. What cannot be deleted waits again.
   [[nodiscard]] absl::StatusOr<bool> Expire(absl::Time now);
+
+  // Waits for the disk, and calls back from inside. False if nothing was being written.
+  bool Flush() { return writer_.Flush(); }
+  // How many messages and deletions have not been written yet, and how often the disk was synced or written to.
+  [[nodiscard]] size_t being_written() const { return writer_.waiting(); }
+  [[nodiscard]] uint64_t commits() const { return writer_.groups(); }
 
  private:
   struct Waiting {
@@ -95,20 +119,37 @@ class InboxStore {
     uint64_t bytes = 0;
   };
   struct Index {
-    std::map<uint64_t, Waiting> messages;  // by sequence
-    uint64_t bytes = 0;
+    std::map<uint64_t, Waiting> messages;  // by sequence; those on disk
+    uint64_t bytes = 0;                    // of them and of what is being written
+    size_t being_written = 0;              // messages
+    uint64_t next_sequence = 0;            // 0: the store knows
   };
-  InboxStore(storage::Store& store, const InboxLimits& limits) : store_(store), limits_(limits) {}
+  using Taken = std::vector<std::pair<uint64_t, Waiting>>;  // by sequence
+  InboxStore(storage::Store& store, storage::GroupWriter::Post post, const InboxLimits& limits)
+      : store_(store), limits_(limits), writer_(store, std::move(post)) {}
   [[nodiscard]] absl::Status LoadIndex();
   [[nodiscard]] absl::Status CheckRoom(const InboxId& inbox, const Index* index, uint64_t bytes) const;
   [[nodiscard]] absl::StatusOr<uint64_t> NextSequence(const std::string& inbox) const;
+  // True if `message` had come before; otherwise it is being written.
+  [[nodiscard]] absl::StatusOr<bool> BeginAdd(const InboxId& inbox, const NewMessage& message, absl::Time now,
+                                              Added& done);
+  void EndAdd(const std::string& inbox, uint64_t sequence, const Waiting& waiting, const std::string& seen_key,
+              const absl::Status& written);
   [[nodiscard]] absl::Status MoveSeen(const std::string& from, const std::string& to);
-  void Forget(const std::string& inbox, uint64_t sequence);
+  void Insert(const std::string& inbox, uint64_t sequence, const Waiting& waiting);
+  // Takes a message out of the index; std::nullopt if it is not there.
+  std::optional<Waiting> Forget(const std::string& inbox, uint64_t sequence);
+  [[nodiscard]] bool IsBeingWritten(const std::string& inbox) const;
+  void DropIfEmpty(const std::string& inbox);
 
   storage::Store& store_;
   const InboxLimits limits_;
   absl::flat_hash_map<std::string, Index> inboxes_;  // by InboxId::ToString; only those with messages
+  // Who waits to hear of a message that is being written, by its key in the store; the first brought it.
+  absl::flat_hash_map<std::string, std::vector<Added>> adding_;
   uint64_t size_ = 0;
+  bool expiring_ = false;
+  storage::GroupWriter writer_;  // the first to go: nobody is called back after that
 };
 
 }  // namespace dotagent::gateway_service

@@ -61,7 +61,7 @@ class Listeners::Listener : public std::enable_shared_from_this<Listener> {
   void OnFirst(const std::optional<InboxRequest>& request);
   void Open(const record::Name& name);
   void ReadAcks();
-  [[nodiscard]] absl::Status Acknowledge(const gateway::v1::InboxAck& ack);
+  void Acknowledge(const gateway::v1::InboxAck& ack);
   [[nodiscard]] std::optional<InboxResponse> NextEvent();
 
   Listeners& owner_;
@@ -110,13 +110,14 @@ void Listeners::Listener::ReadAcks() {
       return self->Finish(ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
                                           "after `open`, an Inbox takes only `ack`"));
     }
-    if (const absl::Status acked = self->Acknowledge(request->ack()); !acked.ok()) return self->Finish(acked);
+    self->Acknowledge(request->ack());
+    if (self->finished_) return;
     self->Pump();
     self->ReadAcks();
   });
 }
 
-absl::Status Listeners::Listener::Acknowledge(const gateway::v1::InboxAck& ack) {
+void Listeners::Listener::Acknowledge(const gateway::v1::InboxAck& ack) {
   std::vector<uint64_t> sequences;
   for (const uint64_t sequence : ack.sequences()) {
     const auto out = unacked_.find(sequence);
@@ -126,7 +127,11 @@ absl::Status Listeners::Listener::Acknowledge(const gateway::v1::InboxAck& ack) 
     sequences.push_back(sequence);
   }
   owner_.acknowledged_.Increment(static_cast<double>(sequences.size()));
-  return owner_.store_.Ack(*inbox_, sequences);
+  // What cannot be forgotten waits again, for the next Inbox.
+  owner_.store_.Ack(*inbox_, sequences, [weak = weak_from_this()](const absl::Status& forgotten) {
+    const auto self = weak.lock();
+    if (self && !forgotten.ok()) self->Finish(forgotten);
+  });
 }
 
 // Offers first: a caller waits for them, and there are few.

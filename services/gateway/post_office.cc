@@ -157,17 +157,18 @@ void PostOffice::Keep(const std::shared_ptr<const Letter>& letter, const record:
 
 void PostOffice::Add(const std::shared_ptr<const Letter>& letter, const InboxId& inbox, const Done& done) {
   const record::Message& message = letter->message;
-  const auto added = parts_.inboxes.Add(inbox,
-                                        {.sender = message.sender().text(),
-                                         .id = message.id(),
-                                         .timestamp = message.timestamp(),
-                                         .json = message.json(),
-                                         .attachment = letter->attachment,
-                                         .sender_key = letter->sender_key},
-                                        parts_.clock.Now());
-  if (!added.ok()) return done(added.status());
-  if (*added) parts_.listeners.Notify(inbox);
-  done(!*added);
+  parts_.inboxes.Add(inbox,
+                     {.sender = message.sender().text(),
+                      .id = message.id(),
+                      .timestamp = message.timestamp(),
+                      .json = message.json(),
+                      .attachment = letter->attachment,
+                      .sender_key = letter->sender_key},
+                     parts_.clock.Now(), [this, inbox, done](const absl::StatusOr<bool>& added) {
+                       if (!added.ok()) return done(added.status());
+                       if (*added) parts_.listeners.Notify(inbox);
+                       done(!*added);
+                     });
 }
 
 }  // namespace dotagent::gateway_service

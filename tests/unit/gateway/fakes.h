@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <map>
@@ -21,6 +22,7 @@
 #include "common/crypto/peer_id.h"
 #include "common/record/message.h"
 #include "services/gateway/gateway.h"
+#include "tests/unit/gateway/post_nothing.h"
 
 namespace dotagent::gateway_service {
 
@@ -44,18 +46,24 @@ class Tasks {
   void RemoveCall(const void* call) { open_.erase(call); }
 
   void Post(std::function<void()> task) { tasks_.push_back(std::move(task)); }
+  // What works elsewhere: `wait` waits until it has nothing left to do, and returns false if it had nothing.
+  void AddElsewhere(const void* who, std::function<bool()> wait) { elsewhere_[who] = std::move(wait); }
+  void RemoveElsewhere(const void* who) { elsewhere_.erase(who); }
   // Runs until nothing is left to do.
   void Run() {
-    while (!tasks_.empty()) {
-      const auto task = std::move(tasks_.front());
-      tasks_.pop_front();
-      task();
-    }
+    do {
+      while (!tasks_.empty()) {
+        const auto task = std::move(tasks_.front());
+        tasks_.pop_front();
+        task();
+      }
+    } while (std::any_of(elsewhere_.begin(), elsewhere_.end(), [](const auto& other) { return other.second(); }));
   }
 
  private:
   std::deque<std::function<void()>> tasks_;
   std::map<const void*, std::function<void()>> open_;
+  std::map<const void*, std::function<bool()>> elsewhere_;
 };
 
 class FakeDirectory : public host::Directory {
@@ -352,7 +360,7 @@ struct World {
 // A real gateway in that world.
 struct TestGateway {
   explicit TestGateway(World& w, uint64_t max_channels = 8, InboxLimits limits = {})
-      : world(w), inboxes(*InboxStore::Open(*store, limits)), tap(*Tap::Open("")), trunk(w.trunks) {
+      : world(w), inboxes(*InboxStore::Open(*store, PostNothing, limits)), tap(*Tap::Open("")), trunk(w.trunks) {
     logic = std::make_unique<Gateway>(
         Gateway::Parts{.key = key,
                        .channel_binding = std::string(32, 'c'),
@@ -368,8 +376,12 @@ struct TestGateway {
                        .metrics = metrics,
                        .max_channels_per_agent = max_channels});
     world.trunks.Join(key.public_key(), logic->trunk_handlers());
+    world.tasks.AddElsewhere(this, [this] { return inboxes->Flush(); });
   }
-  ~TestGateway() { world.trunks.Leave(key.public_key()); }
+  ~TestGateway() {
+    world.tasks.RemoveElsewhere(this);
+    world.trunks.Leave(key.public_key());
+  }
 
   [[nodiscard]] std::string address() const {
     return absl::StrCat("/ip4/127.0.0.1/tcp/4001/p2p/", crypto::PeerIdFromKey(key.public_key()));

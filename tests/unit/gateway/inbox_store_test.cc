@@ -12,6 +12,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
+#include "tests/unit/gateway/post_nothing.h"
+#include "tests/unit/storage/held_store.h"
 
 namespace dotagent::gateway_service {
 namespace {
@@ -21,7 +23,8 @@ class InboxStoreTest : public testing::Test {
   InboxStoreTest() { Open({}); }
 
   void Open(const InboxLimits& limits) {
-    auto inboxes = InboxStore::Open(*store_, limits);
+    inboxes_.reset();
+    auto inboxes = InboxStore::Open(*store_, PostNothing, limits);
     ASSERT_TRUE(inboxes.ok()) << inboxes.status();
     inboxes_ = *std::move(inboxes);
   }
@@ -35,18 +38,46 @@ class InboxStoreTest : public testing::Test {
             .sender_key = sender_};
   }
 
+  // Where it is put once Add has called back; UnknownError until then.
+  using Answer = std::shared_ptr<absl::StatusOr<bool>>;
+  Answer Begin(const InboxId& inbox, const NewMessage& message) {
+    auto answer = std::make_shared<absl::StatusOr<bool>>(absl::UnknownError("not answered"));
+    inboxes_->Add(inbox, message, now_, [answer](const absl::StatusOr<bool>& added) {
+      EXPECT_TRUE(absl::IsUnknown(answer->status())) << "answered twice";
+      *answer = added;
+    });
+    return answer;
+  }
+  absl::StatusOr<bool> Add(const InboxId& inbox, const NewMessage& message) {
+    const Answer answer = Begin(inbox, message);
+    inboxes_->Flush();
+    return *answer;
+  }
+  absl::Status Ack(const InboxId& inbox, const std::vector<uint64_t>& sequences) {
+    absl::Status status = absl::UnknownError("not answered");
+    inboxes_->Ack(inbox, sequences, [&](const absl::Status& written) { status = written; });
+    inboxes_->Flush();
+    return status;
+  }
+  bool Expire(absl::Time now) {
+    const absl::StatusOr<bool> more = inboxes_->Expire(now);
+    EXPECT_TRUE(more.ok()) << more.status();
+    inboxes_->Flush();
+    return more.value_or(false);
+  }
+
   SeededRandom random_{11};
   crypto::PublicKey sender_ = crypto::SigningKey::Generate(random_).public_key();
   crypto::PublicKey bob_key_ = crypto::SigningKey::Generate(random_).public_key();
   InboxId bob_{*record::Name::Parse("bob.agent"), bob_key_};
   absl::Time now_ = absl::FromUnixSeconds(1'800'000'000);
-  std::unique_ptr<storage::Store> store_ = storage::NewMemoryStore();
+  std::unique_ptr<storage::HeldStore> store_ = std::make_unique<storage::HeldStore>();
   std::unique_ptr<InboxStore> inboxes_;
 };
 
 TEST_F(InboxStoreTest, HandsOutInOrderUntilAcknowledged) {
   for (const char* id : {"a", "b", "c"}) {
-    const auto added = inboxes_->Add(bob_, Message(id, "bytes"), now_);
+    const auto added = Add(bob_, Message(id, "bytes"));
     ASSERT_TRUE(added.ok()) << added.status();
     EXPECT_TRUE(*added);
   }
@@ -60,36 +91,36 @@ TEST_F(InboxStoreTest, HandsOutInOrderUntilAcknowledged) {
   EXPECT_EQ(inboxes_->Next(bob_, 1)->message_json(), "{b}");
   EXPECT_TRUE(absl::IsNotFound(inboxes_->Next(bob_, 3).status()));
 
-  ASSERT_TRUE(inboxes_->Ack(bob_, {1, 3, 99}).ok());
+  ASSERT_TRUE(Ack(bob_, {1, 3, 99}).ok());
   EXPECT_EQ(inboxes_->pending(bob_), 1u);
   EXPECT_EQ(inboxes_->Next(bob_, 0)->message_json(), "{b}");
 }
 
 TEST_F(InboxStoreTest, TakesAMessageOnceEvenAfterItWasReadAndTheGatewayRestarted) {
-  ASSERT_TRUE(*inboxes_->Add(bob_, Message("a"), now_));
-  EXPECT_FALSE(*inboxes_->Add(bob_, Message("a"), now_));
+  ASSERT_TRUE(*Add(bob_, Message("a")));
+  EXPECT_FALSE(*Add(bob_, Message("a")));
   EXPECT_EQ(inboxes_->pending(bob_), 1u);
-  ASSERT_TRUE(inboxes_->Ack(bob_, {1}).ok());
-  EXPECT_FALSE(*inboxes_->Add(bob_, Message("a"), now_));
+  ASSERT_TRUE(Ack(bob_, {1}).ok());
+  EXPECT_FALSE(*Add(bob_, Message("a")));
   Open({});
-  EXPECT_FALSE(*inboxes_->Add(bob_, Message("a"), now_));
+  EXPECT_FALSE(*Add(bob_, Message("a")));
   EXPECT_EQ(inboxes_->size(), 0u);
 
   NewMessage same_id_of_another = Message("a");
   same_id_of_another.sender = "carol.agent";
-  EXPECT_TRUE(*inboxes_->Add(bob_, same_id_of_another, now_));
+  EXPECT_TRUE(*Add(bob_, same_id_of_another));
 }
 
 TEST_F(InboxStoreTest, ASequenceIsNeverUsedTwice) {
-  ASSERT_TRUE(*inboxes_->Add(bob_, Message("a"), now_));
-  ASSERT_TRUE(inboxes_->Ack(bob_, {1}).ok());
+  ASSERT_TRUE(*Add(bob_, Message("a")));
+  ASSERT_TRUE(Ack(bob_, {1}).ok());
   Open({});
-  ASSERT_TRUE(*inboxes_->Add(bob_, Message("b"), now_));
+  ASSERT_TRUE(*Add(bob_, Message("b")));
   EXPECT_EQ(inboxes_->Next(bob_, 0)->sequence(), 2u);
 }
 
 TEST_F(InboxStoreTest, TheNextOwnerOfANameReadsNothingOfTheLast) {
-  ASSERT_TRUE(*inboxes_->Add(bob_, Message("a"), now_));
+  ASSERT_TRUE(*Add(bob_, Message("a")));
   const InboxId other{bob_.name, sender_};
   EXPECT_EQ(inboxes_->pending(other), 0u);
   EXPECT_TRUE(absl::IsNotFound(inboxes_->Next(other, 0).status()));
@@ -97,9 +128,9 @@ TEST_F(InboxStoreTest, TheNextOwnerOfANameReadsNothingOfTheLast) {
 
 TEST_F(InboxStoreTest, ANewKeyTakesOverWhatWaitsAndWhatCameBefore) {
   const InboxId rotated{bob_.name, crypto::SigningKey::Generate(random_).public_key()};
-  for (const char* id : {"read", "a", "b"}) ASSERT_TRUE(*inboxes_->Add(bob_, Message(id, "bytes"), now_));
-  ASSERT_TRUE(inboxes_->Ack(bob_, {1}).ok());
-  ASSERT_TRUE(*inboxes_->Add(rotated, Message("c"), now_));
+  for (const char* id : {"read", "a", "b"}) ASSERT_TRUE(*Add(bob_, Message(id, "bytes")));
+  ASSERT_TRUE(Ack(bob_, {1}).ok());
+  ASSERT_TRUE(*Add(rotated, Message("c")));
   const auto moved = inboxes_->TakeOver(bob_, rotated);
   ASSERT_TRUE(moved.ok()) << moved.status();
   EXPECT_EQ(*moved, 2u);
@@ -112,12 +143,12 @@ TEST_F(InboxStoreTest, ANewKeyTakesOverWhatWaitsAndWhatCameBefore) {
     EXPECT_EQ(inboxes_->Next(rotated, 2)->message_json(), "{b}");
     EXPECT_EQ(inboxes_->Next(rotated, 2)->attachment(), "bytes");
     EXPECT_EQ(inboxes_->Next(rotated, 2)->sequence(), 3u);
-    for (const char* id : {"read", "a", "b", "c"}) EXPECT_FALSE(*inboxes_->Add(rotated, Message(id), now_)) << id;
+    for (const char* id : {"read", "a", "b", "c"}) EXPECT_FALSE(*Add(rotated, Message(id))) << id;
     EXPECT_EQ(*inboxes_->TakeOver(bob_, rotated), 0u);
   }
   // Nothing of the old inbox is left behind, and what moved runs out when it would have.
   const absl::Time late = now_ + absl::Hours(24 * 8);
-  while (*inboxes_->Expire(late)) {
+  while (Expire(late)) {
   }
   EXPECT_EQ(inboxes_->size(), 0u);
   size_t rows = 0;
@@ -133,27 +164,30 @@ TEST_F(InboxStoreTest, ANewKeyTakesOverWhatWaitsAndWhatCameBefore) {
 
 TEST_F(InboxStoreTest, RefusesOverTheQuotaAndTakesAgainAfterAcks) {
   Open({.max_messages = 2, .max_bytes = 1000});
-  ASSERT_TRUE(*inboxes_->Add(bob_, Message("a"), now_));
-  ASSERT_TRUE(*inboxes_->Add(bob_, Message("b"), now_));
-  const auto third = inboxes_->Add(bob_, Message("c"), now_);
+  ASSERT_TRUE(*Add(bob_, Message("a")));
+  ASSERT_TRUE(*Add(bob_, Message("b")));
+  const auto third = Add(bob_, Message("c"));
   EXPECT_TRUE(absl::IsResourceExhausted(third.status()));
   EXPECT_EQ(ReasonOf(third.status()), reason::kLimit);
-  ASSERT_TRUE(inboxes_->Ack(bob_, {1}).ok());
-  EXPECT_TRUE(absl::IsResourceExhausted(inboxes_->Add(bob_, Message("d", std::string(1000, 'x')), now_).status()));
-  EXPECT_TRUE(*inboxes_->Add(bob_, Message("c"), now_));
+  ASSERT_TRUE(Ack(bob_, {1}).ok());
+  EXPECT_TRUE(absl::IsResourceExhausted(Add(bob_, Message("d", std::string(1000, 'x'))).status()));
+  EXPECT_TRUE(*Add(bob_, Message("c")));
 }
 
 TEST_F(InboxStoreTest, DropsWhatOutlivedItsTime) {
   Open({.lifetime = absl::Hours(1)});
-  ASSERT_TRUE(*inboxes_->Add(bob_, Message("a"), now_));
-  ASSERT_TRUE(inboxes_->Expire(now_ + absl::Minutes(59)).ok());
+  ASSERT_TRUE(*Add(bob_, Message("a")));
+  Expire(now_ + absl::Minutes(59));
   EXPECT_EQ(inboxes_->pending(bob_), 1u);
-  ASSERT_TRUE(inboxes_->Expire(now_ + absl::Hours(1)).ok());
+  Expire(now_ + absl::Hours(1));
   EXPECT_EQ(inboxes_->pending(bob_), 0u);
   // Its id is remembered for as long as a copy could still be young enough.
-  EXPECT_FALSE(*inboxes_->Add(bob_, Message("a"), now_ + absl::Hours(1)));
-  ASSERT_TRUE(inboxes_->Expire(now_ + absl::Hours(1) + absl::Minutes(5)).ok());
-  const auto replay = inboxes_->Add(bob_, Message("a"), now_ + absl::Hours(1) + absl::Minutes(5));
+  const NewMessage copy = Message("a");
+  now_ += absl::Hours(1);
+  EXPECT_FALSE(*Add(bob_, copy));
+  now_ += absl::Minutes(5);
+  Expire(now_);
+  const auto replay = Add(bob_, copy);
   EXPECT_EQ(ReasonOf(replay.status()), reason::kStale) << replay.status();
   // Nothing is left but the counter.
   size_t keys = 0;
@@ -161,24 +195,184 @@ TEST_F(InboxStoreTest, DropsWhatOutlivedItsTime) {
   EXPECT_EQ(keys, 1u);
 }
 
+TEST_F(InboxStoreTest, AddsThatMeetShareASyncAndAreSeenOnceItIsOver) {
+  store_->Hold();
+  std::vector<Answer> answers = {Begin(bob_, Message("a"))};
+  store_->AwaitWrites(1);
+  for (const char* id : {"b", "c", "d"}) answers.push_back(Begin(bob_, Message(id)));
+  EXPECT_EQ(inboxes_->being_written(), 4u);
+  EXPECT_EQ(inboxes_->pending(bob_), 0u);
+  EXPECT_TRUE(absl::IsNotFound(inboxes_->Next(bob_, 0).status()));
+  for (const Answer& answer : answers) EXPECT_TRUE(absl::IsUnknown(answer->status()));
+  store_->Release();
+  EXPECT_TRUE(inboxes_->Flush());
+  for (const Answer& answer : answers) EXPECT_TRUE(**answer);
+  EXPECT_EQ(store_->writes().size(), 2u);
+  EXPECT_EQ(inboxes_->commits(), 2u);
+  uint64_t last = 0;
+  for (const char* id : {"a", "b", "c", "d"}) {
+    const auto next = inboxes_->Next(bob_, last);
+    ASSERT_TRUE(next.ok()) << next.status();
+    EXPECT_EQ(next->message_json(), absl::StrCat("{", id, "}"));
+    EXPECT_GT(next->sequence(), last);
+    last = next->sequence();
+  }
+}
+
+TEST_F(InboxStoreTest, ASecondCopyWaitsForTheFirstOnesOutcome) {
+  store_->Hold();
+  const Answer first = Begin(bob_, Message("a"));
+  const Answer second = Begin(bob_, Message("a"));
+  store_->AwaitWrites(1);
+  const Answer third = Begin(bob_, Message("a"));
+  EXPECT_TRUE(absl::IsUnknown(second->status()));
+  store_->Release();
+  inboxes_->Flush();
+  EXPECT_TRUE(**first);
+  EXPECT_FALSE(**second);
+  EXPECT_FALSE(**third);
+  EXPECT_EQ(inboxes_->pending(bob_), 1u);
+  EXPECT_EQ(store_->writes().size(), 1u);
+}
+
+TEST_F(InboxStoreTest, TooManyCopiesOfWhatIsBeingWrittenAreRefused) {
+  store_->Hold();
+  std::vector<Answer> answers;
+  for (int i = 0; i < 65; ++i) answers.push_back(Begin(bob_, Message("a")));
+  EXPECT_EQ(ReasonOf(answers.back()->status()), reason::kLimit);
+  store_->Release();
+  inboxes_->Flush();
+  EXPECT_TRUE(**answers.front());
+  EXPECT_FALSE(**answers[63]);
+}
+
+TEST_F(InboxStoreTest, WhatIsBeingWrittenCountsAgainstTheQuota) {
+  Open({.max_messages = 2, .max_bytes = 1000});
+  store_->Hold();
+  const Answer a = Begin(bob_, Message("a"));
+  const Answer large = Begin(bob_, Message("large", std::string(1000, 'x')));
+  EXPECT_EQ(ReasonOf(large->status()), reason::kLimit);
+  const Answer b = Begin(bob_, Message("b"));
+  const Answer c = Begin(bob_, Message("c"));
+  EXPECT_EQ(ReasonOf(c->status()), reason::kLimit);
+  store_->Release();
+  inboxes_->Flush();
+  EXPECT_TRUE(a->ok() && b->ok());
+  EXPECT_EQ(ReasonOf(Add(bob_, Message("c")).status()), reason::kLimit);
+}
+
+TEST_F(InboxStoreTest, AFailedWriteFailsEachOfItsAddsAndLeavesNothingBehind) {
+  Open({.max_messages = 3});
+  ASSERT_TRUE(*Add(bob_, Message("before")));
+  store_->Hold();
+  const Answer a = Begin(bob_, Message("a"));
+  const Answer b = Begin(bob_, Message("b"));
+  const Answer twin = Begin(bob_, Message("b"));
+  store_->FailWith(absl::UnavailableError("the disk is full"));
+  store_->Release();
+  inboxes_->Flush();
+  for (const Answer& answer : {a, b, twin}) EXPECT_TRUE(absl::IsUnavailable(answer->status())) << answer->status();
+  EXPECT_EQ(inboxes_->pending(bob_), 1u);
+  EXPECT_EQ(inboxes_->size(), 1u);
+
+  // Once there is space all goes on, also what has failed, and the quota is what it was.
+  store_->FailWith(absl::OkStatus());
+  EXPECT_TRUE(*Add(bob_, Message("b")));
+  EXPECT_TRUE(*Add(bob_, Message("a")));
+  EXPECT_EQ(ReasonOf(Add(bob_, Message("c")).status()), reason::kLimit);
+  const auto first = inboxes_->Next(bob_, 0);
+  const auto second = inboxes_->Next(bob_, first->sequence());
+  EXPECT_EQ(second->message_json(), "{b}");
+  EXPECT_GT(second->sequence(), first->sequence());
+}
+
+TEST_F(InboxStoreTest, AnAckThatCannotBeWrittenLeavesTheMessage) {
+  ASSERT_TRUE(*Add(bob_, Message("a", "12345")));
+  store_->FailWith(absl::UnavailableError("the disk is full"));
+  EXPECT_TRUE(absl::IsUnavailable(Ack(bob_, {inboxes_->Next(bob_, 0)->sequence()})));
+  EXPECT_EQ(inboxes_->pending(bob_), 1u);
+  EXPECT_EQ(inboxes_->Next(bob_, 0)->attachment(), "12345");
+  EXPECT_FALSE(Expire(now_ + absl::Hours(24 * 30)));
+  EXPECT_EQ(inboxes_->pending(bob_), 1u);
+  store_->FailWith(absl::OkStatus());
+  EXPECT_TRUE(Ack(bob_, {inboxes_->Next(bob_, 0)->sequence()}).ok());
+  EXPECT_EQ(inboxes_->size(), 0u);
+  Open({});
+  EXPECT_EQ(inboxes_->size(), 0u);
+}
+
+TEST_F(InboxStoreTest, AnAckDoesNotWaitForTheDiskAndIsWrittenAfterWhatCameBefore) {
+  ASSERT_TRUE(*Add(bob_, Message("a")));
+  const uint64_t sequence = inboxes_->Next(bob_, 0)->sequence();
+  store_->Hold();
+  const Answer b = Begin(bob_, Message("b"));
+  store_->AwaitWrites(2);
+  bool written = false;
+  inboxes_->Ack(bob_, {sequence}, [&](const absl::Status& status) { written = status.ok(); });
+  EXPECT_EQ(inboxes_->pending(bob_), 0u);
+  EXPECT_FALSE(written);
+  store_->Release();
+  inboxes_->Flush();
+  EXPECT_TRUE(written);
+  EXPECT_EQ(store_->writes().back().durability, storage::Durability::kBuffered);
+  EXPECT_EQ(inboxes_->pending(bob_), 1u);
+}
+
+TEST_F(InboxStoreTest, ANewKeyTakesOverWhatIsBeingWritten) {
+  const InboxId rotated{bob_.name, crypto::SigningKey::Generate(random_).public_key()};
+  store_->Hold();
+  const Answer a = Begin(bob_, Message("a"));
+  store_->AwaitWrites(1);
+  const Answer b = Begin(bob_, Message("b"));
+  const Answer c = Begin(rotated, Message("c"));
+  store_->Release();
+  const auto moved = inboxes_->TakeOver(bob_, rotated);
+  ASSERT_TRUE(moved.ok()) << moved.status();
+  EXPECT_EQ(*moved, 2u);
+  EXPECT_TRUE(**a && **b && **c);
+  EXPECT_EQ(inboxes_->pending(bob_), 0u);
+  EXPECT_EQ(inboxes_->pending(rotated), 3u);
+  for (const char* id : {"a", "b", "c"}) EXPECT_FALSE(*Add(rotated, Message(id))) << id;
+  ASSERT_TRUE(*Add(rotated, Message("d")));
+  Open({});
+  EXPECT_EQ(inboxes_->pending(rotated), 4u);
+}
+
+TEST_F(InboxStoreTest, NobodyIsCalledBackAfterItsEndButTheMessageIsThere) {
+  store_->Hold();
+  const Answer a = Begin(bob_, Message("a"));
+  store_->AwaitWrites(1);
+  const Answer b = Begin(bob_, Message("b"));
+  store_->Release();
+  Open({});
+  EXPECT_TRUE(absl::IsUnknown(a->status()));
+  EXPECT_EQ(inboxes_->pending(bob_), 2u);
+  EXPECT_FALSE(*Add(bob_, Message("b")));
+}
+
 TEST_F(InboxStoreTest, SaysSoIfWhatIsOnDiskIsDamaged) {
   ASSERT_TRUE(store_->Put("inbox/x/short", "?", storage::Durability::kSync).ok());
-  const auto opened = InboxStore::Open(*store_, {});
+  const auto opened = InboxStore::Open(*store_, PostNothing, {});
   EXPECT_TRUE(absl::IsDataLoss(opened.status()));
   EXPECT_EQ(ReasonOf(opened.status()), reason::kStorage);
 }
 
 // The child is killed the moment Add has said OK; what it acknowledged must be there.
 TEST_F(InboxStoreTest, AnAcknowledgedMessageSurvivesKillNine) {
+  inboxes_.reset();  // a process that forks has no other threads
   const std::string path = absl::StrCat(testing::TempDir(), "inbox-", getpid());
   const pid_t child = fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
     auto store = storage::OpenRocksDb({.path = path, .schema_version = 1});
     if (!store.ok()) _exit(1);
-    auto inboxes = InboxStore::Open(**store, {});
-    if (!inboxes.ok() || !(*inboxes)->Add(bob_, Message("a", std::string(100'000, 'x')), now_).ok()) _exit(2);
-    kill(getpid(), SIGKILL);
+    auto inboxes = InboxStore::Open(**store, PostNothing, {});
+    if (!inboxes.ok()) _exit(2);
+    (*inboxes)->Add(bob_, Message("a", std::string(100'000, 'x')), now_, [](const absl::StatusOr<bool>& added) {
+      if (added.ok()) kill(getpid(), SIGKILL);
+    });
+    (*inboxes)->Flush();
+    _exit(3);
   }
   int status = 0;
   ASSERT_EQ(waitpid(child, &status, 0), child);
@@ -186,11 +380,13 @@ TEST_F(InboxStoreTest, AnAcknowledgedMessageSurvivesKillNine) {
   {
     auto store = storage::OpenRocksDb({.path = path, .schema_version = 1});
     ASSERT_TRUE(store.ok()) << store.status();
-    auto inboxes = InboxStore::Open(**store, {});
+    auto inboxes = InboxStore::Open(**store, PostNothing, {});
     ASSERT_TRUE(inboxes.ok()) << inboxes.status();
     EXPECT_EQ((*inboxes)->pending(bob_), 1u);
     EXPECT_EQ((*inboxes)->Next(bob_, 0)->attachment().size(), 100'000u);
-    EXPECT_FALSE(*(*inboxes)->Add(bob_, Message("a"), now_));
+    inboxes_ = *std::move(inboxes);
+    EXPECT_FALSE(*Add(bob_, Message("a")));
+    inboxes_.reset();
   }
   std::filesystem::remove_all(path);
 }
