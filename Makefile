@@ -77,6 +77,7 @@ bench: ## Measure dotagent beside its peers, and write docs/benchmarks.md (some 
 	@$(BIN)/dotagent-bench revoke --write docs/benchmarks.md
 	@$(BIN)/dotagent-bench certificates --folder build/release --write docs/benchmarks.md
 	@$(BIN)/dotagent-bench sessions --write docs/benchmarks.md
+	@$(BIN)/dotagent-bench messages --write docs/benchmarks.md
 
 redemptions: ## Redeem a million uses of capability tokens while identity's counting is killed 20 times
 	@scripts/install-dependencies --test

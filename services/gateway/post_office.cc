@@ -37,7 +37,11 @@ PostOffice::PostOffice(const Parts& parts)
       duplicates_(parts.metrics.AddCounter(kMessages, kMessagesHelp, {{"outcome", "duplicate"}})),
       refused_(parts.metrics.AddCounter(kMessages, kMessagesHelp, {{"outcome", "refused"}})),
       failed_(parts.metrics.AddCounter(kMessages, kMessagesHelp, {{"outcome", "failed"}})),
-      waiting_(parts.metrics.AddGauge("dotagent_gateway_inbox_messages", "Messages that wait in inboxes here.")) {}
+      waiting_(parts.metrics.AddGauge("dotagent_gateway_inbox_messages", "Messages that wait in inboxes here.")),
+      being_written_(parts.metrics.AddGauge("dotagent_gateway_inbox_being_written",
+                                            "Messages and acknowledgements that wait for the disk.")),
+      commits_(parts.metrics.AddCounter("dotagent_gateway_inbox_commits_total",
+                                        "Writes of inboxes to the disk, each of all that waited for it.")) {}
 
 PostOffice::Done PostOffice::Counted(Done done) {
   return [this, done = std::move(done)](absl::StatusOr<bool> duplicate) {
@@ -46,9 +50,16 @@ PostOffice::Done PostOffice::Counted(Done done) {
     } else {
       (IsFailure(duplicate.status()) ? failed_ : refused_).Increment();
     }
-    waiting_.Set(static_cast<double>(parts_.inboxes.size()));
+    ShowInboxes();
     done(std::move(duplicate));
   };
+}
+
+void PostOffice::ShowInboxes() {
+  waiting_.Set(static_cast<double>(parts_.inboxes.size()));
+  being_written_.Set(static_cast<double>(parts_.inboxes.being_written()));
+  const uint64_t commits = parts_.inboxes.commits();
+  commits_.Increment(static_cast<double>(commits - std::exchange(counted_commits_, commits)));
 }
 
 template <typename Envelope>

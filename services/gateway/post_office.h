@@ -6,6 +6,7 @@
 #ifndef DOTAGENT_SERVICES_GATEWAY_POST_OFFICE_H_
 #define DOTAGENT_SERVICES_GATEWAY_POST_OFFICE_H_
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -77,6 +78,7 @@ class PostOffice {
   void Keep(const std::shared_ptr<const Letter>& letter, const record::Record& recipient, const Done& done);
   void Add(const std::shared_ptr<const Letter>& letter, const InboxId& inbox, const Done& done);
   [[nodiscard]] Done Counted(Done done);
+  void ShowInboxes();
 
   const Parts parts_;
   telemetry::Counter& accepted_;
@@ -84,6 +86,9 @@ class PostOffice {
   telemetry::Counter& refused_;
   telemetry::Counter& failed_;
   telemetry::Gauge& waiting_;
+  telemetry::Gauge& being_written_;
+  telemetry::Counter& commits_;
+  uint64_t counted_commits_ = 0;
 };
 
 }  // namespace dotagent::gateway_service

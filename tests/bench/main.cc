@@ -13,6 +13,7 @@
 #include "absl/synchronization/mutex.h"
 #include "tests/bench/authenticate.h"
 #include "tests/bench/certificates.h"
+#include "tests/bench/messages.h"
 #include "tests/bench/private_network.h"
 #include "tests/bench/report.h"
 #include "tests/bench/resolve.h"
@@ -34,6 +35,7 @@ constexpr char kFooter[] =
     "  dotagent-bench authenticate\n"
     "  dotagent-bench revoke --agents 100 --revocations 10\n"
     "  dotagent-bench certificates --folder /var/tmp\n"
+    "  dotagent-bench messages\n"
     "  dotagent-bench sessions --repetitions 9\n"
     "  dotagent-bench resolve --write docs/benchmarks.md      (make bench)\n";
 
@@ -154,6 +156,17 @@ int Main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::ExistingDirectory);
 
+  size_t message_repetitions = 5;
+  CLI::App* const messages_command = app.add_subcommand(
+      "messages",
+      "Messages on disk in an inbox before their senders hear OK, beside what their verification and the\n"
+      "same commits allow");
+  common.AddTo(*messages_command);
+  messages_command->footer(kFooter);
+  messages_command->add_option("--repetitions", message_repetitions, "Turns that each row gets")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100));
+
   SessionCostOptions sessions;
   CLI::App* const sessions_command = app.add_subcommand(
       "sessions",
@@ -184,6 +197,10 @@ int Main(int argc, char** argv) {
   if (authenticate_command->parsed()) {
     Report report("authenticate", CommandLine(argc, argv));
     return common.Finish(MeasureAuthentication(resolve.programs, authentication_repetitions, report), report);
+  }
+  if (messages_command->parsed()) {
+    Report report("messages", CommandLine(argc, argv));
+    return common.Finish(MeasureMessages(resolve.programs, message_repetitions, report), report);
   }
   if (revoke_command->parsed()) {
     Report report("revoke", CommandLine(argc, argv));

@@ -42,6 +42,7 @@ absl::StatusOr<RunningService> StartService(const std::string& programs, const s
   const auto ready = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
   if (!ready.is_object()) return absl::InternalError(absl::StrCat(ready_file, " is no JSON object"));
   running.grpc = ready.value("grpc", "");
+  running.http = ready.value("http", "");
   running.peer_id = ready.value("peer_id", "");
   for (const auto& address : ready.value("p2p", nlohmann::json::array())) {
     if (running.p2p.empty()) running.p2p = address;

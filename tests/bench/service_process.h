@@ -15,6 +15,7 @@ namespace dotagent::bench {
 struct RunningService {
   std::unique_ptr<Process> process;
   std::string grpc;  // host:port
+  std::string http;  // host:port
   std::string p2p;   // multiaddr with /p2p/; empty without a public port
   std::string peer_id;
 };
