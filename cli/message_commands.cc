@@ -1,4 +1,4 @@
-// dotagent send, dotagent listen, dotagent inbox-policy.
+// dotagent send, dotagent listen, dotagent dead-letters, dotagent inbox-policy.
 #include <atomic>
 #include <cstdio>
 #include <list>
@@ -79,6 +79,7 @@ absl::StatusOr<int> SetInboxPolicy(const Globals& globals, const PolicyArguments
 
 struct ListenArguments {
   uint64_t count = 0;
+  uint64_t after = 0;
   std::string channels = "none";
   bool require_token = false;
   bool no_ack = false;
@@ -186,17 +187,56 @@ class ChannelAnswerer {
   std::list<Worker> workers_;
 };
 
+void Describe(const record::Message& message, size_t attachment_bytes, nlohmann::ordered_json& event) {
+  event["id"] = message.id();
+  event["type"] = std::string(record::MessageTypeName(message.type()));
+  event["sender"] = message.sender().text();
+  event["content"] = message.content();
+  event["attachment_bytes"] = attachment_bytes;
+  event["message"] = nlohmann::ordered_json::parse(message.json());
+}
+
 void PrintMessage(const sdk::ReceivedMessage& received, EventPrinter& printer) {
   const record::Message& message = received.message;
-  nlohmann::ordered_json event = {{"event", "message"},
-                                  {"id", message.id()},
-                                  {"type", std::string(record::MessageTypeName(message.type()))},
-                                  {"sender", message.sender().text()},
-                                  {"content", message.content()},
-                                  {"attachment_bytes", received.attachment.size()},
-                                  {"message", nlohmann::ordered_json::parse(message.json())}};
+  nlohmann::ordered_json event = {
+      {"event", "message"}, {"sequence", received.sequence}, {"deliveries", received.deliveries}};
+  Describe(message, received.attachment.size(), event);
   printer.Print(event, absl::StrCat(record::MessageTypeName(message.type()), " from ", message.sender().text(), ": ",
                                     Printable(message.content().dump())));
+}
+
+void PrintDeadLetter(const sdk::DeadLetter& letter, EventPrinter& printer) {
+  const auto time = [](absl::Time at) { return absl::FormatTime(absl::RFC3339_sec, at, absl::UTCTimeZone()); };
+  nlohmann::ordered_json event = {{"event", "dead_letter"},
+                                  {"sequence", letter.sequence},
+                                  {"why", letter.expired ? "expired" : "too many deliveries"},
+                                  {"deliveries", letter.deliveries},
+                                  {"died", time(letter.died)},
+                                  {"kept_until", time(letter.expires)}};
+  std::string text = absl::StrCat(time(letter.died), " ", letter.expired ? "expired" : "delivered too often", ", ",
+                                  letter.deliveries, letter.deliveries == 1 ? " delivery: " : " deliveries: ");
+  if (letter.message.ok()) {
+    const record::Message& message = *letter.message;
+    Describe(message, letter.attachment.size(), event);
+    absl::StrAppend(&text, record::MessageTypeName(message.type()), " from ", message.sender().text(), ": ",
+                    Printable(message.content().dump()));
+  } else {
+    event["error"] = std::string(letter.message.status().message());
+    event["reason"] = ReasonOf(letter.message.status());
+    absl::StrAppend(&text, "refused: ", Printable(std::string(letter.message.status().message())));
+  }
+  printer.Print(event, text);
+}
+
+absl::StatusOr<int> ListDeadLetters(const Globals& globals, uint64_t after) {
+  ASSIGN_OR_RETURN(const auto agent, globals.Connect());
+  EventPrinter printer(globals.json);
+  while (true) {
+    ASSIGN_OR_RETURN(const sdk::DeadLetters page, agent->ListDeadLetters(after));
+    for (const sdk::DeadLetter& letter : page.letters) PrintDeadLetter(letter, printer);
+    if (!page.more || page.letters.empty()) return kOk;
+    after = page.letters.back().sequence;
+  }
 }
 
 // The name stays registered for as long as its owner listens.
@@ -217,7 +257,8 @@ std::unique_ptr<sdk::Renewal> KeepRegistered(sdk::Agent& agent, EventPrinter& pr
 absl::StatusOr<int> Listen(const Globals& globals, const ListenArguments& arguments) {
   ASSIGN_OR_RETURN(const auto agent, globals.Connect(arguments.proof));
   const bool takes_channels = arguments.channels != "none";
-  ASSIGN_OR_RETURN(const auto inbox, agent->OpenInbox(takes_channels));
+  ASSIGN_OR_RETURN(const auto inbox,
+                   agent->OpenInbox({.accept_channels = takes_channels, .after_sequence = arguments.after}));
   EventPrinter printer(globals.json);
   ChannelAnswerer answerer(*agent, arguments.channels == "digest", arguments.require_token, printer);
   printer.Print({{"event", "listening"}, {"name", agent->name()}, {"pending", inbox->pending()}},
@@ -282,6 +323,14 @@ void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen) {
     });
   }
   {
+    auto after = std::make_shared<uint64_t>(0);
+    CLI::App* command = AddCommand(&app, "dead-letters", "Print messages that the gateway has given up delivering",
+                                   {"dotagent dead-letters --name bob.agent --key bob.pem"});
+    command->add_option("--after", *after, "Begin behind this sequence")->capture_default_str();
+    command->callback(
+        [&globals, &chosen, after] { chosen.run = [&globals, after] { return ListDeadLetters(globals, *after); }; });
+  }
+  {
     auto arguments = std::make_shared<ListenArguments>();
     CLI::App* command = AddCommand(&app, "listen", "Print messages as they come, and answer channels",
                                    {"dotagent listen --name bob.agent --key bob.pem",
@@ -301,6 +350,9 @@ void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen) {
                       "gateway says");
     command->add_flag("--no-ack", arguments->no_ack, "Leave the messages in the inbox");
     command->add_flag("--no-renew", arguments->no_renew, "Let the name's record run out");
+    command->add_option("--after", arguments->after,
+                        "The sequence of the last message that was dealt with: it and all before it are acknowledged "
+                        "first");
     arguments->proof.AddTo(command);
     command->callback(
         [&globals, &chosen, arguments] { chosen.run = [&globals, arguments] { return Listen(globals, *arguments); }; });

@@ -187,12 +187,40 @@ absl::StatusOr<SentMessage> Agent::Send(const OutgoingMessage& message) {
   return SentMessage{std::move(signed_message), response.duplicate()};
 }
 
-absl::StatusOr<std::unique_ptr<Inbox>> Agent::OpenInbox(bool accept_channels) {
+absl::StatusOr<std::unique_ptr<Inbox>> Agent::OpenInbox(const InboxOptions& options) {
   RETURN_IF_ERROR(RequireName());
-  auto inbox = Inbox::Open(*this, gateway_, name_, accept_channels);
+  auto inbox = Inbox::Open(*this, gateway_, name_, options);
   if (ReasonOf(inbox.status()) != reason::kNotAuthenticated) return inbox;
   RETURN_IF_ERROR(gateway_->Authenticate());
-  return Inbox::Open(*this, gateway_, name_, accept_channels);
+  return Inbox::Open(*this, gateway_, name_, options);
+}
+
+absl::StatusOr<DeadLetters> Agent::ListDeadLetters(uint64_t after_sequence) {
+  RETURN_IF_ERROR(RequireName());
+  v1::ListDeadLettersRequest request;
+  request.set_name(name_);
+  request.set_after_sequence(after_sequence);
+  v1::ListDeadLettersResponse response;
+  RETURN_IF_ERROR(gateway_->Run(
+      [&](grpc::ClientContext& context) { return gateway_->stub().ListDeadLetters(&context, request, &response); }));
+  DeadLetters page{.letters = {}, .more = response.more(), .total = response.total()};
+  for (const v1::DeadLetter& letter : response.letters()) {
+    const auto verified = [&]() -> absl::StatusOr<record::Message> {
+      ASSIGN_OR_RETURN(const auto key, crypto::PublicKey::FromBytes(letter.message().sender_key()));
+      ASSIGN_OR_RETURN(record::Message message,
+                       record::Message::Verify(letter.message().message_json(), key, absl::Now()));
+      RETURN_IF_ERROR(message.CheckAttachment(letter.message().attachment()));
+      return message;
+    }();
+    page.letters.push_back({.sequence = letter.message().sequence(),
+                            .expired = letter.reason() == v1::DEAD_LETTER_REASON_EXPIRED,
+                            .deliveries = letter.message().deliveries(),
+                            .died = absl::FromUnixMillis(letter.died_at_ms()),
+                            .expires = absl::FromUnixMillis(letter.expires_at_ms()),
+                            .message = verified,
+                            .attachment = letter.message().attachment()});
+  }
+  return page;
 }
 
 absl::StatusOr<std::unique_ptr<Channel>> Agent::OpenChannel(absl::string_view recipient,

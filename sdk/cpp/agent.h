@@ -88,6 +88,24 @@ struct InboxPolicy {
   std::vector<std::string> guarded_methods = {};  // such as calendar/events; at most 256: requests need a token
 };
 
+// A message that is not delivered any more.
+struct DeadLetter {
+  uint64_t sequence = 0;
+  bool expired = false;  // otherwise it was delivered too often
+  uint32_t deliveries = 0;
+  absl::Time died;
+  absl::Time expires;  // when the gateway drops it
+  // Signed by the key that the gateway says was its sender's then; whose that is now has not been looked up.
+  absl::StatusOr<record::Message> message;
+  std::string attachment;
+};
+
+struct DeadLetters {
+  std::vector<DeadLetter> letters;
+  bool more = false;  // ask again, behind the last one
+  uint64_t total = 0;
+};
+
 struct SentMessage {
   record::Message message;
   bool duplicate = false;
@@ -126,7 +144,9 @@ class Agent {
   [[nodiscard]] absl::StatusOr<SentMessage> Send(const OutgoingMessage& message);
 
   // Messages and, if wanted, offers of channels. The agent must outlive it.
-  [[nodiscard]] absl::StatusOr<std::unique_ptr<Inbox>> OpenInbox(bool accept_channels);
+  [[nodiscard]] absl::StatusOr<std::unique_ptr<Inbox>> OpenInbox(const InboxOptions& options);
+  // Messages that the gateway has given up delivering, whose sequence is above `after_sequence`: a page of them.
+  [[nodiscard]] absl::StatusOr<DeadLetters> ListDeadLetters(uint64_t after_sequence = 0);
 
   // Calls another agent: a session end to end, with the key that its record holds. Unavailable (RECIPIENT_OFFLINE) if
   // it is not listening. PermissionDenied (NOT_A_CONTACT, TOKEN_REQUIRED, or as the token is refused) if its policy

@@ -85,7 +85,7 @@ struct Inbox::Impl {
       return message;
     }();
     if (!verified.ok()) return RejectedMessage{in.sequence(), verified.status()};
-    return ReceivedMessage{in.sequence(), *verified, in.attachment()};
+    return ReceivedMessage{in.sequence(), *verified, in.attachment(), in.deliveries()};
   }
 
   Agent& agent;
@@ -105,13 +105,14 @@ struct Inbox::Impl {
 Inbox::Inbox() = default;
 
 absl::StatusOr<std::unique_ptr<Inbox>> Inbox::Open(Agent& agent, std::shared_ptr<GatewayClient> gateway,
-                                                   const std::string& name, bool accept_channels) {
+                                                   const std::string& name, const InboxOptions& options) {
   std::unique_ptr<Inbox> inbox(new Inbox());
   const absl::Duration timeout = gateway->options().timeout;
   inbox->impl_ = std::make_unique<Impl>(agent, std::move(gateway));
   v1::InboxRequest open;
   open.mutable_open()->set_name(name);
-  open.mutable_open()->set_accept_channels(accept_channels);
+  open.mutable_open()->set_accept_channels(options.accept_channels);
+  open.mutable_open()->set_after_sequence(options.after_sequence);
   // A failed write is explained by the stream's status, which Take returns.
   static_cast<void>(inbox->impl_->stream->Write(open));
   inbox->impl_->reader = std::thread([impl = inbox->impl_.get()] { impl->ReadAll(); });

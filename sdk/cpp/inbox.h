@@ -23,9 +23,10 @@ namespace dotagent::sdk {
 class Agent;
 
 struct ReceivedMessage {
-  uint64_t sequence = 0;  // for Ack
+  uint64_t sequence = 0;  // for Ack, or as a cursor
   record::Message message;
   std::string attachment;
+  uint32_t deliveries = 0;  // this one included
 };
 
 // A message that did not verify: a lying gateway, or a sender who has changed keys since.
@@ -39,14 +40,23 @@ struct RejectedMessage {
   }
 };
 
+struct InboxOptions {
+  bool accept_channels = false;
+  // The sequence of the last message that was dealt with, if the agent keeps that: it and all before it are
+  // acknowledged first. 0: none is.
+  uint64_t after_sequence = 0;
+};
+
 using InboxItem = std::variant<ReceivedMessage, RejectedMessage, ChannelOffer>;
 
 // Thread-safe. Holds at most 64 items that have not been asked for; the rest waits at the gateway.
 class Inbox {
  public:
   // `agent` must outlive it. Returns when the gateway has said that everything from now on arrives here.
+  // FailedPrecondition (STALE) if the cursor is another gateway's.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<Inbox>> Open(Agent& agent, std::shared_ptr<GatewayClient> gateway,
-                                                                   const std::string& name, bool accept_channels);
+                                                                   const std::string& name,
+                                                                   const InboxOptions& options);
   // Ends the stream; what is not acknowledged stays at the gateway.
   ~Inbox();
 

@@ -164,6 +164,18 @@ void Gateway::SetInboxPolicy(absl::string_view token, const gateway::v1::SetInbo
               });
 }
 
+void Gateway::ListDeadLetters(absl::string_view token, const gateway::v1::ListDeadLettersRequest& request,
+                              Done<gateway::v1::ListDeadLettersResponse> done) {
+  const auto agent = Caller(token);
+  if (!agent.ok()) return done(agent.status());
+  const auto name = record::Name::Parse(request.name());
+  if (!name.ok()) return done(name.status());
+  CheckHolder(
+      parts_.directory, parts_.clock, *agent, *name,
+      [this, inbox = InboxId{*name, (*agent)->key}, after = request.after_sequence(), done = std::move(done)](
+          const absl::Status& holds) { holds.ok() ? done(parts_.inboxes.DeadLetters(inbox, after)) : done(holds); });
+}
+
 void Gateway::Inbox(absl::string_view token, std::shared_ptr<InboxStream> stream) {
   const auto agent = authenticator_.Caller(token);
   if (!agent.ok()) return stream->Finish(agent.status());
@@ -189,7 +201,8 @@ void Gateway::MoveFromRetiredKeys(const std::string& rotation_chain, const recor
   if (!chain.ok() || chain->current() != agent.key) return;
   for (const identity::RotationEvent& event : chain->events) {
     if (event.key == agent.key) continue;
-    const absl::StatusOr<size_t> moved = parts_.inboxes.TakeOver({name, event.key}, {name, agent.key});
+    const absl::StatusOr<size_t> moved =
+        parts_.inboxes.TakeOver({name, event.key}, {name, agent.key}, parts_.clock.Now());
     if (!moved.ok()) {
       telemetry::Log(telemetry::Level::kError, "cannot move an inbox to its owner's new key",
                      {{"name", name.text()}, {"why", moved.status().ToString()}});
@@ -225,6 +238,7 @@ void Gateway::Drain() {
 void Gateway::Tick() {
   const absl::Time now = parts_.clock.Now();
   channels_.Expire(now);
+  post_office_.ShowInboxes();
   if (now < next_expiry_) return;
   next_expiry_ = now + kExpiryInterval;
   authenticator_.DropExpired(now);

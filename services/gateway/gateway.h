@@ -67,6 +67,8 @@ class Gateway {
   void Send(absl::string_view token, const gateway::v1::SendRequest& request, Done<gateway::v1::SendResponse> done);
   void SetInboxPolicy(absl::string_view token, const gateway::v1::SetInboxPolicyRequest& request,
                       Done<gateway::v1::SetInboxPolicyResponse> done);
+  void ListDeadLetters(absl::string_view token, const gateway::v1::ListDeadLettersRequest& request,
+                       Done<gateway::v1::ListDeadLettersResponse> done);
   void Inbox(absl::string_view token, std::shared_ptr<InboxStream> stream);
   void OpenChannel(absl::string_view token, std::shared_ptr<ChannelStream> stream);
 

@@ -16,7 +16,7 @@
 namespace dotagent::gateway_service {
 namespace {
 
-constexpr uint32_t kSchemaVersion = 1;
+constexpr uint32_t kSchemaVersion = 2;  // 1: without dead letters
 constexpr std::chrono::seconds kTick{1};
 
 absl::StatusOr<std::vector<p2p::Multiaddr>> ParseRelays(const std::vector<std::string>& texts) {
@@ -62,9 +62,11 @@ class GatewayServer : public host::Service {
     ASSIGN_OR_RETURN(tap_, Tap::Open(options.tap));
     ASSIGN_OR_RETURN(resolver_, host_->Dial(options.resolver));
     directory_ = host::NewResolverDirectory(resolver_->grpc(), host_->executor(), host_->clock());
-    ASSIGN_OR_RETURN(
-        inboxes_, InboxStore::Open(host_->store(), host_->executor(),
-                                   {.max_messages = options.max_inbox_messages, .lifetime = options.message_lifetime}));
+    ASSIGN_OR_RETURN(inboxes_, InboxStore::Open(host_->store(), host_->executor(),
+                                                {.max_messages = options.max_inbox_messages,
+                                                 .lifetime = options.message_lifetime,
+                                                 .max_deliveries = options.max_deliveries,
+                                                 .dead_letter_lifetime = options.dead_letter_lifetime}));
     if (!options.identity.empty()) {
       ASSIGN_OR_RETURN(identity_, host_->Dial(options.identity));
     }
@@ -177,7 +179,11 @@ void Options::AddTo(OptionTable& table) {
             "Multiaddr of a relay with its /p2p/ id, through which others may reach this gateway; repeatable");
   table.Add("token-lifetime", &token_lifetime, "How long an agent's token is valid");
   table.Add("max-inbox-messages", &max_inbox_messages, "Messages that may wait for one agent");
-  table.Add("message-lifetime", &message_lifetime, "How long a message waits before it is dropped");
+  table.Add("message-lifetime", &message_lifetime, "How long a message waits before it becomes a dead letter");
+  table.Add("max-deliveries", &max_deliveries,
+            "How often a message is delivered before it becomes a dead letter; 0: until it is acknowledged");
+  table.Add("dead-letter-lifetime", &dead_letter_lifetime,
+            "How long messages that were given up are kept for their recipient to list; 0: not at all");
   table.Add("max-channels-per-agent", &max_channels_per_agent, "Channels that one agent may have open");
   table.Add("tap", &tap, "File to which a copy of everything forwarded for agents is appended");
   table.AddExample(

@@ -20,10 +20,12 @@ struct Options {
   std::string resolver;             // --resolver: host:port; required
   std::string identity;             // --identity: host:port, for revocations and uses of tokens; empty: none
   std::vector<std::string> relays;  // --relay: multiaddrs with /p2p/; repeatable
-  absl::Duration token_lifetime = absl::Hours(1);         // --token-lifetime
-  uint64_t max_inbox_messages = 10'000;                   // --max-inbox-messages, an agent
-  absl::Duration message_lifetime = absl::Hours(24 * 7);  // --message-lifetime
-  uint64_t max_channels_per_agent = 64;                   // --max-channels-per-agent
+  absl::Duration token_lifetime = absl::Hours(1);             // --token-lifetime
+  uint64_t max_inbox_messages = 10'000;                       // --max-inbox-messages, an agent
+  absl::Duration message_lifetime = absl::Hours(24 * 7);      // --message-lifetime
+  uint64_t max_deliveries = 100;                              // --max-deliveries, of a message; 0: any number
+  absl::Duration dead_letter_lifetime = absl::Hours(24 * 7);  // --dead-letter-lifetime; 0: none are kept
+  uint64_t max_channels_per_agent = 64;                       // --max-channels-per-agent
   std::string
       tap;  // --tap: appends a copy of everything forwarded for agents to this file, to show what a gateway can see
 

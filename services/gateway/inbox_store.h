@@ -4,6 +4,12 @@
 // then deleted. Exactly once, as far as a gateway can: a second copy with the same sender and message id is recognised
 // for as long as a message of that age would still be accepted, so that a replay is never delivered anew.
 //
+// Sequences rise, also from one inbox of an agent to its next: an inbox begins with the time at which it was made, in
+// microseconds. So a cursor of another gateway's acknowledges nothing here, or is refused.
+//
+// What nobody acknowledges, in its time or however often it is delivered, becomes a dead letter: it is not delivered
+// any more, and kept for a while where its recipient can list it.
+//
 // Writes never wait for the disk: they go out together while it is busy (storage::GroupWriter), in the order in which
 // they were asked for. What is being written is known here only: a second copy waits for the first one's outcome, the
 // quota counts it, and readers see it once it is on disk.
@@ -12,11 +18,7 @@
 // name that changes hands: an inbox belongs to a name *and* the key that held it when the message came, so a name's
 // next owner reads nothing of the last one's.
 //
-// In the store, where ID is NAME/HEX_OF_KEY and numbers are 8 bytes, big-endian:
-//   inbox/m/ID/SEQUENCE                 a gateway.v1.InboxMessage
-//   inbox/n/ID                          the sequence that the next message gets; never goes back
-//   inbox/d/ID/SENDER/MESSAGE_ID        it came; the value is when this may be forgotten, in milliseconds
-//   inbox/x/TIME_MS/m|d/…               the key above (without "inbox/") that ends at that time; the value is its size
+// Its rows in the store: inbox_rows.h.
 #ifndef DOTAGENT_SERVICES_GATEWAY_INBOX_STORE_H_
 #define DOTAGENT_SERVICES_GATEWAY_INBOX_STORE_H_
 
@@ -56,6 +58,11 @@ struct InboxLimits {
   uint64_t max_messages = 10'000;            // an inbox
   uint64_t max_bytes = uint64_t{256} << 20;  // an inbox
   absl::Duration lifetime = absl::Hours(24 * 7);
+  uint64_t max_deliveries = 100;  // of a message; 0: any number
+  // How long dead letters are kept; zero: none are. An inbox keeps the newest ones.
+  absl::Duration dead_letter_lifetime = absl::Hours(24 * 7);
+  uint64_t max_dead_letters = 1'000;
+  uint64_t max_dead_letter_bytes = uint64_t{64} << 20;
 };
 
 struct NewMessage {
@@ -85,26 +92,39 @@ class InboxStore {
   // than the lifetime; otherwise as Store::Write. Nobody is called back once this object is gone.
   void Add(const InboxId& inbox, const NewMessage& message, absl::Time now, Added done);
 
-  // What waits in `from`, and what came there before, is `to`'s from now on, in order and behind what waits there: the
-  // owner of a name has a new key. Returns how many messages. In steps of which each is made whole or not at all; what
-  // a power cut undoes is moved the next time. Waits for the disk, and calls back what it has waited for; costs about
-  // 20 µs a message. Errors as Store::Write.
-  [[nodiscard]] absl::StatusOr<size_t> TakeOver(const InboxId& from, const InboxId& to);
+  // What waits in `from`, its dead letters and what came there before is `to`'s from now on, in order and behind what
+  // waits there: the owner of a name has a new key. Returns how many messages. In steps of which each is made whole or
+  // not at all; what a power cut undoes is moved the next time. Waits for the disk, and calls back what it has waited
+  // for; costs about 20 µs a message. Errors as Store::Write.
+  [[nodiscard]] absl::StatusOr<size_t> TakeOver(const InboxId& from, const InboxId& to, absl::Time now);
 
   // Forgets messages, at once; sequences that are not there are ignored. `done` is called once, when that is written;
   // from inside if there is nothing to write, or it is refused. If it fails (as Store::Write; ResourceExhausted, LIMIT)
   // they wait again.
   void Ack(const InboxId& inbox, const std::vector<uint64_t>& sequences, Done done);
+  // The same for `sequence` and all that wait before it: the cursor of an agent that comes back. Returns how many.
+  // FailedPrecondition (STALE), and nothing is done, if this inbox has not given out so high a sequence.
+  [[nodiscard]] absl::StatusOr<size_t> AckThrough(const InboxId& inbox, uint64_t sequence, absl::Time now, Done done);
 
-  // The first message whose sequence is above `after`; NotFound if there is none.
-  [[nodiscard]] absl::StatusOr<gateway::v1::InboxMessage> Next(const InboxId& inbox, uint64_t after) const;
+  // The first message whose sequence is above `after`, which is delivered once more; NotFound if there is none. Those
+  // that have been delivered often enough are passed over and become dead letters.
+  [[nodiscard]] absl::StatusOr<gateway::v1::InboxMessage> Deliver(const InboxId& inbox, uint64_t after, absl::Time now);
+
+  // Dead letters whose sequence is above `after`: at most 100, and about 1.5 MiB.
+  [[nodiscard]] absl::StatusOr<gateway::v1::ListDeadLettersResponse> DeadLetters(const InboxId& inbox,
+                                                                                 uint64_t after) const;
 
   [[nodiscard]] uint64_t pending(const InboxId& inbox) const;
   // In all inboxes.
   [[nodiscard]] uint64_t size() const { return size_; }
+  [[nodiscard]] uint64_t dead_letters() const { return dead_letters_; }
+  // How many messages have become dead letters since Open, also where none are kept.
+  [[nodiscard]] uint64_t expired() const { return expired_; }
+  [[nodiscard]] uint64_t given_up() const { return given_up_; }
 
-  // Drops what has outlived its time: at most 1,000 entries a call, so that the caller is not held up, and none while
-  // those of the last call are being written. Returns true if there may be more. What cannot be deleted waits again.
+  // Ends what has outlived its time, messages and dead letters: at most 1,000 entries a call, so that the caller is not
+  // held up, and none while those of the last call are being written. Returns true if there may be more. What cannot be
+  // written is as it was.
   [[nodiscard]] absl::StatusOr<bool> Expire(absl::Time now);
 
   // Waits for the disk, and calls back from inside. False if nothing was being written.
@@ -117,29 +137,68 @@ class InboxStore {
   struct Waiting {
     int64_t expires_ms = 0;
     uint64_t bytes = 0;
+    uint64_t deliveries = 0;
+    bool dying = false;  // it is being written that it is a dead letter
+  };
+  struct Dead {
+    int64_t expires_ms = 0;
+    uint64_t bytes = 0;
+    uint64_t deliveries = 0;
+    gateway::v1::DeadLetterReason reason = gateway::v1::DEAD_LETTER_REASON_UNSPECIFIED;
+    int64_t died_ms = 0;
   };
   struct Index {
     std::map<uint64_t, Waiting> messages;  // by sequence; those on disk
-    uint64_t bytes = 0;                    // of them and of what is being written
-    size_t being_written = 0;              // messages
-    uint64_t next_sequence = 0;            // 0: the store knows
+    std::map<uint64_t, Dead> dead;         // likewise
+    uint64_t bytes = 0;                    // of the messages and of those that are being added
+    uint64_t dead_bytes = 0;
+    size_t adding = 0;           // messages that are being written
+    size_t dying = 0;            // of the messages
+    uint64_t next_sequence = 0;  // 0: the store knows
   };
-  using Taken = std::vector<std::pair<uint64_t, Waiting>>;  // by sequence
+  struct Message {
+    std::string inbox;
+    uint64_t sequence = 0;
+  };
+  struct Burial {
+    Message message;
+    Dead letter;
+  };
+
   InboxStore(storage::Store& store, storage::GroupWriter::Post post, const InboxLimits& limits)
       : store_(store), limits_(limits), writer_(store, std::move(post)) {}
   [[nodiscard]] absl::Status LoadIndex();
   [[nodiscard]] absl::Status CheckRoom(const InboxId& inbox, const Index* index, uint64_t bytes) const;
-  [[nodiscard]] absl::StatusOr<uint64_t> NextSequence(const std::string& inbox) const;
+  [[nodiscard]] absl::StatusOr<uint64_t> NextSequence(const std::string& inbox, absl::Time now) const;
   // True if `message` had come before; otherwise it is being written.
   [[nodiscard]] absl::StatusOr<bool> BeginAdd(const InboxId& inbox, const NewMessage& message, absl::Time now,
                                               Added& done);
-  void EndAdd(const std::string& inbox, uint64_t sequence, const Waiting& waiting, const std::string& seen_key,
-              const absl::Status& written);
+  void EndAdd(const Message& message, const Waiting& waiting, const std::string& seen_key, const absl::Status& written);
+  [[nodiscard]] absl::StatusOr<gateway::v1::InboxMessage> Read(const std::string& inbox, uint64_t sequence) const;
+
+  // inbox_take_over.cc
   [[nodiscard]] absl::Status MoveSeen(const std::string& from, const std::string& to);
-  void Insert(const std::string& inbox, uint64_t sequence, const Waiting& waiting);
-  // Takes a message out of the index; std::nullopt if it is not there.
-  std::optional<Waiting> Forget(const std::string& inbox, uint64_t sequence);
+  [[nodiscard]] absl::Status MoveFirst(const std::string& from, const std::string& to, absl::Time now);
+  [[nodiscard]] absl::Status MoveFirstDead(const std::string& from, const std::string& to, absl::Time now);
+  // A batch that gives the message `sequence` of `from` a sequence in `to`, which is returned, but for the timeline.
+  [[nodiscard]] absl::StatusOr<uint64_t> Renumber(const Message& from, const std::string& to, absl::Time now,
+                                                  storage::Batch& batch) const;
   [[nodiscard]] bool IsBeingWritten(const std::string& inbox) const;
+
+  // inbox_burial.cc
+  [[nodiscard]] Burial BeginBurial(const Message& message, gateway::v1::DeadLetterReason reason, absl::Time now,
+                                   storage::Batch& batch);
+  void EndBurial(const Burial& burial, const absl::Status& written);
+  [[nodiscard]] bool Waits(const Message& message) const;
+  void Bury(const Message& message, gateway::v1::DeadLetterReason reason, absl::Time now);
+  void DropSurplus(const std::string& inbox);
+  [[nodiscard]] bool keeps_dead_letters() const { return limits_.dead_letter_lifetime > absl::ZeroDuration(); }
+
+  void Insert(const Message& message, const Waiting& waiting);
+  void InsertDead(const Message& message, const Dead& letter);
+  // Takes a message out of the index; std::nullopt if it is not there.
+  std::optional<Waiting> Forget(const Message& message);
+  std::optional<Dead> ForgetDead(const Message& message);
   void DropIfEmpty(const std::string& inbox);
 
   storage::Store& store_;
@@ -148,6 +207,9 @@ class InboxStore {
   // Who waits to hear of a message that is being written, by its key in the store; the first brought it.
   absl::flat_hash_map<std::string, std::vector<Added>> adding_;
   uint64_t size_ = 0;
+  uint64_t dead_letters_ = 0;
+  uint64_t expired_ = 0;
+  uint64_t given_up_ = 0;
   bool expiring_ = false;
   storage::GroupWriter writer_;  // the first to go: nobody is called back after that
 };

@@ -59,8 +59,15 @@ class Listeners::Listener : public std::enable_shared_from_this<Listener> {
 
  private:
   void OnFirst(const std::optional<InboxRequest>& request);
-  void Open(const record::Name& name);
+  void Open(const record::Name& name, uint64_t after_sequence);
   void ReadAcks();
+  // What cannot be forgotten waits again, for the next Inbox.
+  [[nodiscard]] InboxStore::Done FinishOnError() {
+    return [weak = weak_from_this()](const absl::Status& forgotten) {
+      const auto self = weak.lock();
+      if (self && !forgotten.ok()) self->Finish(forgotten);
+    };
+  }
   void Acknowledge(const gateway::v1::InboxAck& ack);
   [[nodiscard]] std::optional<InboxResponse> NextEvent();
 
@@ -88,15 +95,23 @@ void Listeners::Listener::OnFirst(const std::optional<InboxRequest>& request) {
   const auto name = record::Name::Parse(request->open().name());
   if (!name.ok()) return Finish(name.status());
   accepts_channels_ = request->open().accept_channels();
-  CheckHolder(owner_.directory_, owner_.clock_, agent_, *name,
-              [self = shared_from_this(), name = *name](const absl::Status& holds) {
-                if (self->finished_) return;
-                holds.ok() ? self->Open(name) : self->Finish(holds);
-              });
+  CheckHolder(
+      owner_.directory_, owner_.clock_, agent_, *name,
+      [self = shared_from_this(), name = *name, after = request->open().after_sequence()](const absl::Status& holds) {
+        if (self->finished_) return;
+        holds.ok() ? self->Open(name, after) : self->Finish(holds);
+      });
 }
 
-void Listeners::Listener::Open(const record::Name& name) {
-  inbox_ = InboxId{name, agent_->key};
+void Listeners::Listener::Open(const record::Name& name, uint64_t after_sequence) {
+  const InboxId inbox{name, agent_->key};
+  if (after_sequence > 0) {
+    const auto acknowledged = owner_.store_.AckThrough(inbox, after_sequence, owner_.clock_.Now(), FinishOnError());
+    if (!acknowledged.ok()) return Finish(acknowledged.status());
+    owner_.acknowledged_.Increment(static_cast<double>(*acknowledged));
+    if (finished_) return;
+  }
+  inbox_ = inbox;
   owner_.Register(shared_from_this());
   Pump();
   ReadAcks();
@@ -127,11 +142,7 @@ void Listeners::Listener::Acknowledge(const gateway::v1::InboxAck& ack) {
     sequences.push_back(sequence);
   }
   owner_.acknowledged_.Increment(static_cast<double>(sequences.size()));
-  // What cannot be forgotten waits again, for the next Inbox.
-  owner_.store_.Ack(*inbox_, sequences, [weak = weak_from_this()](const absl::Status& forgotten) {
-    const auto self = weak.lock();
-    if (self && !forgotten.ok()) self->Finish(forgotten);
-  });
+  owner_.store_.Ack(*inbox_, sequences, FinishOnError());
 }
 
 // Offers first: a caller waits for them, and there are few.
@@ -147,7 +158,7 @@ std::optional<InboxResponse> Listeners::Listener::NextEvent() {
     return event;
   }
   if (unacked_.size() >= kMaxUnacked || unacked_bytes_ >= kMaxUnackedBytes) return std::nullopt;
-  auto message = owner_.store_.Next(*inbox_, sent_);
+  auto message = owner_.store_.Deliver(*inbox_, sent_, owner_.clock_.Now());
   if (absl::IsNotFound(message.status())) return std::nullopt;
   if (!message.ok()) {
     Finish(message.status());

@@ -13,6 +13,9 @@ namespace {
 constexpr char kMessages[] = "dotagent_gateway_messages_total";
 constexpr char kMessagesHelp[] = "Messages taken from agents and from other gateways, by what became of them.";
 
+constexpr char kDeadLetters[] = "dotagent_gateway_inbox_died_total";
+constexpr char kDeadLettersHelp[] = "Messages that were given up, by why.";
+
 absl::Status TooLarge(absl::string_view what, size_t size, size_t limit) {
   return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kTooLarge,
                          absl::StrCat("the ", what, " has ", size, " bytes; at most ", limit, " are allowed"));
@@ -40,8 +43,11 @@ PostOffice::PostOffice(const Parts& parts)
       waiting_(parts.metrics.AddGauge("dotagent_gateway_inbox_messages", "Messages that wait in inboxes here.")),
       being_written_(parts.metrics.AddGauge("dotagent_gateway_inbox_being_written",
                                             "Messages and acknowledgements that wait for the disk.")),
-      commits_(parts.metrics.AddCounter("dotagent_gateway_inbox_commits_total",
-                                        "Writes of inboxes to the disk, each of all that waited for it.")) {}
+      dead_letters_(parts.metrics.AddGauge("dotagent_gateway_inbox_dead_letters", "Dead letters that are kept.")),
+      commits_{parts.metrics.AddCounter("dotagent_gateway_inbox_commits_total",
+                                        "Writes of inboxes to the disk, each of all that waited for it.")},
+      expired_{parts.metrics.AddCounter(kDeadLetters, kDeadLettersHelp, {{"reason", "expired"}})},
+      given_up_{parts.metrics.AddCounter(kDeadLetters, kDeadLettersHelp, {{"reason", "too_many_deliveries"}})} {}
 
 PostOffice::Done PostOffice::Counted(Done done) {
   return [this, done = std::move(done)](absl::StatusOr<bool> duplicate) {
@@ -58,8 +64,10 @@ PostOffice::Done PostOffice::Counted(Done done) {
 void PostOffice::ShowInboxes() {
   waiting_.Set(static_cast<double>(parts_.inboxes.size()));
   being_written_.Set(static_cast<double>(parts_.inboxes.being_written()));
-  const uint64_t commits = parts_.inboxes.commits();
-  commits_.Increment(static_cast<double>(commits - std::exchange(counted_commits_, commits)));
+  dead_letters_.Set(static_cast<double>(parts_.inboxes.dead_letters()));
+  commits_.Update(parts_.inboxes.commits());
+  expired_.Update(parts_.inboxes.expired());
+  given_up_.Update(parts_.inboxes.given_up());
 }
 
 template <typename Envelope>

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
@@ -56,6 +57,9 @@ class PostOffice {
   // the recipient's gateway is not reached, or as InboxStore::Add.
   void Send(const std::shared_ptr<Agent>& sender, const gateway::v1::SendRequest& request, Done done);
 
+  // Brings the metrics of inboxes up to date; call about once a second.
+  void ShowInboxes();
+
   // A message from another gateway. As Send, and FailedPrecondition (BAD_ADDRESS) if the recipient does not live here.
   void Receive(const trunk::v1::DeliverRequest& request, Done done);
 
@@ -78,7 +82,6 @@ class PostOffice {
   void Keep(const std::shared_ptr<const Letter>& letter, const record::Record& recipient, const Done& done);
   void Add(const std::shared_ptr<const Letter>& letter, const InboxId& inbox, const Done& done);
   [[nodiscard]] Done Counted(Done done);
-  void ShowInboxes();
 
   const Parts parts_;
   telemetry::Counter& accepted_;
@@ -87,8 +90,16 @@ class PostOffice {
   telemetry::Counter& failed_;
   telemetry::Gauge& waiting_;
   telemetry::Gauge& being_written_;
-  telemetry::Counter& commits_;
-  uint64_t counted_commits_ = 0;
+  telemetry::Gauge& dead_letters_;
+  // What the store counts, and how much of it has been shown.
+  struct Shown {
+    telemetry::Counter& counter;
+    uint64_t count = 0;
+    void Update(uint64_t now) { counter.Increment(static_cast<double>(now - std::exchange(count, now))); }
+  };
+  Shown commits_;
+  Shown expired_;
+  Shown given_up_;
 };
 
 }  // namespace dotagent::gateway_service

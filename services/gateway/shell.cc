@@ -42,7 +42,8 @@ Shell::Shell(Gateway& gateway, asio::io_context& loop, const Clock& clock, telem
       resolve_seconds_(Seconds(metrics, "Resolve")),
       get_rotation_seconds_(Seconds(metrics, "GetRotation")),
       send_seconds_(Seconds(metrics, "Send")),
-      set_inbox_policy_seconds_(Seconds(metrics, "SetInboxPolicy")) {}
+      set_inbox_policy_seconds_(Seconds(metrics, "SetInboxPolicy")),
+      list_dead_letters_seconds_(Seconds(metrics, "ListDeadLetters")) {}
 
 template <typename Response, typename Start>
 grpc::ServerUnaryReactor* Shell::Measured(grpc::CallbackServerContext* context, Response* response,
@@ -119,6 +120,15 @@ grpc::ServerUnaryReactor* Shell::Send(grpc::CallbackServerContext* context, cons
   return Measured(context, response, send_seconds_, [this, request, token = BearerToken(*context)](auto done) {
     gateway_.Send(token, *request, std::move(done));
   });
+}
+
+grpc::ServerUnaryReactor* Shell::ListDeadLetters(grpc::CallbackServerContext* context,
+                                                 const v1::ListDeadLettersRequest* request,
+                                                 v1::ListDeadLettersResponse* response) {
+  return Measured(context, response, list_dead_letters_seconds_,
+                  [this, request, token = BearerToken(*context)](auto done) {
+                    gateway_.ListDeadLetters(token, *request, std::move(done));
+                  });
 }
 
 grpc::ServerBidiReactor<v1::InboxRequest, v1::InboxResponse>* Shell::Inbox(grpc::CallbackServerContext* context) {

@@ -38,6 +38,9 @@ class Shell : public gateway::v1::GatewayService::CallbackService {
                                         gateway::v1::GetRotationResponse* response) override;
   grpc::ServerUnaryReactor* Send(grpc::CallbackServerContext* context, const gateway::v1::SendRequest* request,
                                  gateway::v1::SendResponse* response) override;
+  grpc::ServerUnaryReactor* ListDeadLetters(grpc::CallbackServerContext* context,
+                                            const gateway::v1::ListDeadLettersRequest* request,
+                                            gateway::v1::ListDeadLettersResponse* response) override;
   grpc::ServerBidiReactor<gateway::v1::InboxRequest, gateway::v1::InboxResponse>* Inbox(
       grpc::CallbackServerContext* context) override;
   grpc::ServerBidiReactor<gateway::v1::OpenChannelRequest, gateway::v1::OpenChannelResponse>* OpenChannel(
@@ -65,6 +68,7 @@ class Shell : public gateway::v1::GatewayService::CallbackService {
   telemetry::Histogram& get_rotation_seconds_;
   telemetry::Histogram& send_seconds_;
   telemetry::Histogram& set_inbox_policy_seconds_;
+  telemetry::Histogram& list_dead_letters_seconds_;
 };
 
 }  // namespace dotagent::gateway_service

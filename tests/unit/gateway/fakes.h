@@ -467,11 +467,12 @@ struct TestAgent {
     return result;
   }
 
-  [[nodiscard]] std::shared_ptr<InboxCall> OpenInbox(bool channels = true) {
+  [[nodiscard]] std::shared_ptr<InboxCall> OpenInbox(bool channels = true, uint64_t after_sequence = 0) {
     auto call = std::make_shared<InboxCall>(world.tasks);
     gateway::v1::InboxRequest request;
     request.mutable_open()->set_name(name);
     request.mutable_open()->set_accept_channels(channels);
+    request.mutable_open()->set_after_sequence(after_sequence);
     call->Send(request);
     gateway.logic->Inbox(token, call);
     world.tasks.Run();

@@ -244,10 +244,66 @@ TEST_F(GatewayTest, HoldsBackFromAnAgentThatDoesNotAcknowledge) {
   }
   const auto inbox = bob_.OpenInbox();
   ASSERT_EQ(inbox->received.size(), 1 + kMaxUnacked);
-  inbox->Send(AckOf(1));
+  const uint64_t first = inbox->received[1].message().sequence();
+  inbox->Send(AckOf(first));
   world_.tasks.Run();
   EXPECT_EQ(inbox->received.size(), 2 + kMaxUnacked);
-  EXPECT_EQ(inbox->received.back().message().sequence(), kMaxUnacked + 1);
+  EXPECT_EQ(inbox->received.back().message().sequence(), first + kMaxUnacked);
+}
+
+TEST_F(GatewayTest, AnInboxResumesFromACursor) {
+  alice_.Settle();
+  bob_.Settle();
+  for (const char* id : {"m1", "m2", "m3"}) ASSERT_TRUE(alice_.Send(alice_.SignMessage("bob.agent", id)).ok());
+  auto inbox = bob_.OpenInbox();
+  ASSERT_EQ(inbox->received.size(), 4u);
+  const uint64_t second = inbox->received[2].message().sequence();
+  const uint64_t third = inbox->received[3].message().sequence();
+  inbox->Cancel();
+  inbox = bob_.OpenInbox(true, second);
+  ASSERT_EQ(inbox->received.size(), 2u);
+  EXPECT_EQ(inbox->received[0].ready().pending(), 1u);
+  EXPECT_EQ(inbox->received[1].message().sequence(), third);
+  EXPECT_EQ(inbox->received[1].message().deliveries(), 2u);
+
+  const auto refused = bob_.OpenInbox(true, third + 1);
+  ASSERT_TRUE(refused->finished);
+  EXPECT_EQ(ReasonOf(*refused->finished), reason::kStale);
+  EXPECT_FALSE(inbox->finished) << "the one that is open stays so";
+  EXPECT_NE(two_.metrics.Render().find("dotagent_gateway_inbox_acknowledged_total 2"), std::string::npos);
+}
+
+TEST_F(GatewayTest, ListsDeadLettersForTheHolderOfTheName) {
+  alice_.Settle();
+  bob_.Settle();
+  ASSERT_TRUE(alice_.Send(alice_.SignMessage("bob.agent", "m1")).ok());
+  world_.clock.Advance(absl::Hours(24 * 7));
+  two_.logic->Tick();
+  world_.tasks.Run();
+  two_.logic->Tick();
+  EXPECT_NE(two_.metrics.Render().find("dotagent_gateway_inbox_died_total{reason=\"expired\"} 1"), std::string::npos);
+  EXPECT_NE(two_.metrics.Render().find("dotagent_gateway_inbox_dead_letters 1"), std::string::npos);
+
+  const auto list = [&](TestAgent& agent, const std::string& name) {
+    gateway::v1::ListDeadLettersRequest request;
+    request.set_name(name);
+    absl::StatusOr<gateway::v1::ListDeadLettersResponse> page = absl::UnknownError("not answered");
+    two_.logic->ListDeadLetters(agent.token, request, [&](auto response) { page = std::move(response); });
+    world_.tasks.Run();
+    return page;
+  };
+  EXPECT_EQ(ReasonOf(list(bob_, "bob.agent").status()), reason::kNotAuthenticated) << "its token has ended";
+  bob_.Settle();
+  const auto page = list(bob_, "bob.agent");
+  ASSERT_TRUE(page.ok()) << page.status();
+  ASSERT_EQ(page->letters_size(), 1);
+  EXPECT_EQ(page->letters(0).reason(), gateway::v1::DEAD_LETTER_REASON_EXPIRED);
+  EXPECT_EQ(bob_.OpenInbox()->received.size(), 1u);
+
+  EXPECT_EQ(ReasonOf(list(bob_, "BAD NAME").status()), reason::kBadName);
+  TestAgent thief(world_, two_, "bob.agent");
+  ASSERT_TRUE(thief.Authenticate().ok());
+  EXPECT_EQ(ReasonOf(list(thief, "bob.agent").status()), reason::kKeyMismatch);
 }
 
 TEST_F(GatewayTest, RevocationAndDrainEndInboxes) {

@@ -36,7 +36,7 @@ class InboxTest : public testing::Test {
     return event;
   }
   std::unique_ptr<Inbox> Open() {
-    auto inbox = agent_->OpenInbox(/*accept_channels=*/true);
+    auto inbox = agent_->OpenInbox({.accept_channels = true});
     EXPECT_TRUE(inbox.ok()) << inbox.status();
     return *std::move(inbox);
   }
@@ -149,23 +149,23 @@ TEST_F(InboxTest, TheEndOfTheStreamIsToldAfterWhatCame) {
 
 TEST_F(InboxTest, OpeningSaysWhyItWasRefused) {
   gateway_.Refuse("Inbox", ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyMismatch, "not yours"));
-  EXPECT_EQ(ReasonOf(agent_->OpenInbox(false).status()), reason::kKeyMismatch);
+  EXPECT_EQ(ReasonOf(agent_->OpenInbox({}).status()), reason::kKeyMismatch);
 }
 
 TEST_F(InboxTest, ALapsedTokenIsRenewed) {
   gateway_.ForgetTokens();
-  const auto inbox = agent_->OpenInbox(false);
+  const auto inbox = agent_->OpenInbox({});
   EXPECT_TRUE(inbox.ok()) << inbox.status();
   EXPECT_EQ(gateway_.Count("Authenticate"), 2);
 }
 
 TEST_F(InboxTest, AGatewayThatDoesNotBeginProperlyIsLeft) {
   gateway_.SetInbox({MessageEvent(1, "{}", alice_.public_key())}, std::nullopt, /*ready=*/false);
-  EXPECT_EQ(ReasonOf(agent_->OpenInbox(false).status()), reason::kProtocol);
+  EXPECT_EQ(ReasonOf(agent_->OpenInbox({}).status()), reason::kProtocol);
 
   gateway_.SetInbox({}, std::nullopt, /*ready=*/false);
   const auto impatient = gateway_.Connect("bob.agent", bob_, absl::Milliseconds(500));
-  EXPECT_EQ(impatient->OpenInbox(false).status().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(impatient->OpenInbox({}).status().code(), absl::StatusCode::kDeadlineExceeded);
 }
 
 TEST_F(InboxTest, AnEventThatIsNotKnownIsAnErrorAndNotTheEnd) {
