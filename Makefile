@@ -9,7 +9,7 @@ BIN := build/release/bin
 # What `make up` runs on; kept between runs, removed by `make clean`.
 UP_DATA := build/up
 
-.PHONY: help demo test up build simulate plots check format asan tsan fuzz bench redemptions images chart clean
+.PHONY: help demo test up build simulate plots check format asan tsan fuzz bench kills redemptions images chart clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -78,6 +78,11 @@ bench: ## Measure dotagent beside its peers, and write docs/benchmarks.md (some 
 	@$(BIN)/dotagent-bench certificates --folder build/release --write docs/benchmarks.md
 	@$(BIN)/dotagent-bench sessions --write docs/benchmarks.md
 	@$(BIN)/dotagent-bench messages --write docs/benchmarks.md
+
+kills: ## Kill a gateway 200 times in the middle of sends, and look whether anything was lost
+	@scripts/install-dependencies --test
+	@scripts/build release binaries mailer
+	@DOTAGENT_BIN=$(BIN) PYTHONPATH=tests/integration $(PYTHON) tests/integration/inbox_kill_test.py --kills 200
 
 redemptions: ## Redeem a million uses of capability tokens while identity's counting is killed 20 times
 	@scripts/install-dependencies --test

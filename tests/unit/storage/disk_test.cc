@@ -1,18 +1,13 @@
-// Full and read-only disks. Each test runs itself again in a mount namespace of its own, with a small tmpfs that goes
-// away with the namespace.
+// Full and read-only disks.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
-#include <climits>
-#include <cstdlib>
-#include <fstream>
-
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/storage/store.h"
-#include "tests/unit/storage/temp_folder.h"
+#include "tests/unit/storage/small_disk.h"
 
 namespace dotagent::storage {
 namespace {
@@ -20,47 +15,12 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-constexpr char kFolderVariable[] = "DOTAGENT_TEST_DISK";
-
-std::string OwnPath() {
-  char path[PATH_MAX];
-  const ssize_t size = readlink("/proc/self/exe", path, sizeof(path));
-  return {path, size > 0 ? static_cast<size_t>(size) : 0};
-}
-
-// The folder of a small disk, inside the namespace. Outside, runs the current test again inside one with a disk of
-// `size`, checks that it passed, and returns an empty string: the test is then done.
-std::string SmallDisk(const std::string& size) {
-  if (const char* path = std::getenv(kFolderVariable)) return path;
-  const TempFolder folder;
-  const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
-  const std::string command =
-      absl::StrCat("unshare --mount --propagation private sh -c 'mount -t tmpfs -o size=", size, " none ",
-                   folder.path(), " && ", kFolderVariable, "=", folder.path(), " exec ", OwnPath(),
-                   " --gtest_filter=", test->test_suite_name(), ".", test->name(), "'");
-  EXPECT_EQ(std::system(command.c_str()), 0) << "see the inner run above";
-  return "";
-}
-
-bool CanMount() {
-  return geteuid() == 0 &&
-         std::system("unshare --mount --propagation private mount -t tmpfs none /mnt 2>/dev/null") == 0;
-}
-
 class DiskTest : public testing::Test {
  protected:
   void SetUp() override {
     if (!CanMount()) GTEST_SKIP() << "a small disk takes root and mount namespaces";
   }
 };
-
-// Takes all that is left of the disk.
-void Fill(const std::string& path) {
-  std::ofstream file(path, std::ios::binary);
-  const std::string block(4096, 'x');
-  while (file.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
-  }
-}
 
 void ExpectFull(const absl::Status& status, const std::string& path) {
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
