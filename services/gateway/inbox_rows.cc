@@ -49,7 +49,7 @@ std::string MessageKey(absl::string_view inbox, uint64_t sequence) {
 std::string CounterKey(absl::string_view inbox) { return absl::StrCat("inbox/n/", inbox); }
 
 std::string SeenKey(absl::string_view inbox, absl::string_view sender, absl::string_view id) {
-  return absl::StrCat(kSeen, inbox, "/", sender, "/", id);
+  return absl::StrCat(kSeenTable, inbox, "/", sender, "/", id);
 }
 
 std::string MessageTimelineKey(int64_t time_ms, absl::string_view inbox, uint64_t sequence) {

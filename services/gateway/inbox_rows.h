@@ -24,7 +24,7 @@
 namespace dotagent::gateway_service::inbox_rows {
 
 inline constexpr absl::string_view kTimeline = "inbox/x/";
-inline constexpr absl::string_view kSeen = "inbox/d/";
+inline constexpr absl::string_view kSeenTable = "inbox/d/";
 
 enum class Kind { kMessage, kSeen, kDeadLetter };
 

@@ -38,10 +38,10 @@ absl::StatusOr<size_t> InboxStore::TakeOver(const InboxId& from, const InboxId& 
 
 // Before the messages: a second copy of one is then recognised wherever it comes.
 absl::Status InboxStore::MoveSeen(const std::string& from, const std::string& to) {
-  const std::string old_prefix = absl::StrCat(inbox_rows::kSeen, from, "/");
+  const std::string old_prefix = absl::StrCat(inbox_rows::kSeenTable, from, "/");
   storage::Batch batch;
   RETURN_IF_ERROR(store_.Scan(old_prefix, old_prefix, [&](absl::string_view key, absl::string_view value) {
-    const std::string moved = absl::StrCat(inbox_rows::kSeen, to, "/", key.substr(old_prefix.size()));
+    const std::string moved = absl::StrCat(inbox_rows::kSeenTable, to, "/", key.substr(old_prefix.size()));
     const auto numbers = inbox_rows::ParseNumbers(value);
     const auto forget_ms = static_cast<int64_t>(numbers ? numbers->front() : 0);
     batch.Delete(key);

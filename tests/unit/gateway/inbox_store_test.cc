@@ -132,7 +132,7 @@ TEST_F(InboxStoreTest, AddsThatMeetShareASyncAndAreSeenOnceItIsOver) {
   for (const char* id : {"b", "c", "d"}) answers.push_back(Begin(bob_, Message(id)));
   EXPECT_EQ(inboxes_->being_written(), 4u);
   EXPECT_EQ(inboxes_->pending(bob_), 0u);
-  EXPECT_TRUE(absl::IsNotFound(Next(bob_, 0).status()));
+  EXPECT_TRUE(absl::IsNotFound(inboxes_->Deliver(bob_, 0, now_).status()));
   for (const Answer& answer : answers) EXPECT_TRUE(absl::IsUnknown(answer->status()));
   store_->Release();
   EXPECT_TRUE(inboxes_->Flush());
