@@ -87,6 +87,7 @@ void Gateway::Register(absl::string_view token, const gateway::v1::RegisterReque
                             done = std::move(done)](const absl::StatusOr<host::Publication>& published) {
                              if (!published.ok()) return done(published.status());
                              NoteHolder(*agent, name, parts_.clock.Now());
+                             post_office_.OnRegistered(name);
                              MoveFromRetiredKeys(chain, name, *agent);
                              telemetry::Log(
                                  telemetry::Level::kInfo, "name registered",

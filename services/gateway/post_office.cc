@@ -1,5 +1,6 @@
 #include "services/gateway/post_office.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +10,9 @@
 
 namespace dotagent::gateway_service {
 namespace {
+
+constexpr absl::Duration kBelieved = absl::Seconds(1);
+constexpr size_t kMaxFound = 4096;  // names; beyond it all are asked again
 
 constexpr char kMessages[] = "dotagent_gateway_messages_total";
 constexpr char kMessagesHelp[] = "Messages taken from agents and from other gateways, by what became of them.";
@@ -138,30 +142,39 @@ void PostOffice::Receive(const trunk::v1::DeliverRequest& request, Done done) {
   });
 }
 
+void PostOffice::Find(const record::Name& name, std::function<void(const absl::StatusOr<record::Record>&)> done) {
+  const absl::Time asked = parts_.clock.Now();
+  if (const auto known = found_.find(name.text()); known != found_.end() && asked < known->second.until) {
+    const absl::StatusOr<record::Record> record = known->second.record;  // a copy: `done` may change what is known
+    return done(record);
+  }
+  parts_.directory.Resolve(name, false,
+                           [this, name, asked, done = std::move(done)](absl::StatusOr<host::Resolution> found) {
+                             if (!found.ok()) return done(found.status());
+                             if (found_.size() >= kMaxFound) found_.clear();
+                             const absl::Time until = std::min(asked + kBelieved, found->record.expires());
+                             found_.insert_or_assign(name.text(), Found{found->record, until});
+                             done(std::move(found->record));
+                           });
+}
+
 void PostOffice::CheckSender(const std::shared_ptr<const Letter>& letter, std::function<void(absl::Status)> done) {
-  const record::Name& name = letter->message.sender();
-  parts_.directory.Resolve(
-      name, false, [letter, done = std::move(done)](const absl::StatusOr<host::Resolution>& found) {
-        if (!found.ok()) {
-          return done(
-              WithContext(found.status(), absl::StrCat("cannot check the sender ", letter->message.sender().text())));
-        }
-        if (found->record.public_key() == letter->sender_key) return done(absl::OkStatus());
-        done(ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyMismatch,
-                             absl::StrCat(letter->message.sender().text(),
-                                          " is held by another key than the one that "
-                                          "signed the message")));
-      });
+  Find(letter->message.sender(), [letter, done = std::move(done)](const absl::StatusOr<record::Record>& record) {
+    const std::string& name = letter->message.sender().text();
+    if (!record.ok()) return done(WithContext(record.status(), absl::StrCat("cannot check the sender ", name)));
+    if (record->public_key() == letter->sender_key) return done(absl::OkStatus());
+    done(ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyMismatch,
+                         absl::StrCat(name, " is held by another key than the one that signed the message")));
+  });
 }
 
 void PostOffice::FindRecipient(const std::shared_ptr<const Letter>& letter,
                                std::function<void(absl::StatusOr<record::Record>)> done) {
-  const record::Name& name = letter->message.recipient();
-  parts_.directory.Resolve(name, false, [this, done = std::move(done)](absl::StatusOr<host::Resolution> found) {
-    if (absl::IsNotFound(found.status())) return done(WithContext(found.status(), "unknown recipient"));
-    if (!found.ok()) return done(WithContext(found.status(), "recipient"));
-    if (parts_.is_revoked(found->record.public_key())) return done(Revoked(found->record.name()));
-    done(std::move(found->record));
+  Find(letter->message.recipient(), [this, done = std::move(done)](const absl::StatusOr<record::Record>& record) {
+    if (absl::IsNotFound(record.status())) return done(WithContext(record.status(), "unknown recipient"));
+    if (!record.ok()) return done(WithContext(record.status(), "recipient"));
+    if (parts_.is_revoked(record->public_key())) return done(Revoked(record->name()));
+    done(*record);
   });
 }
 

@@ -3,6 +3,9 @@
 //
 // Nothing is believed because another gateway says so: both ways in check the signature, that the sender's name is held
 // by the key that signed, and that the recipient lives here.
+//
+// What a name's record says is believed for a second, so that a busy sender or recipient does not cost a question a
+// message; whether its key is revoked is asked each time.
 #ifndef DOTAGENT_SERVICES_GATEWAY_POST_OFFICE_H_
 #define DOTAGENT_SERVICES_GATEWAY_POST_OFFICE_H_
 
@@ -12,10 +15,14 @@
 #include <string>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/crypto/keys.h"
 #include "common/record/message.h"
+#include "common/record/name.h"
+#include "common/record/record.h"
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
 #include "dotagent/trunk/v1/trunk.pb.h"
@@ -57,6 +64,9 @@ class PostOffice {
   // the recipient's gateway is not reached, or as InboxStore::Add.
   void Send(const std::shared_ptr<Agent>& sender, const gateway::v1::SendRequest& request, Done done);
 
+  // A name was registered here: its record is asked for anew.
+  void OnRegistered(const record::Name& name) { found_.erase(name.text()); }
+
   // Brings the metrics of inboxes up to date; call about once a second.
   void ShowInboxes();
 
@@ -75,6 +85,8 @@ class PostOffice {
   [[nodiscard]] absl::StatusOr<std::shared_ptr<const Letter>> Open(const Envelope& envelope,
                                                                    const crypto::PublicKey& sender_key);
   void Forward(const std::shared_ptr<const Letter>& letter, Done done);
+  // The record of a name; as Directory::Resolve, but maybe at once.
+  void Find(const record::Name& name, std::function<void(const absl::StatusOr<record::Record>&)> done);
   void CheckSender(const std::shared_ptr<const Letter>& letter, std::function<void(absl::Status)> done);
   void FindRecipient(const std::shared_ptr<const Letter>& letter,
                      std::function<void(absl::StatusOr<record::Record>)> done);
@@ -83,7 +95,13 @@ class PostOffice {
   void Add(const std::shared_ptr<const Letter>& letter, const InboxId& inbox, const Done& done);
   [[nodiscard]] Done Counted(Done done);
 
+  struct Found {
+    record::Record record;
+    absl::Time until;  // when it is asked for again
+  };
+
   const Parts parts_;
+  absl::flat_hash_map<std::string, Found> found_;  // by name
   telemetry::Counter& accepted_;
   telemetry::Counter& duplicates_;
   telemetry::Counter& refused_;

@@ -193,12 +193,32 @@ TEST_F(GatewayTest, AsksForTheSendersNameOnceAMinute) {
   second_session.key = *crypto::SigningKey::FromSeed(alice_.key.seed().view());
   ASSERT_TRUE(second_session.Authenticate().ok());
   ASSERT_TRUE(second_session.Send(second_session.SignMessage("bob.agent", "m1")).ok());
+  world_.clock.Advance(absl::Seconds(2));
   const int before = world_.directory.resolves;
   ASSERT_TRUE(second_session.Send(second_session.SignMessage("bob.agent", "m2")).ok());
   const int known = world_.directory.resolves - before;
   world_.clock.Advance(absl::Minutes(2));
   ASSERT_TRUE(second_session.Send(second_session.SignMessage("bob.agent", "m3")).ok());
   EXPECT_EQ(world_.directory.resolves - before - known, known + 1);
+}
+
+TEST_F(GatewayTest, BelievesARecordForASecondAndNotOnceItIsRegisteredAnew) {
+  alice_.Settle();
+  bob_.Settle();
+  ASSERT_TRUE(alice_.Send(alice_.SignMessage("bob.agent", "m1")).ok());
+  const int before = world_.directory.resolves;
+  ASSERT_TRUE(alice_.Send(alice_.SignMessage("bob.agent", "m2")).ok());
+  EXPECT_EQ(world_.directory.resolves, before);
+  world_.clock.Advance(absl::Seconds(1));
+  ASSERT_TRUE(alice_.Send(alice_.SignMessage("bob.agent", "m3")).ok());
+  EXPECT_EQ(world_.directory.resolves, before + 3) << "at one gateway the recipient, at the other the sender too";
+
+  // Bob moves to the gateway where Alice is: she reaches him there at once.
+  TestAgent moved(world_, one_, "bob.agent");
+  moved.key = *crypto::SigningKey::FromSeed(bob_.key.seed().view());
+  moved.Settle();
+  ASSERT_TRUE(alice_.Send(alice_.SignMessage("bob.agent", "m4")).ok());
+  EXPECT_EQ(one_.inboxes->size(), 1u);
 }
 
 TEST_F(GatewayTest, ANewerInboxTakesOver) {
