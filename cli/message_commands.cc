@@ -1,4 +1,4 @@
-// dotagent send, dotagent listen, dotagent dead-letters, dotagent inbox-policy.
+// dotagent send, dotagent request, dotagent listen, dotagent dead-letters, dotagent inbox-policy.
 #include <atomic>
 #include <cstdio>
 #include <list>
@@ -33,7 +33,7 @@ struct SendArguments {
   std::string token;
 };
 
-absl::StatusOr<int> Send(const Globals& globals, const SendArguments& arguments) {
+absl::StatusOr<sdk::OutgoingMessage> MessageOf(const SendArguments& arguments) {
   sdk::OutgoingMessage message{.recipient = arguments.recipient, .media_type = arguments.media_type};
   ASSIGN_OR_RETURN(message.type, record::ParseMessageType(arguments.type));
   if (!arguments.file.empty()) {
@@ -46,6 +46,11 @@ absl::StatusOr<int> Send(const Globals& globals, const SendArguments& arguments)
   if (!arguments.token.empty()) {
     ASSIGN_OR_RETURN(message.token, ReadToken(arguments.token));
   }
+  return message;
+}
+
+absl::StatusOr<int> Send(const Globals& globals, const SendArguments& arguments) {
+  ASSIGN_OR_RETURN(const sdk::OutgoingMessage message, MessageOf(arguments));
   ASSIGN_OR_RETURN(const auto agent, globals.Connect());
   ASSIGN_OR_RETURN(const sdk::SentMessage sent, agent->Send(message));
   Report report;
@@ -53,6 +58,30 @@ absl::StatusOr<int> Send(const Globals& globals, const SendArguments& arguments)
   report.Add("recipient", "To", sent.message.recipient().text());
   report.Add("duplicate", "", sent.duplicate);
   report.Print(globals.json);
+  return kOk;
+}
+
+void Describe(const record::Message& message, size_t attachment_bytes, nlohmann::ordered_json& event) {
+  event["id"] = message.id();
+  event["type"] = std::string(record::MessageTypeName(message.type()));
+  event["sender"] = message.sender().text();
+  event["content"] = message.content();
+  event["attachment_bytes"] = attachment_bytes;
+  event["message"] = nlohmann::ordered_json::parse(message.json());
+}
+
+absl::StatusOr<int> Request(const Globals& globals, const SendArguments& arguments) {
+  ASSIGN_OR_RETURN(const sdk::OutgoingMessage message, MessageOf(arguments));
+  ASSIGN_OR_RETURN(const auto agent, globals.Connect());
+  ASSIGN_OR_RETURN(const sdk::AnsweredRequest answer,
+                   agent->Request(message, absl::Seconds(static_cast<double>(globals.timeout_s))));
+  if (globals.json) {
+    nlohmann::ordered_json event;
+    Describe(answer.message, answer.attachment.size(), event);
+    std::puts(event.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+  } else {
+    std::puts(Printable(answer.message.content().dump()).c_str());
+  }
   return kOk;
 }
 
@@ -81,6 +110,7 @@ struct ListenArguments {
   uint64_t count = 0;
   uint64_t after = 0;
   std::string channels = "none";
+  std::string requests = "none";
   bool require_token = false;
   bool no_ack = false;
   bool no_renew = false;
@@ -187,15 +217,6 @@ class ChannelAnswerer {
   std::list<Worker> workers_;
 };
 
-void Describe(const record::Message& message, size_t attachment_bytes, nlohmann::ordered_json& event) {
-  event["id"] = message.id();
-  event["type"] = std::string(record::MessageTypeName(message.type()));
-  event["sender"] = message.sender().text();
-  event["content"] = message.content();
-  event["attachment_bytes"] = attachment_bytes;
-  event["message"] = nlohmann::ordered_json::parse(message.json());
-}
-
 void PrintMessage(const sdk::ReceivedMessage& received, EventPrinter& printer) {
   const record::Message& message = received.message;
   nlohmann::ordered_json event = {
@@ -203,6 +224,14 @@ void PrintMessage(const sdk::ReceivedMessage& received, EventPrinter& printer) {
   Describe(message, received.attachment.size(), event);
   printer.Print(event, absl::StrCat(record::MessageTypeName(message.type()), " from ", message.sender().text(), ": ",
                                     Printable(message.content().dump())));
+}
+
+void PrintRequest(const sdk::ReceivedRequest& request, EventPrinter& printer) {
+  const record::Message& message = request.message;
+  nlohmann::ordered_json event = {{"event", "request"}};
+  Describe(message, request.attachment.size(), event);
+  printer.Print(event, absl::StrCat("REQUEST from ", message.sender().text(),
+                                    ", answered with what it says: ", Printable(message.content().dump())));
 }
 
 void PrintDeadLetter(const sdk::DeadLetter& letter, EventPrinter& printer) {
@@ -257,8 +286,9 @@ std::unique_ptr<sdk::Renewal> KeepRegistered(sdk::Agent& agent, EventPrinter& pr
 absl::StatusOr<int> Listen(const Globals& globals, const ListenArguments& arguments) {
   ASSIGN_OR_RETURN(const auto agent, globals.Connect(arguments.proof));
   const bool takes_channels = arguments.channels != "none";
-  ASSIGN_OR_RETURN(const auto inbox,
-                   agent->OpenInbox({.accept_channels = takes_channels, .after_sequence = arguments.after}));
+  ASSIGN_OR_RETURN(const auto inbox, agent->OpenInbox({.accept_channels = takes_channels,
+                                                       .accept_requests = arguments.requests != "none",
+                                                       .after_sequence = arguments.after}));
   EventPrinter printer(globals.json);
   ChannelAnswerer answerer(*agent, arguments.channels == "digest", arguments.require_token, printer);
   printer.Print({{"event", "listening"}, {"name", agent->name()}, {"pending", inbox->pending()}},
@@ -274,13 +304,35 @@ absl::StatusOr<int> Listen(const Globals& globals, const ListenArguments& argume
       printer.Print(
           {{"event", "rejected"}, {"error", std::string(rejected->why.message())}, {"reason", ReasonOf(rejected->why)}},
           absl::StrCat("refused a message: ", Printable(std::string(rejected->why.message()))));
-      if (!arguments.no_ack && !rejected->undecided()) RETURN_IF_ERROR(inbox->Ack(rejected->sequence));
+      // A request has no sequence.
+      if (rejected->sequence > 0 && !arguments.no_ack && !rejected->undecided())
+        RETURN_IF_ERROR(inbox->Ack(rejected->sequence));
+    } else if (const auto* request = std::get_if<sdk::ReceivedRequest>(&item)) {
+      PrintRequest(*request, printer);
+      RETURN_IF_ERROR(inbox->Answer(*request, request->message.content()));
+      ++seen;
+    } else if (const auto* refused = std::get_if<sdk::RefusedAnswer>(&item)) {
+      const std::string why(refused->why.message());
+      printer.Print({{"event", "answer_refused"}, {"error", why}, {"reason", ReasonOf(refused->why)}},
+                    absl::StrCat("an answer did not arrive: ", Printable(why)));
     } else {
       answerer.Take(std::get<sdk::ChannelOffer>(item));
       ++seen;
     }
   }
   return kOk;
+}
+
+void AddWhatToSend(CLI::App* command, SendArguments& arguments) {
+  command->add_option("recipient", arguments.recipient, "Whom, such as bob.agent")->required();
+  auto* text = command->add_option("text", arguments.text, "The text to send, as {\"text\": …}");
+  auto* content = command->add_option("--content", arguments.content, "The content, a JSON object");
+  auto* file = command->add_option("--file", arguments.file,
+                                   "Bytes to send beside the message, at most 1 MiB; - is standard input");
+  text->excludes(content, file);
+  content->excludes(file);
+  command->add_option("--media-type", arguments.media_type, "Of --file")->capture_default_str();
+  command->add_option("--token", arguments.token, "File with a capability token, where the recipient asks for one");
 }
 
 }  // namespace
@@ -292,19 +344,22 @@ void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen) {
                                    {"dotagent send bob.agent hello --name alice.agent --key alice.pem",
                                     "dotagent send bob.agent --type REQUEST --content '{\"method\":\"ping\"}'",
                                     "dotagent send bob.agent --file picture.png --media-type image/png"});
-    command->add_option("recipient", arguments->recipient, "Whom, such as bob.agent")->required();
-    auto* text = command->add_option("text", arguments->text, "The text to send, as {\"text\": …}");
-    auto* content = command->add_option("--content", arguments->content, "The content, a JSON object");
-    auto* file = command->add_option("--file", arguments->file,
-                                     "Bytes to send beside the message, at most 1 MiB; - is standard input");
-    text->excludes(content, file);
-    content->excludes(file);
-    command->add_option("--media-type", arguments->media_type, "Of --file")->capture_default_str();
+    AddWhatToSend(command, *arguments);
     command->add_option("--type", arguments->type, "REQUEST, RESPONSE, NOTIFICATION, STREAM or ERROR")
         ->capture_default_str();
-    command->add_option("--token", arguments->token, "File with a capability token, where the recipient asks for one");
     command->callback(
         [&globals, &chosen, arguments] { chosen.run = [&globals, arguments] { return Send(globals, *arguments); }; });
+  }
+  {
+    auto arguments = std::make_shared<SendArguments>();
+    arguments->type = "REQUEST";
+    CLI::App* command = AddCommand(&app, "request", "Ask another agent that listens for requests, and print its answer",
+                                   {"dotagent request bob.agent --content '{\"method\":\"ping\"}'",
+                                    "dotagent request bob.agent 'what time is it?' --timeout 5"});
+    AddWhatToSend(command, *arguments);
+    command->callback([&globals, &chosen, arguments] {
+      chosen.run = [&globals, arguments] { return Request(globals, *arguments); };
+    });
   }
   {
     auto arguments = std::make_shared<PolicyArguments>();
@@ -344,6 +399,11 @@ void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen) {
                      "What to do with channels: none, echo (send everything back), digest (answer with SHA-256, lines, "
                      "words, bytes)")
         ->check(CLI::IsMember({"none", "echo", "digest"}))
+        ->capture_default_str();
+    command
+        ->add_option("--requests", arguments->requests,
+                     "What to do with requests: none, echo (answer with what they say)")
+        ->check(CLI::IsMember({"none", "echo"}))
         ->capture_default_str();
     command->add_flag("--require-token", arguments->require_token,
                       "Take only channels whose caller shows a capability token for them, checked here, whatever the "

@@ -13,11 +13,14 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "common/rpc/status.h"
 
 namespace dotagent::rpc {
@@ -27,6 +30,13 @@ using Executor = std::function<void(std::function<void()>)>;
 
 template <typename Response>
 using Done = std::function<void(absl::StatusOr<Response>)>;
+
+// How long the caller waits still; infinite if it has not said.
+[[nodiscard]] inline absl::Duration TimeLeft(const grpc::CallbackServerContext& context) {
+  const std::chrono::system_clock::time_point deadline = context.deadline();
+  if (deadline == std::chrono::system_clock::time_point::max()) return absl::InfiniteDuration();
+  return absl::FromChrono(deadline) - absl::Now();
+}
 
 // `start(done)` runs on the executor; the request that it captured lives until `done` is called. `done` must be called
 // exactly once.

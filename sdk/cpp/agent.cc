@@ -11,6 +11,7 @@
 #include "common/capability/resource.h"
 #include "common/capability/token.h"
 #include "common/identity/rotation.h"
+#include "common/record/answer.h"
 #include "common/record/name.h"
 
 namespace dotagent::sdk {
@@ -163,20 +164,22 @@ absl::Status Agent::SetInboxPolicy(const InboxPolicy& policy) {
       [&](grpc::ClientContext& context) { return gateway_->stub().SetInboxPolicy(&context, request, &response); });
 }
 
+absl::StatusOr<record::Message> Agent::SignMessage(const OutgoingMessage& message, record::MessageType type) const {
+  SystemRandom random;
+  return record::Message::Sign(
+      {.id = record::NewMessageId(random),
+       .type = type,
+       .sender = name_,
+       .recipient = message.recipient,
+       .timestamp = absl::Now(),
+       .content = message.attachment.empty() ? message.content
+                                             : record::AttachmentContent(message.media_type, message.attachment)},
+      gateway_->key());
+}
+
 absl::StatusOr<SentMessage> Agent::Send(const OutgoingMessage& message) {
   RETURN_IF_ERROR(RequireName());
-  SystemRandom random;
-  ASSIGN_OR_RETURN(
-      record::Message signed_message,
-      record::Message::Sign(
-          {.id = record::NewMessageId(random),
-           .type = message.type,
-           .sender = name_,
-           .recipient = message.recipient,
-           .timestamp = absl::Now(),
-           .content = message.attachment.empty() ? message.content
-                                                 : record::AttachmentContent(message.media_type, message.attachment)},
-          gateway_->key()));
+  ASSIGN_OR_RETURN(record::Message signed_message, SignMessage(message, message.type));
   v1::SendRequest request;
   request.set_message_json(signed_message.json());
   request.set_attachment(message.attachment);
@@ -185,6 +188,30 @@ absl::StatusOr<SentMessage> Agent::Send(const OutgoingMessage& message) {
   RETURN_IF_ERROR(
       gateway_->Run([&](grpc::ClientContext& context) { return gateway_->stub().Send(&context, request, &response); }));
   return SentMessage{std::move(signed_message), response.duplicate()};
+}
+
+absl::StatusOr<AnsweredRequest> Agent::Request(const OutgoingMessage& message, absl::Duration timeout) {
+  RETURN_IF_ERROR(RequireName());
+  ASSIGN_OR_RETURN(const record::Message asked, SignMessage(message, record::MessageType::kRequest));
+  v1::RequestRequest request;
+  request.set_message_json(asked.json());
+  request.set_attachment(message.attachment);
+  request.set_token(message.token);
+  v1::RequestResponse response;
+  RETURN_IF_ERROR(gateway_->Run(
+      [&](grpc::ClientContext& context) { return gateway_->stub().Request(&context, request, &response); }, timeout));
+  ASSIGN_OR_RETURN(const record::Record recipient,
+                   record::Record::Verify(response.recipient_record_json(), absl::Now()));
+  if (recipient.name() != asked.recipient()) {
+    return ErrorWithReason(absl::StatusCode::kDataLoss, reason::kKeyMismatch,
+                           "the gateway's answer comes with another agent's record; do not trust it");
+  }
+  ASSIGN_OR_RETURN(record::Message answer,
+                   record::Message::Verify(response.message_json(), recipient.public_key(), absl::Now()));
+  RETURN_IF_ERROR(answer.CheckAttachment(response.attachment()));
+  RETURN_IF_ERROR(record::CheckAnswers(asked, answer));
+  RETURN_IF_ERROR(record::StatusOfAnswer(answer));
+  return AnsweredRequest{std::move(answer), std::move(*response.mutable_attachment())};
 }
 
 absl::StatusOr<std::unique_ptr<Inbox>> Agent::OpenInbox(const InboxOptions& options) {

@@ -111,6 +111,12 @@ struct SentMessage {
   bool duplicate = false;
 };
 
+// What another agent answered to a request: a RESPONSE, verified.
+struct AnsweredRequest {
+  record::Message message;
+  std::string attachment;
+};
+
 // Thread-safe. Every call blocks, at most GatewayOptions::timeout.
 class Agent {
  public:
@@ -143,7 +149,13 @@ class Agent {
   // (NOT_A_CONTACT, TOKEN_REQUIRED, or as the token is refused) if the recipient's policy keeps it out.
   [[nodiscard]] absl::StatusOr<SentMessage> Send(const OutgoingMessage& message);
 
-  // Messages and, if wanted, offers of channels. The agent must outlive it.
+  // Signs a REQUEST, hands it to the recipient, who must be listening for requests, and waits for the answer, for
+  // `timeout` and not GatewayOptions::timeout. Of an ERROR the code and text that the other agent gave, without a
+  // reason; otherwise as Send, Unavailable (RECIPIENT_OFFLINE), DeadlineExceeded, or DataLoss (KEY_MISMATCH) if the
+  // gateway's answer is not the recipient's. `message.type` does not count.
+  [[nodiscard]] absl::StatusOr<AnsweredRequest> Request(const OutgoingMessage& message, absl::Duration timeout);
+
+  // Messages and, if wanted, offers of channels and requests. The agent must outlive it.
   [[nodiscard]] absl::StatusOr<std::unique_ptr<Inbox>> OpenInbox(const InboxOptions& options);
   // Messages that the gateway has given up delivering, whose sequence is above `after_sequence`: a page of them.
   [[nodiscard]] absl::StatusOr<DeadLetters> ListDeadLetters(uint64_t after_sequence = 0);
@@ -170,6 +182,8 @@ class Agent {
         std::shared_ptr<GatewayClient> gateway)
       : name_(std::move(name)), proof_(std::move(proof)), gateway_(std::move(gateway)) {}
   [[nodiscard]] absl::Status RequireName() const;
+  [[nodiscard]] absl::StatusOr<record::Message> SignMessage(const OutgoingMessage& message,
+                                                            record::MessageType type) const;
   // That the offer's token allows a channel for the offer's method to whoever holds `caller`.
   [[nodiscard]] absl::Status CheckToken(const ChannelOffer& offer, const crypto::PublicKey& caller) const;
   [[nodiscard]] absl::Status CheckOwn(const record::Record& record) const;

@@ -79,11 +79,11 @@ void GatewayClient::Authorize(grpc::ClientContext& context) {
   context.AddMetadata("authorization", absl::StrCat("Bearer ", token_));
 }
 
-absl::Status GatewayClient::Run(const std::function<grpc::Status(grpc::ClientContext&)>& call) {
+absl::Status GatewayClient::Run(const std::function<grpc::Status(grpc::ClientContext&)>& call, absl::Duration timeout) {
   const auto once = [&] {
     grpc::ClientContext context;
     Authorize(context);
-    SetDeadline(context, options_.timeout);
+    SetDeadline(context, timeout);
     return rpc::FromGrpc(call(context));
   };
   const absl::Status first = once();

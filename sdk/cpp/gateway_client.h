@@ -36,7 +36,10 @@ class GatewayClient {
 
   // Runs `call` with a context that carries the token and a deadline; once more with a new token if the gateway no
   // longer knows the old one.
-  [[nodiscard]] absl::Status Run(const std::function<grpc::Status(grpc::ClientContext&)>& call);
+  [[nodiscard]] absl::Status Run(const std::function<grpc::Status(grpc::ClientContext&)>& call) {
+    return Run(call, options_.timeout);
+  }
+  [[nodiscard]] absl::Status Run(const std::function<grpc::Status(grpc::ClientContext&)>& call, absl::Duration timeout);
 
   // Puts the token into the context of a long-lived stream, which has no deadline.
   void Authorize(grpc::ClientContext& context);

@@ -10,6 +10,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "common/base/status.h"
+#include "common/record/answer.h"
 #include "common/rpc/status.h"
 #include "sdk/cpp/agent.h"
 
@@ -71,21 +72,50 @@ struct Inbox::Impl {
     context.TryCancel();
   }
 
-  // Verifies a message against its sender's record.
+  // Verifies a message, or a request, against its sender's record.
+  template <typename In>
+  [[nodiscard]] absl::StatusOr<record::Message> Verify(const In& in) {
+    ASSIGN_OR_RETURN(const crypto::PublicKey claimed, crypto::PublicKey::FromBytes(in.sender_key()));
+    ASSIGN_OR_RETURN(record::Message message, record::Message::Verify(in.message_json(), claimed, absl::Now()));
+    RETURN_IF_ERROR(message.CheckAttachment(in.attachment()));
+    ASSIGN_OR_RETURN(const ResolvedName sender, agent.Resolve(message.sender().text()));
+    if (sender.record.public_key() != claimed) {
+      return ErrorWithReason(absl::StatusCode::kUnauthenticated, reason::kKeyMismatch,
+                             "the message is signed by another key than its sender's record holds");
+    }
+    return message;
+  }
   [[nodiscard]] InboxItem Check(const v1::InboxMessage& in) {
-    const auto verified = [&]() -> absl::StatusOr<record::Message> {
-      ASSIGN_OR_RETURN(const crypto::PublicKey claimed, crypto::PublicKey::FromBytes(in.sender_key()));
-      ASSIGN_OR_RETURN(record::Message message, record::Message::Verify(in.message_json(), claimed, absl::Now()));
-      RETURN_IF_ERROR(message.CheckAttachment(in.attachment()));
-      ASSIGN_OR_RETURN(const ResolvedName sender, agent.Resolve(message.sender().text()));
-      if (sender.record.public_key() != claimed) {
-        return ErrorWithReason(absl::StatusCode::kUnauthenticated, reason::kKeyMismatch,
-                               "the message is signed by another key than its sender's record holds");
-      }
-      return message;
-    }();
+    const auto verified = Verify(in);
     if (!verified.ok()) return RejectedMessage{in.sequence(), verified.status()};
     return ReceivedMessage{in.sequence(), *verified, in.attachment(), in.deliveries()};
+  }
+  [[nodiscard]] InboxItem Check(const v1::ReceivedRequest& in) {
+    const absl::Time deadline = absl::Now() + absl::Milliseconds(in.timeout_ms());
+    const auto verified = Verify(in);
+    // There is nothing to acknowledge.
+    if (!verified.ok()) return RejectedMessage{0, verified.status()};
+    return ReceivedRequest{*verified, in.attachment(), deadline};
+  }
+
+  [[nodiscard]] absl::Status Write(const v1::InboxRequest& request, absl::string_view if_ended) {
+    absl::MutexLock lock(&write_mutex);
+    if (stream->Write(request)) return absl::OkStatus();
+    return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable, if_ended);
+  }
+
+  [[nodiscard]] absl::Status Answer(const ReceivedRequest& asked, record::MessageType type,
+                                    const record::Json& content) {
+    ASSIGN_OR_RETURN(const record::Message answer, record::Message::Sign({.id = asked.message.id(),
+                                                                          .type = type,
+                                                                          .sender = asked.message.recipient().text(),
+                                                                          .recipient = asked.message.sender().text(),
+                                                                          .timestamp = absl::Now(),
+                                                                          .content = content},
+                                                                         gateway->key()));
+    v1::InboxRequest request;
+    request.mutable_answer()->set_message_json(answer.json());
+    return Write(request, "the inbox has ended, and with it the request");
   }
 
   Agent& agent;
@@ -112,6 +142,7 @@ absl::StatusOr<std::unique_ptr<Inbox>> Inbox::Open(Agent& agent, std::shared_ptr
   v1::InboxRequest open;
   open.mutable_open()->set_name(name);
   open.mutable_open()->set_accept_channels(options.accept_channels);
+  open.mutable_open()->set_accept_requests(options.accept_requests);
   open.mutable_open()->set_after_sequence(options.after_sequence);
   // A failed write is explained by the stream's status, which Take returns.
   static_cast<void>(inbox->impl_->stream->Write(open));
@@ -145,6 +176,11 @@ absl::StatusOr<InboxItem> Inbox::Next(absl::Duration timeout) {
                           .method = response.offer().method(),
                           .token = response.offer().token()};
     }
+    case v1::InboxResponse::kRequest:
+      return impl_->Check(response.request());
+    case v1::InboxResponse::kRefused:
+      return RefusedAnswer{
+          rpc::FromParts(response.refused().code(), response.refused().message(), response.refused().reason())};
     case v1::InboxResponse::kReady:
     case v1::InboxResponse::EVENT_NOT_SET:
       break;
@@ -156,12 +192,15 @@ absl::StatusOr<InboxItem> Inbox::Next(absl::Duration timeout) {
 absl::Status Inbox::Ack(uint64_t sequence) {
   v1::InboxRequest request;
   request.mutable_ack()->add_sequences(sequence);
-  absl::MutexLock lock(&impl_->write_mutex);
-  if (!impl_->stream->Write(request)) {
-    return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
-                           "the inbox has ended; the message will come again");
-  }
-  return absl::OkStatus();
+  return impl_->Write(request, "the inbox has ended; the message will come again");
+}
+
+absl::Status Inbox::Answer(const ReceivedRequest& request, const record::Json& content) {
+  return impl_->Answer(request, record::MessageType::kResponse, content);
+}
+
+absl::Status Inbox::Refuse(const ReceivedRequest& request, const absl::Status& error) {
+  return impl_->Answer(request, record::MessageType::kError, record::ErrorContent(error));
 }
 
 uint64_t Inbox::pending() const { return impl_->pending; }

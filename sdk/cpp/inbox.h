@@ -40,14 +40,27 @@ struct RejectedMessage {
   }
 };
 
+// Another agent asks, and waits for the answer: give it with Inbox::Answer or Refuse. It comes once.
+struct ReceivedRequest {
+  record::Message message;
+  std::string attachment;
+  absl::Time deadline;  // after that nobody waits any more
+};
+
+// An answer that did not reach who asked.
+struct RefusedAnswer {
+  absl::Status why;
+};
+
 struct InboxOptions {
   bool accept_channels = false;
+  bool accept_requests = false;
   // The sequence of the last message that was dealt with, if the agent keeps that: it and all before it are
   // acknowledged first. 0: none is.
   uint64_t after_sequence = 0;
 };
 
-using InboxItem = std::variant<ReceivedMessage, RejectedMessage, ChannelOffer>;
+using InboxItem = std::variant<ReceivedMessage, RejectedMessage, ChannelOffer, ReceivedRequest, RefusedAnswer>;
 
 // Thread-safe. Holds at most 64 items that have not been asked for; the rest waits at the gateway.
 class Inbox {
@@ -66,6 +79,10 @@ class Inbox {
   void Cancel();
   // The gateway may forget the message.
   [[nodiscard]] absl::Status Ack(uint64_t sequence);
+  // Answers a request with a RESPONSE. What the gateway says against it comes as a RefusedAnswer.
+  [[nodiscard]] absl::Status Answer(const ReceivedRequest& request, const record::Json& content);
+  // Answers it with an ERROR of this code and text; `error` must not be OK.
+  [[nodiscard]] absl::Status Refuse(const ReceivedRequest& request, const absl::Status& error);
   // Messages that waited when it was opened.
   [[nodiscard]] uint64_t pending() const;
 

@@ -1,5 +1,6 @@
 #include "services/gateway/gateway.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -29,6 +30,7 @@ Gateway::Gateway(const Parts& parts)
                       .metrics = parts.metrics,
                       .tokens = parts.tokens}),
       listeners_(parts.inboxes, parts.directory, parts.clock, parts.metrics),
+      requests_(listeners_, parts.clock, parts.metrics),
       post_office_({.self = parts.key.public_key(),
                     .inboxes = parts.inboxes,
                     .listeners = listeners_,
@@ -36,6 +38,7 @@ Gateway::Gateway(const Parts& parts)
                     .trunk = parts.trunk,
                     .tap = parts.tap,
                     .guard = parts.guard,
+                    .requests = requests_,
                     .is_revoked = parts.is_revoked,
                     .clock = parts.clock,
                     .metrics = parts.metrics}),
@@ -148,6 +151,23 @@ void Gateway::Send(absl::string_view token, const gateway::v1::SendRequest& requ
   });
 }
 
+void Gateway::Request(absl::string_view token, const gateway::v1::RequestRequest& request, absl::Time deadline,
+                      Done<gateway::v1::RequestResponse> done) {
+  const auto agent = authenticator_.Caller(token);
+  if (!agent.ok()) return done(agent.status());
+  const absl::Time now = parts_.clock.Now();
+  if (deadline == absl::InfiniteFuture()) deadline = now + kDefaultRequestTimeout;
+  post_office_.Request(*agent, request, std::min(deadline, now + kMaxRequestTimeout),
+                       [done = std::move(done)](absl::StatusOr<PostOffice::Answered> answered) {
+                         if (!answered.ok()) return done(answered.status());
+                         gateway::v1::RequestResponse response;
+                         response.set_message_json(std::move(answered->answer.message_json));
+                         response.set_attachment(std::move(answered->answer.attachment));
+                         response.set_recipient_record_json(answered->recipient.json());
+                         done(std::move(response));
+                       });
+}
+
 void Gateway::SetInboxPolicy(absl::string_view token, const gateway::v1::SetInboxPolicyRequest& request,
                              Done<gateway::v1::SetInboxPolicyResponse> done) {
   const auto agent = authenticator_.Caller(token);
@@ -167,7 +187,7 @@ void Gateway::SetInboxPolicy(absl::string_view token, const gateway::v1::SetInbo
 
 void Gateway::ListDeadLetters(absl::string_view token, const gateway::v1::ListDeadLettersRequest& request,
                               Done<gateway::v1::ListDeadLettersResponse> done) {
-  const auto agent = Caller(token);
+  const auto agent = authenticator_.Caller(token);
   if (!agent.ok()) return done(agent.status());
   const auto name = record::Name::Parse(request.name());
   if (!name.ok()) return done(name.status());
@@ -191,6 +211,7 @@ void Gateway::OpenChannel(absl::string_view token, std::shared_ptr<ChannelStream
 
 TrunkHandlers Gateway::trunk_handlers() {
   return {.deliver = [this](const auto& request, auto done) { post_office_.Receive(request, std::move(done)); },
+          .request = [this](const auto& call, auto done) { post_office_.ReceiveRequest(call, std::move(done)); },
           .channel = [this](IncomingTrunk incoming) { channels_.Receive(std::move(incoming)); }};
 }
 
@@ -239,6 +260,7 @@ void Gateway::Drain() {
 void Gateway::Tick() {
   const absl::Time now = parts_.clock.Now();
   channels_.Expire(now);
+  requests_.Expire(now);
   post_office_.ShowInboxes();
   if (now < next_expiry_) return;
   next_expiry_ = now + kExpiryInterval;

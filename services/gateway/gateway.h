@@ -22,6 +22,7 @@
 #include "services/gateway/inbox_store.h"
 #include "services/gateway/listeners.h"
 #include "services/gateway/post_office.h"
+#include "services/gateway/requests.h"
 #include "services/gateway/tap.h"
 #include "services/gateway/trunk.h"
 #include "services/host/directory.h"
@@ -65,6 +66,9 @@ class Gateway {
   void GetRotation(absl::string_view token, const gateway::v1::GetRotationRequest& request,
                    Done<gateway::v1::GetRotationResponse> done);
   void Send(absl::string_view token, const gateway::v1::SendRequest& request, Done<gateway::v1::SendResponse> done);
+  // `deadline`: infinite if the caller gave none.
+  void Request(absl::string_view token, const gateway::v1::RequestRequest& request, absl::Time deadline,
+               Done<gateway::v1::RequestResponse> done);
   void SetInboxPolicy(absl::string_view token, const gateway::v1::SetInboxPolicyRequest& request,
                       Done<gateway::v1::SetInboxPolicyResponse> done);
   void ListDeadLetters(absl::string_view token, const gateway::v1::ListDeadLettersRequest& request,
@@ -93,6 +97,7 @@ class Gateway {
   const Parts parts_;
   Authenticator authenticator_;
   Listeners listeners_;
+  Requests requests_;
   PostOffice post_office_;
   Channels channels_;
   absl::Time next_expiry_ = absl::InfinitePast();

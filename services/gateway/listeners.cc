@@ -54,13 +54,30 @@ class Listeners::Listener : public std::enable_shared_from_this<Listener> {
     Pump();
   }
 
+  [[nodiscard]] absl::Status CanAsk() const {
+    if (!accepts_requests_) {
+      return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kRecipientOffline,
+                             absl::StrCat(inbox_->name.text(), " listens, but answers no requests; send it a message"));
+    }
+    if (asked_.size() >= kMaxAsked) {
+      return ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
+                             absl::StrCat(inbox_->name.text(), " has too many requests waiting; try again later"));
+    }
+    return absl::OkStatus();
+  }
+  // After CanAsk.
+  void Ask(gateway::v1::ReceivedRequest request) {
+    asked_.push_back(std::move(request));
+    Pump();
+  }
+
   [[nodiscard]] const std::optional<InboxId>& inbox() const { return inbox_; }
   [[nodiscard]] const crypto::PublicKey& key() const { return agent_->key; }
 
  private:
   void OnFirst(const std::optional<InboxRequest>& request);
   void Open(const record::Name& name, uint64_t after_sequence);
-  void ReadAcks();
+  void ReadOn();
   // What cannot be forgotten waits again, for the next Inbox.
   [[nodiscard]] InboxStore::Done FinishOnError() {
     return [weak = weak_from_this()](const absl::Status& forgotten) {
@@ -69,6 +86,7 @@ class Listeners::Listener : public std::enable_shared_from_this<Listener> {
     };
   }
   void Acknowledge(const gateway::v1::InboxAck& ack);
+  void PassOn(const gateway::v1::InboxAnswer& answer);
   [[nodiscard]] std::optional<InboxResponse> NextEvent();
 
   Listeners& owner_;
@@ -76,6 +94,7 @@ class Listeners::Listener : public std::enable_shared_from_this<Listener> {
   const std::shared_ptr<InboxStream> stream_;
   std::optional<InboxId> inbox_;  // once open
   bool accepts_channels_ = false;
+  bool accepts_requests_ = false;
   bool told_ready_ = false;
   bool writing_ = false;
   bool finished_ = false;
@@ -83,6 +102,8 @@ class Listeners::Listener : public std::enable_shared_from_this<Listener> {
   absl::flat_hash_map<uint64_t, size_t> unacked_;  // sequence → bytes
   size_t unacked_bytes_ = 0;
   std::deque<gateway::v1::ChannelOffer> offers_;
+  std::deque<gateway::v1::ReceivedRequest> asked_;
+  std::deque<gateway::v1::RefusedAnswer> refused_;
 };
 
 void Listeners::Listener::OnFirst(const std::optional<InboxRequest>& request) {
@@ -95,6 +116,7 @@ void Listeners::Listener::OnFirst(const std::optional<InboxRequest>& request) {
   const auto name = record::Name::Parse(request->open().name());
   if (!name.ok()) return Finish(name.status());
   accepts_channels_ = request->open().accept_channels();
+  accepts_requests_ = request->open().accept_requests();
   CheckHolder(
       owner_.directory_, owner_.clock_, agent_, *name,
       [self = shared_from_this(), name = *name, after = request->open().after_sequence()](const absl::Status& holds) {
@@ -114,21 +136,24 @@ void Listeners::Listener::Open(const record::Name& name, uint64_t after_sequence
   inbox_ = inbox;
   owner_.Register(shared_from_this());
   Pump();
-  ReadAcks();
+  ReadOn();
 }
 
-void Listeners::Listener::ReadAcks() {
+void Listeners::Listener::ReadOn() {
   stream_->Read([self = shared_from_this()](const std::optional<InboxRequest>& request) {
     if (self->finished_) return;
     if (!request) return self->Finish(absl::OkStatus());
-    if (!request->has_ack()) {
-      return self->Finish(ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
-                                          "after `open`, an Inbox takes only `ack`"));
+    if (request->has_ack()) {
+      self->Acknowledge(request->ack());
+    } else if (request->has_answer()) {
+      self->PassOn(request->answer());
+    } else {
+      self->Finish(ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
+                                   "after `open`, an Inbox takes only `ack` and `answer`"));
     }
-    self->Acknowledge(request->ack());
     if (self->finished_) return;
     self->Pump();
-    self->ReadAcks();
+    self->ReadOn();
   });
 }
 
@@ -145,11 +170,34 @@ void Listeners::Listener::Acknowledge(const gateway::v1::InboxAck& ack) {
   owner_.store_.Ack(*inbox_, sequences, FinishOnError());
 }
 
-// Offers first: a caller waits for them, and there are few.
+void Listeners::Listener::PassOn(const gateway::v1::InboxAnswer& answer) {
+  const absl::Status passed = owner_.hooks_.answered(*inbox_, answer);
+  if (passed.ok() || finished_) return;
+  if (refused_.size() >= kMaxRefused) {
+    return Finish(ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
+                                  "too many answers are refused, and this Inbox does not read why"));
+  }
+  gateway::v1::RefusedAnswer& refused = refused_.emplace_back();
+  refused.set_code(static_cast<int32_t>(passed.code()));
+  refused.set_message(std::string(passed.message()));
+  refused.set_reason(ReasonOf(passed));
+}
+
+// Requests and offers first: somebody waits for them.
 std::optional<InboxResponse> Listeners::Listener::NextEvent() {
   InboxResponse event;
   if (!std::exchange(told_ready_, true)) {
     event.mutable_ready()->set_pending(owner_.store_.pending(*inbox_));
+    return event;
+  }
+  if (!asked_.empty()) {
+    *event.mutable_request() = std::move(asked_.front());
+    asked_.pop_front();
+    return event;
+  }
+  if (!refused_.empty()) {
+    *event.mutable_refused() = std::move(refused_.front());
+    refused_.pop_front();
     return event;
   }
   if (!offers_.empty()) {
@@ -221,6 +269,7 @@ void Listeners::Unregister(const Listener& listener) {
   if (listener.inbox()) {
     const auto found = by_inbox_.find(listener.inbox()->ToString());
     if (found != by_inbox_.end() && found->second.get() == &listener) by_inbox_.erase(found);
+    if (hooks_.gone) hooks_.gone(*listener.inbox());
     open_.Set(static_cast<double>(by_inbox_.size()));
   }
   calls_.erase(&listener);
@@ -233,14 +282,26 @@ void Listeners::Notify(const InboxId& inbox) {
   listener->Pump();
 }
 
-absl::Status Listeners::CanOffer(const InboxId& inbox) const {
+absl::StatusOr<std::shared_ptr<Listeners::Listener>> Listeners::At(const InboxId& inbox) const {
   const auto found = by_inbox_.find(inbox.ToString());
-  if (found == by_inbox_.end()) {
-    return ErrorWithReason(
-        absl::StatusCode::kUnavailable, reason::kRecipientOffline,
-        absl::StrCat(inbox.name.text(), " is not listening; try again when it is, or send a message"));
-  }
-  return found->second->CanOffer();
+  if (found != by_inbox_.end()) return found->second;
+  return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kRecipientOffline,
+                         absl::StrCat(inbox.name.text(), " is not listening; try again when it is, or send a message"));
+}
+
+absl::Status Listeners::CanAsk(const InboxId& inbox) const {
+  ASSIGN_OR_RETURN(const auto listener, At(inbox));
+  return listener->CanAsk();
+}
+
+void Listeners::Ask(const InboxId& inbox, gateway::v1::ReceivedRequest request) {
+  const auto listener = At(inbox);
+  if (listener.ok()) (*listener)->Ask(std::move(request));
+}
+
+absl::Status Listeners::CanOffer(const InboxId& inbox) const {
+  ASSIGN_OR_RETURN(const auto listener, At(inbox));
+  return listener->CanOffer();
 }
 
 absl::Status Listeners::Offer(const InboxId& inbox, const gateway::v1::ChannelOffer& offer) {

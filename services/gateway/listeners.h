@@ -1,11 +1,12 @@
-// Agents that listen now: the open Inbox calls. Feeds each from the inbox on disk, and offers it channels.
+// Agents that listen now: the open Inbox calls. Feeds each from the inbox on disk, offers it channels, and hands it
+// requests.
 //
 // One listener an inbox: a newer Inbox call for the same name and key replaces the older one, which ends with ABORTED
 // (SUPERSEDED). So an agent that lost its connection without notice is served again at once, and no message goes out
 // twice at the same time.
 //
 // Defends against agents that do not read or do not acknowledge: at most kMaxUnacked messages (or kMaxUnackedBytes) are
-// out at a time, one write is under way, and at most kMaxOffers offers wait for it.
+// out at a time, one write is under way, and at most kMaxOffers offers and kMaxAsked requests wait for it.
 #ifndef DOTAGENT_SERVICES_GATEWAY_LISTENERS_H_
 #define DOTAGENT_SERVICES_GATEWAY_LISTENERS_H_
 
@@ -13,9 +14,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
@@ -31,6 +34,16 @@ using InboxStream = BidiStream<gateway::v1::InboxRequest, gateway::v1::InboxResp
 inline constexpr size_t kMaxUnacked = 64;
 inline constexpr size_t kMaxUnackedBytes = size_t{8} << 20;
 inline constexpr size_t kMaxOffers = 64;
+inline constexpr size_t kMaxAsked = 256;    // requests that wait to be written
+inline constexpr size_t kMaxRefused = 256;  // likewise, refused answers
+
+// What is told of requests (requests.h).
+struct RequestHooks {
+  // An agent answers. Not OK: it is told why.
+  std::function<absl::Status(const InboxId& inbox, const gateway::v1::InboxAnswer& answer)> answered;
+  // Nobody listens at `inbox` any more, or somebody else does.
+  std::function<void(const InboxId& inbox)> gone;
+};
 
 // On the loop's thread.
 class Listeners {
@@ -51,6 +64,13 @@ class Listeners {
   // if too many offers wait.
   [[nodiscard]] absl::Status Offer(const InboxId& inbox, const gateway::v1::ChannelOffer& offer);
 
+  void SetRequestHooks(RequestHooks hooks) { hooks_ = std::move(hooks); }
+  // Whether a request can be handed over now: Unavailable (RECIPIENT_OFFLINE) if nobody listens for requests there,
+  // ResourceExhausted (LIMIT) if too many wait.
+  [[nodiscard]] absl::Status CanAsk(const InboxId& inbox) const;
+  // After CanAsk.
+  void Ask(const InboxId& inbox, gateway::v1::ReceivedRequest request);
+
   // Ends the calls made with `key`.
   void End(const crypto::PublicKey& key, const absl::Status& why);
   // Ends all calls and refuses new ones.
@@ -60,6 +80,8 @@ class Listeners {
   class Listener;
   void Register(const std::shared_ptr<Listener>& listener);
   void Unregister(const Listener& listener);
+  // Unavailable (RECIPIENT_OFFLINE) if nobody listens there.
+  [[nodiscard]] absl::StatusOr<std::shared_ptr<Listener>> At(const InboxId& inbox) const;
 
   InboxStore& store_;
   host::Directory& directory_;
@@ -69,7 +91,8 @@ class Listeners {
   telemetry::Counter& acknowledged_;
   absl::flat_hash_map<const Listener*, std::shared_ptr<Listener>> calls_;  // every call, also before its `open`
   absl::flat_hash_map<std::string, std::shared_ptr<Listener>> by_inbox_;   // by InboxId::ToString
-  absl::Status drained_;                                                   // not OK once drained
+  RequestHooks hooks_;
+  absl::Status drained_;  // not OK once drained
 };
 
 }  // namespace dotagent::gateway_service

@@ -128,18 +128,97 @@ void PostOffice::Receive(const trunk::v1::DeliverRequest& request, Done done) {
   if (!letter.ok()) return done(letter.status());
   parts_.tap.Append(request.message_json());
   parts_.tap.Append(request.attachment());
-  CheckSender(*letter, [this, letter = *letter, done = std::move(done)](const absl::Status& checked) {
+  FindRecipientHere(*letter,
+                    [this, letter = *letter, done = std::move(done)](const absl::StatusOr<record::Record>& recipient) {
+                      recipient.ok() ? Keep(letter, *recipient, done) : done(recipient.status());
+                    });
+}
+
+void PostOffice::FindRecipientHere(const std::shared_ptr<const Letter>& letter,
+                                   std::function<void(absl::StatusOr<record::Record>)> done) {
+  CheckSender(letter, [this, letter, done = std::move(done)](const absl::Status& checked) {
     if (!checked.ok()) return done(checked);
-    FindRecipient(letter, [this, letter, done](const absl::StatusOr<record::Record>& recipient) {
-      if (!recipient.ok()) return done(recipient.status());
-      if (!LivesAt(*recipient, parts_.self)) {
+    FindRecipient(letter, [this, done](absl::StatusOr<record::Record> recipient) {
+      if (recipient.ok() && !LivesAt(*recipient, parts_.self)) {
         return done(ErrorWithReason(
             absl::StatusCode::kFailedPrecondition, reason::kBadAddress,
             absl::StrCat(recipient->name().text(), " does not live at this gateway (any more); resolve it again")));
       }
-      Keep(letter, *recipient, done);
+      done(std::move(recipient));
     });
   });
+}
+
+void PostOffice::Request(const std::shared_ptr<Agent>& sender, const gateway::v1::RequestRequest& request,
+                         absl::Time deadline, AnswerDone done) {
+  auto letter = Open(request, sender->key);
+  if (!letter.ok()) return done(letter.status());
+  const absl::Status form = Requests::CheckForm((*letter)->message, parts_.clock.Now());
+  if (!form.ok()) return done(form);
+  parts_.tap.Append(request.message_json());
+  parts_.tap.Append(request.attachment());
+  CheckHolder(parts_.directory, parts_.clock, sender, (*letter)->message.sender(),
+              [this, letter = *letter, deadline, done = std::move(done)](const absl::Status& holds) {
+                if (!holds.ok()) return done(WithContext(holds, "sender"));
+                ForwardRequest(letter, deadline, done);
+              });
+}
+
+void PostOffice::ForwardRequest(const std::shared_ptr<const Letter>& letter, absl::Time deadline,
+                                const AnswerDone& done) {
+  FindRecipient(letter, [this, letter, deadline, done](const absl::StatusOr<record::Record>& recipient) {
+    if (!recipient.ok()) return done(recipient.status());
+    const auto finish = [recipient = *recipient, done](absl::StatusOr<Answer> answer) {
+      if (!answer.ok()) return done(answer.status());
+      done(Answered{*std::move(answer), recipient});
+    };
+    if (LivesAt(*recipient, parts_.self)) return Present(letter, *recipient, deadline, finish);
+    auto gateways = GatewaysOf(*recipient);
+    if (!gateways.ok()) return done(gateways.status());
+    trunk::v1::RequestCall call;
+    call.mutable_request()->set_message_json(letter->message.json());
+    call.mutable_request()->set_attachment(letter->attachment);
+    call.mutable_request()->set_sender_key(std::string(letter->sender_key.bytes()));
+    call.mutable_request()->set_token(letter->token);
+    const absl::Duration left = std::max(deadline - parts_.clock.Now(), absl::Milliseconds(1));
+    call.set_timeout_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(left)));
+    parts_.trunk.Request(*std::move(gateways), call,
+                         [this, letter, key = recipient->public_key(), finish](absl::StatusOr<Answer> answer) {
+                           if (!answer.ok()) return finish(std::move(answer));
+                           // The other gateway's word counts for nothing.
+                           const absl::Status checked =
+                               Requests::CheckAnswer(letter->message, *answer, key, parts_.clock.Now());
+                           finish(checked.ok() ? std::move(answer) : WithContext(checked, "the answer that came"));
+                         });
+  });
+}
+
+void PostOffice::ReceiveRequest(const trunk::v1::RequestCall& call, Requests::Done done) {
+  const auto sender_key = crypto::PublicKey::FromBytes(call.request().sender_key());
+  if (!sender_key.ok()) return done(WithContext(sender_key.status(), "sender_key"));
+  auto letter = Open(call.request(), *sender_key);
+  if (!letter.ok()) return done(letter.status());
+  const absl::Time now = parts_.clock.Now();
+  const absl::Status form = Requests::CheckForm((*letter)->message, now);
+  if (!form.ok()) return done(form);
+  parts_.tap.Append(call.request().message_json());
+  parts_.tap.Append(call.request().attachment());
+  const absl::Time deadline = now + std::min(absl::Milliseconds(call.timeout_ms()), kMaxRequestTimeout);
+  FindRecipientHere(*letter, [this, letter = *letter, deadline,
+                              done = std::move(done)](const absl::StatusOr<record::Record>& recipient) {
+    recipient.ok() ? Present(letter, *recipient, deadline, done) : done(recipient.status());
+  });
+}
+
+void PostOffice::Present(const std::shared_ptr<const Letter>& letter, const record::Record& recipient,
+                         absl::Time deadline, const Requests::Done& done) {
+  parts_.guard.Check(letter->message, letter->sender_key, recipient, letter->token,
+                     [this, letter, inbox = InboxId{recipient.name(), recipient.public_key()}, deadline,
+                      done](const absl::Status& allowed) {
+                       if (!allowed.ok()) return done(allowed);
+                       parts_.requests.Present(inbox, letter->message, letter->attachment, letter->sender_key, deadline,
+                                               done);
+                     });
 }
 
 void PostOffice::Find(const record::Name& name, std::function<void(const absl::StatusOr<record::Record>&)> done) {

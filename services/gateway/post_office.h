@@ -30,6 +30,7 @@
 #include "services/gateway/inbox_guard.h"
 #include "services/gateway/inbox_store.h"
 #include "services/gateway/listeners.h"
+#include "services/gateway/requests.h"
 #include "services/gateway/tap.h"
 #include "services/gateway/token_table.h"
 #include "services/gateway/trunk.h"
@@ -51,6 +52,7 @@ class PostOffice {
     Trunk& trunk;
     Tap& tap;
     InboxGuard& guard;
+    Requests& requests;
     RevocationCheck is_revoked;
     const Clock& clock;
     telemetry::Metrics& metrics;
@@ -66,6 +68,18 @@ class PostOffice {
 
   // A name was registered here: its record is asked for anew.
   void OnRegistered(const record::Name& name) { found_.erase(name.text()); }
+
+  // A REQUEST of an authenticated agent's: handed to its recipient now, and not kept. `done` gets the answer, which the
+  // key in the recipient's record has signed, with that record. As Send and Requests.
+  struct Answered {
+    Answer answer;
+    record::Record recipient;
+  };
+  using AnswerDone = std::function<void(absl::StatusOr<Answered>)>;
+  void Request(const std::shared_ptr<Agent>& sender, const gateway::v1::RequestRequest& request, absl::Time deadline,
+               AnswerDone done);
+  // The same from another gateway. As Receive and Requests.
+  void ReceiveRequest(const trunk::v1::RequestCall& call, Requests::Done done);
 
   // Brings the metrics of inboxes up to date; call about once a second.
   void ShowInboxes();
@@ -85,6 +99,13 @@ class PostOffice {
   [[nodiscard]] absl::StatusOr<std::shared_ptr<const Letter>> Open(const Envelope& envelope,
                                                                    const crypto::PublicKey& sender_key);
   void Forward(const std::shared_ptr<const Letter>& letter, Done done);
+  void ForwardRequest(const std::shared_ptr<const Letter>& letter, absl::Time deadline, const AnswerDone& done);
+  // If the recipient's policy lets it in.
+  void Present(const std::shared_ptr<const Letter>& letter, const record::Record& recipient, absl::Time deadline,
+               const Requests::Done& done);
+  // The recipient of what came from another gateway: FailedPrecondition (BAD_ADDRESS) if it does not live here.
+  void FindRecipientHere(const std::shared_ptr<const Letter>& letter,
+                         std::function<void(absl::StatusOr<record::Record>)> done);
   // The record of a name; as Directory::Resolve, but maybe at once.
   void Find(const record::Name& name, std::function<void(const absl::StatusOr<record::Record>&)> done);
   void CheckSender(const std::shared_ptr<const Letter>& letter, std::function<void(absl::Status)> done);

@@ -42,6 +42,7 @@ Shell::Shell(Gateway& gateway, asio::io_context& loop, const Clock& clock, telem
       resolve_seconds_(Seconds(metrics, "Resolve")),
       get_rotation_seconds_(Seconds(metrics, "GetRotation")),
       send_seconds_(Seconds(metrics, "Send")),
+      request_seconds_(Seconds(metrics, "Request")),
       set_inbox_policy_seconds_(Seconds(metrics, "SetInboxPolicy")),
       list_dead_letters_seconds_(Seconds(metrics, "ListDeadLetters")) {}
 
@@ -128,6 +129,16 @@ grpc::ServerUnaryReactor* Shell::ListDeadLetters(grpc::CallbackServerContext* co
   return Measured(context, response, list_dead_letters_seconds_,
                   [this, request, token = BearerToken(*context)](auto done) {
                     gateway_.ListDeadLetters(token, *request, std::move(done));
+                  });
+}
+
+grpc::ServerUnaryReactor* Shell::Request(grpc::CallbackServerContext* context, const v1::RequestRequest* request,
+                                         v1::RequestResponse* response) {
+  // The wall clock's, as gRPC has it; what counts is how long is left.
+  const absl::Duration left = rpc::TimeLeft(*context);
+  return Measured(context, response, request_seconds_,
+                  [this, request, deadline = clock_.Now() + left, token = BearerToken(*context)](auto done) {
+                    gateway_.Request(token, *request, deadline, std::move(done));
                   });
 }
 

@@ -41,6 +41,8 @@ class Shell : public gateway::v1::GatewayService::CallbackService {
   grpc::ServerUnaryReactor* ListDeadLetters(grpc::CallbackServerContext* context,
                                             const gateway::v1::ListDeadLettersRequest* request,
                                             gateway::v1::ListDeadLettersResponse* response) override;
+  grpc::ServerUnaryReactor* Request(grpc::CallbackServerContext* context, const gateway::v1::RequestRequest* request,
+                                    gateway::v1::RequestResponse* response) override;
   grpc::ServerBidiReactor<gateway::v1::InboxRequest, gateway::v1::InboxResponse>* Inbox(
       grpc::CallbackServerContext* context) override;
   grpc::ServerBidiReactor<gateway::v1::OpenChannelRequest, gateway::v1::OpenChannelResponse>* OpenChannel(
@@ -67,6 +69,7 @@ class Shell : public gateway::v1::GatewayService::CallbackService {
   telemetry::Histogram& resolve_seconds_;
   telemetry::Histogram& get_rotation_seconds_;
   telemetry::Histogram& send_seconds_;
+  telemetry::Histogram& request_seconds_;
   telemetry::Histogram& set_inbox_policy_seconds_;
   telemetry::Histogram& list_dead_letters_seconds_;
 };

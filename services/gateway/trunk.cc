@@ -9,6 +9,7 @@
 #include "common/base/status.h"
 #include "common/capability/token.h"
 #include "common/record/message.h"
+#include "common/rpc/status.h"
 
 namespace dotagent::gateway_service {
 namespace {
@@ -19,17 +20,13 @@ constexpr std::chrono::seconds kRequestTimeout{10};
 constexpr std::chrono::seconds kAnswerTimeout{25};
 constexpr size_t kMaxDeliverRequest =
     record::kMaxMessageSize + record::kMaxAttachmentSize + capability::kMaxTokenSize + 1024;
+constexpr size_t kMaxRequestCall = kMaxDeliverRequest + 64;
+constexpr size_t kMaxRequestAnswer = record::kMaxMessageSize + record::kMaxAttachmentSize + 4096;
+// For the way there and back, beyond the time that the recipient has.
+constexpr absl::Duration kOnTheWay = absl::Seconds(2);
 constexpr size_t kMaxChannelRequest = capability::kMaxTokenSize + 1024;
 constexpr size_t kMaxResponse = 4096;
 constexpr size_t kMaxErrorText = 1024;
-constexpr size_t kMaxReason = 64;
-
-// A refusal from another gateway: its code counts if it is one, its texts are cut to a sane length.
-absl::Status FromRefusal(int32_t code, const std::string& message, const std::string& reason) {
-  const bool known = code > 0 && code <= static_cast<int32_t>(absl::StatusCode::kUnauthenticated);
-  return ErrorWithReason(known ? static_cast<absl::StatusCode>(code) : absl::StatusCode::kUnknown,
-                         reason.substr(0, kMaxReason), message.substr(0, kMaxErrorText));
-}
 
 template <typename Response>
 void SetRefusal(const absl::Status& status, Response* response) {
@@ -68,8 +65,22 @@ class NodeTrunk : public Trunk {
 
   void Deliver(std::vector<p2p::PeerAddress> gateways, const trunk::v1::DeliverRequest& request,
                std::function<void(absl::StatusOr<bool>)> done) override {
-    DeliverTo(std::move(gateways), 0, std::make_shared<const std::string>(request.SerializeAsString()),
-              std::move(done));
+    CallFirst({kDeliverProtocol, request.SerializeAsString(), kMaxResponse, kDeliverTimeout}, std::move(gateways),
+              [done = std::move(done)](const absl::StatusOr<std::string>& answer) {
+                const auto response = ParseAnswer<trunk::v1::DeliverResponse>(answer);
+                response.ok() ? done(response->duplicate()) : done(response.status());
+              });
+  }
+
+  void Request(std::vector<p2p::PeerAddress> gateways, const trunk::v1::RequestCall& call,
+               std::function<void(absl::StatusOr<Answer>)> done) override {
+    CallFirst({kRequestProtocol, call.SerializeAsString(), kMaxRequestAnswer,
+               absl::Milliseconds(call.timeout_ms()) + kOnTheWay},
+              std::move(gateways), [done = std::move(done)](const absl::StatusOr<std::string>& answer) {
+                auto response = ParseAnswer<trunk::v1::RequestAnswer>(answer);
+                if (!response.ok()) return done(response.status());
+                done(Answer{std::move(*response->mutable_message_json()), std::move(*response->mutable_attachment())});
+              });
   }
 
   void OpenChannel(std::vector<p2p::PeerAddress> gateways, const trunk::v1::ChannelRequest& request,
@@ -78,21 +89,39 @@ class NodeTrunk : public Trunk {
   }
 
  private:
-  void DeliverTo(std::vector<p2p::PeerAddress> gateways, size_t index, std::shared_ptr<const std::string> request,
-                 std::function<void(absl::StatusOr<bool>)> done) {
+  struct UnaryCall {
+    const char* protocol;
+    std::string request;
+    size_t max_response;
+    absl::Duration timeout;
+  };
+  using CallDone = std::function<void(const absl::StatusOr<std::string>&)>;
+
+  // To the first of `gateways`, of which there is one, that is reached.
+  void CallFirst(UnaryCall call, std::vector<p2p::PeerAddress> gateways, CallDone done) {
+    CallAt(std::make_shared<const UnaryCall>(std::move(call)), std::move(gateways), 0, std::move(done));
+  }
+  void CallAt(const std::shared_ptr<const UnaryCall>& call, std::vector<p2p::PeerAddress> gateways, size_t index,
+              CallDone done) {
     const p2p::PeerAddress gateway = gateways[index];
-    node_.Call(gateway, kDeliverProtocol, *request, kMaxResponse, kDeliverTimeout,
-               [this, gateways = std::move(gateways), index, request,
+    node_.Call(gateway, call->protocol, call->request, call->max_response, call->timeout,
+               [this, call, gateways = std::move(gateways), index,
                 done = std::move(done)](const absl::StatusOr<std::string>& answer) mutable {
                  if (NotReached(answer.status()) && index + 1 < gateways.size()) {
-                   return DeliverTo(std::move(gateways), index + 1, std::move(request), std::move(done));
+                   return CallAt(call, std::move(gateways), index + 1, std::move(done));
                  }
-                 if (!answer.ok()) return done(WithContext(answer.status(), "the recipient's gateway"));
-                 trunk::v1::DeliverResponse response;
-                 if (!response.ParseFromString(*answer)) return done(Malformed());
-                 if (response.code() == 0) return done(response.duplicate());
-                 done(FromRefusal(response.code(), response.message(), response.reason()));
+                 done(answer);
                });
+  }
+
+  // What another gateway answered, if it did not refuse.
+  template <typename Response>
+  static absl::StatusOr<Response> ParseAnswer(const absl::StatusOr<std::string>& answer) {
+    if (!answer.ok()) return WithContext(answer.status(), "the recipient's gateway");
+    Response response;
+    if (!response.ParseFromString(*answer)) return Malformed();
+    if (response.code() != 0) return rpc::FromParts(response.code(), response.message(), response.reason());
+    return response;
   }
 
   void OpenTo(std::vector<p2p::PeerAddress> gateways, size_t index, std::string request,
@@ -124,7 +153,7 @@ class NodeTrunk : public Trunk {
                        trunk::v1::ChannelResponse response;
                        if (!response.ParseFromString(*answer)) return done(Malformed());
                        if (response.code() != 0) {
-                         return done(FromRefusal(response.code(), response.message(), response.reason()));
+                         return done(rpc::FromParts(response.code(), response.message(), response.reason()));
                        }
                        const bool relayed = stream->relayed();
                        done(OpenTrunk{NewTrunkPipe(std::move(stream), std::move(rest)), relayed});
@@ -190,6 +219,24 @@ void ServeTrunk(asio::io_context& context, p2p::Node& node, TrunkHandlers handle
         };
         if (request.ParseFromString(bytes)) return deliver(request, answer);
         answer(ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol, "this is no DeliverRequest"));
+      });
+  node.ServeCalls(
+      kRequestProtocol, kMaxRequestCall,
+      [request = std::move(handlers.request)](const crypto::PublicKey&, const std::string& bytes,
+                                              std::function<void(std::string)> respond) {
+        trunk::v1::RequestCall call;
+        const auto respond_with = [respond = std::move(respond)](absl::StatusOr<Answer> answer) {
+          trunk::v1::RequestAnswer response;
+          if (answer.ok()) {
+            response.set_message_json(std::move(answer->message_json));
+            response.set_attachment(std::move(answer->attachment));
+          } else {
+            SetRefusal(answer.status(), &response);
+          }
+          respond(response.SerializeAsString());
+        };
+        if (call.ParseFromString(bytes)) return request(call, respond_with);
+        respond_with(ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol, "this is no RequestCall"));
       });
   node.Serve(kChannelProtocol,
              [&context, channel = std::move(handlers.channel)](const std::shared_ptr<p2p::Stream>& stream) {

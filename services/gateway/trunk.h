@@ -14,10 +14,12 @@
 #include "common/p2p/node.h"
 #include "dotagent/trunk/v1/trunk.pb.h"
 #include "services/gateway/pipe.h"
+#include "services/gateway/requests.h"
 
 namespace dotagent::gateway_service {
 
 inline constexpr char kDeliverProtocol[] = "/dotagent/deliver/1.0.0";
+inline constexpr char kRequestProtocol[] = "/dotagent/request/1.0.0";
 inline constexpr char kChannelProtocol[] = "/dotagent/channel/1.0.0";
 
 // A channel that the other gateway has opened.
@@ -36,6 +38,9 @@ class Trunk {
   // True: the message was there already.
   virtual void Deliver(std::vector<p2p::PeerAddress> gateways, const trunk::v1::DeliverRequest& request,
                        std::function<void(absl::StatusOr<bool> duplicate)> done) = 0;
+  // What the other gateway says is the answer: to be checked.
+  virtual void Request(std::vector<p2p::PeerAddress> gateways, const trunk::v1::RequestCall& call,
+                       std::function<void(absl::StatusOr<Answer>)> done) = 0;
   virtual void OpenChannel(std::vector<p2p::PeerAddress> gateways, const trunk::v1::ChannelRequest& request,
                            std::function<void(absl::StatusOr<OpenTrunk>)> done) = 0;
 };
@@ -54,10 +59,11 @@ struct IncomingTrunk {
 
 struct TrunkHandlers {
   std::function<void(const trunk::v1::DeliverRequest&, std::function<void(absl::StatusOr<bool> duplicate)>)> deliver;
+  std::function<void(const trunk::v1::RequestCall&, std::function<void(absl::StatusOr<Answer>)>)> request;
   std::function<void(IncomingTrunk)> channel;
 };
 
-// Answers both protocols on the node's port.
+// Answers the three protocols on the node's port.
 void ServeTrunk(asio::io_context& context, p2p::Node& node, TrunkHandlers handlers);
 
 }  // namespace dotagent::gateway_service

@@ -4,7 +4,7 @@ import json
 import os
 import unittest
 
-from case import NetworkCase, wait_for
+from case import UNREACHABLE, NetworkCase, wait_for
 
 
 class MessagesTest(NetworkCase):
@@ -49,6 +49,19 @@ class MessagesTest(NetworkCase):
         self.gateways[1].kill()
         self.gateways[1].restart_where_it_was()
         self.assertEqual([message["id"] for message in self.receive(3)], sent)
+
+    def test_a_request_is_answered_across_gateways(self):
+        listener = self.listen(self.bob, 1, "--requests", "echo", "--count", "1")
+        asked = {"method": "add", "numbers": [1, 2]}
+        answer = self.run_ok(*self.options(self.alice), "request", f"{self.bob}.agent", "--content", json.dumps(asked))
+        self.assertEqual((answer["type"], answer["sender"], answer["content"]), ("RESPONSE", f"{self.bob}.agent", asked))
+        heard = json.loads(listener.stdout.readline())
+        self.assertEqual((heard["event"], heard["id"], heard["sender"]), ("request", answer["id"], f"{self.alice}.agent"))
+        self.assertEqual(listener.wait(30), 0)
+
+    def test_a_request_to_who_does_not_listen_is_refused_at_once(self):
+        self.run_refused(UNREACHABLE, "is not listening", *self.options(self.alice), "request", f"{self.bob}.agent", "anyone?")
+        self.assertEqual(self.pending(), 0)
 
     def test_attachment(self):
         path = self.folder / "picture"

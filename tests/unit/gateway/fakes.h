@@ -196,6 +196,7 @@ class FakeTrunks {
   [[nodiscard]] Tasks& tasks() { return tasks_; }
 
   bool relayed = false;
+  std::function<void(Answer&)> lie;  // what a gateway in between makes of answers
   std::vector<std::shared_ptr<FakePipe>> pipes;
 
  private:
@@ -213,6 +214,17 @@ class FakeTrunk : public Trunk {
       const TrunkHandlers* other = trunks_.Find(gateways);
       if (other == nullptr) return done(Unreachable());
       other->deliver(request, done);
+    });
+  }
+  void Request(std::vector<p2p::PeerAddress> gateways, const trunk::v1::RequestCall& call,
+               std::function<void(absl::StatusOr<Answer>)> done) override {
+    trunks_.tasks().Post([this, gateways = std::move(gateways), call, done = std::move(done)] {
+      const TrunkHandlers* other = trunks_.Find(gateways);
+      if (other == nullptr) return done(Unreachable());
+      other->request(call, [this, done](absl::StatusOr<Answer> answer) {
+        if (answer.ok() && trunks_.lie) trunks_.lie(*answer);
+        done(std::move(answer));
+      });
     });
   }
   void OpenChannel(std::vector<p2p::PeerAddress> gateways, const trunk::v1::ChannelRequest& request,
