@@ -1,5 +1,8 @@
 #include "common/crypto/hash.h"
 
+#include <bit>
+#include <cstdint>
+
 #include "common/crypto/check.h"
 #include "common/crypto/openssl.h"
 #include "common/crypto/secret.h"
@@ -67,6 +70,15 @@ std::string HmacSha256(absl::string_view key, absl::string_view data) {
   std::string mac = Sha256(outer);
   for (std::string* secret : {&short_key, &inner, &outer}) Wipe(secret->data(), secret->size());
   return mac;
+}
+
+int LeadingZeroBits(absl::string_view bytes) {
+  int zeros = 0;
+  for (const char c : bytes) {
+    zeros += std::countl_zero(static_cast<uint8_t>(c));
+    if (c != 0) break;
+  }
+  return zeros;
 }
 
 std::pair<std::string, std::string> NoiseHkdf2(absl::string_view chaining_key, absl::string_view input) {

@@ -36,6 +36,9 @@ class Sha256Stream {
 // RFC 2104, 32 bytes.
 [[nodiscard]] std::string HmacSha256(absl::string_view key, absl::string_view data);
 
+// How many bits of `bytes`, from the first one's highest on, are 0: what a proof of work is measured by.
+[[nodiscard]] int LeadingZeroBits(absl::string_view bytes);
+
 // The two-output HKDF of the Noise specification §4.3: 32 bytes each. The outputs are secrets: the caller moves them
 // into SecretBytes or wipes them.
 [[nodiscard]] std::pair<std::string, std::string> NoiseHkdf2(absl::string_view chaining_key, absl::string_view input);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <optional>
 
 #include "absl/status/status.h"
@@ -18,15 +17,6 @@ constexpr uint64_t kPatienceFactor = 64;
 // About a second of work each.
 constexpr uint64_t kKeysBetweenReports = 1 << 16;
 constexpr uint64_t kHashesBetweenReports = 1 << 22;
-
-int LeadingZeroBits(absl::string_view bytes) {
-  int zeros = 0;
-  for (const char c : bytes) {
-    zeros += std::countl_zero(static_cast<uint8_t>(c));
-    if (c != 0) break;
-  }
-  return zeros;
-}
 
 absl::Status CheckBits(int bits, int max) {
   if (bits >= 0 && bits <= max) return absl::OkStatus();
@@ -53,7 +43,7 @@ class DynamicPuzzle {
     std::array<char, 32> mixed = bytes_;
     for (size_t i = 0; i < 8; ++i)
       mixed[31 - i] = static_cast<char>(mixed[31 - i] ^ static_cast<char>(solution >> (8 * i)));
-    return LeadingZeroBits(crypto::Sha256({mixed.data(), mixed.size()}));
+    return crypto::LeadingZeroBits(crypto::Sha256({mixed.data(), mixed.size()}));
   }
 
  private:
@@ -63,7 +53,7 @@ class DynamicPuzzle {
 }  // namespace
 
 bool SolvesStatic(const Id& node, int bits) {
-  return bits <= 0 || LeadingZeroBits(crypto::Sha256(node.bytes())) >= bits;
+  return bits <= 0 || crypto::LeadingZeroBits(crypto::Sha256(node.bytes())) >= bits;
 }
 
 bool SolvesStatic(const crypto::PublicKey& key, int bits) { return bits <= 0 || SolvesStatic(Id::OfNode(key), bits); }
