@@ -189,6 +189,9 @@ void Connection::HandleEvents() {
 void Connection::HandleEvent(const session::Event& event) {
   using Kind = session::Event::Kind;
   switch (event.kind) {
+    case Kind::kKnock:
+    case Kind::kWorkAsked:
+      return;  // neither gates nor offers yet
     case Kind::kEstablished:
       peer_key_ = session_.peer_key();
       if (const auto owner = context_->owner.lock(); owner != nullptr) owner->OnEstablished(shared_from_this());

@@ -6,6 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/base/varint.h"
+#include "common/session/cookie.h"
 #include "common/session/frame.h"
 #include "common/session/libp2p_noise.h"
 #include "common/session/multistream.h"
@@ -33,6 +35,17 @@ absl::Status SessionIsOver(const absl::Status& cause) {
 
 absl::Status NotEstablished() { return absl::FailedPreconditionError("the session's handshake is not over yet"); }
 
+// With its length, which `in` begins with.
+absl::StatusOr<size_t> HandshakeMessageSize(absl::string_view in) {
+  const size_t size = static_cast<size_t>(static_cast<uint8_t>(in[0])) << 8 | static_cast<uint8_t>(in[1]);
+  if (size > kMaxHandshakeMessage) {
+    return ErrorWithReason(
+        absl::StatusCode::kInvalidArgument, reason::kTooLarge,
+        absl::StrCat("handshake message of ", size, " bytes; at most ", kMaxHandshakeMessage, " are allowed"));
+  }
+  return 2 + size;
+}
+
 // What a GOAWAY says of an error that the mux has no code for.
 EndCode EndCodeOf(const absl::Status& status) {
   switch (status.code()) {
@@ -48,7 +61,7 @@ EndCode EndCodeOf(const absl::Status& status) {
 }  // namespace
 
 struct Session::Impl {
-  enum class Stage { kMultistream, kHandshake, kOpen, kOver };
+  enum class Stage { kMultistream, kGate, kHandshake, kOpen, kOver };
 
   Impl(Options opts, absl::Time now);
 
@@ -56,6 +69,10 @@ struct Session::Impl {
   absl::Status CompleteBuffered(absl::string_view* view, absl::Time now, PlaintextBuffer* buffer);
   absl::StatusOr<bool> TakeTransportMessage(absl::string_view* view, absl::Time now, PlaintextBuffer* buffer);
   absl::Status Negotiate(absl::string_view* view, absl::Time now);
+  absl::Status OnAgreed();
+  absl::Status AwaitKnock(absl::string_view view, absl::Time now);
+  absl::Status Admit(absl::Time now);
+  void BeginHandshake();
   absl::StatusOr<bool> TakeHandshakeMessage(absl::string_view* in, absl::Time now);
   absl::Status OnHandshakeMessage(absl::string_view message, absl::Time now);
   absl::Status WriteHandshakeMessage(absl::string_view payload);
@@ -81,6 +98,8 @@ struct Session::Impl {
   std::vector<Event> events;
 
   Multistream multistream;
+  std::optional<CookieSolver> solver;  // a dialler's, while it works
+  size_t knock = 0;                    // once kKnock was said: the size of the dialler's first message in `in`
   std::optional<HandshakeState> handshake;
   std::optional<Transport> transport;
   std::optional<Mux> mux;  // stays after the end, for what can still be read
@@ -96,15 +115,24 @@ Session::Impl::Impl(Options opts, absl::Time now)
       handshake_deadline(now + options.handshake_timeout),
       multistream(options.role, kNoiseProtocol) {
   assert(options.identity != nullptr && options.random != nullptr);
-  handshake.emplace(options.role, "", crypto::DhKey::Generate(*options.random),
-                    crypto::DhKey::Generate(*options.random));
-  out = multistream.Start();
   if (options.role == Role::kDialler) {
+    if (options.max_cookie_bits > 0) multistream.OfferWork();
+    out = multistream.Start();
+    BeginHandshake();
     // There is one protocol to agree on, so its first message need not wait for the answer. It cannot fail: it is our
     // turn, and the message is a public key.
     [[maybe_unused]] const absl::Status written = WriteHandshakeMessage("");
     assert(written.ok());
+  } else if (options.gated && options.cookie_bits > 0) {
+    assert(options.mint != nullptr);
+    multistream.AskForWork(options.mint->Make(options.cookie_peer, options.cookie_bits, now));
   }
+}
+
+// A listener makes its keys only for a dialler that speaks its protocol.
+void Session::Impl::BeginHandshake() {
+  handshake.emplace(options.role, "", crypto::DhKey::Generate(*options.random),
+                    crypto::DhKey::Generate(*options.random));
 }
 
 absl::Status Session::Impl::Consume(absl::string_view bytes, absl::Time now) {
@@ -131,12 +159,61 @@ absl::Status Session::Impl::Negotiate(absl::string_view* view, absl::Time now) {
   if (stage == Stage::kMultistream) {
     ASSIGN_OR_RETURN(const bool agreed, multistream.Advance(view, &out));
     if (!agreed) return absl::OkStatus();
-    stage = Stage::kHandshake;
+    RETURN_IF_ERROR(OnAgreed());
   }
+  if (stage == Stage::kGate) return AwaitKnock(*view, now);
   while (stage == Stage::kHandshake) {
     ASSIGN_OR_RETURN(const bool taken, TakeHandshakeMessage(view, now));
     if (!taken) return absl::OkStatus();
   }
+  return absl::OkStatus();
+}
+
+absl::Status Session::Impl::OnAgreed() {
+  if (options.role == Role::kListener && options.gated) {
+    stage = Stage::kGate;
+    return absl::OkStatus();
+  }
+  stage = Stage::kHandshake;
+  if (options.role == Role::kListener) BeginHandshake();
+  if (options.role == Role::kDialler && multistream.work_asked()) {
+    ASSIGN_OR_RETURN(solver, CookieSolver::Create(multistream.cookie(), options.max_cookie_bits, *options.random));
+    events.push_back({.kind = Event::Kind::kWorkAsked, .code = static_cast<uint64_t>(solver->bits())});
+  }
+  return absl::OkStatus();
+}
+
+// `view` begins with the dialler's first message; if it was asked for work, the proof follows behind its length.
+absl::Status Session::Impl::AwaitKnock(absl::string_view view, absl::Time now) {
+  if (view.size() < 2) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const size_t first, HandshakeMessageSize(view));
+  const size_t proof = multistream.work_asked() ? 1 + kCookieProofSize : 0;
+  if (view.size() > first + proof) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
+                           "the peer sent more before the handshake's answer");
+  }
+  if (view.size() < first + proof || knock > 0) return absl::OkStatus();
+  int bits = 0;
+  if (proof > 0) {
+    if (static_cast<uint8_t>(view[first]) != kCookieProofSize) {
+      return ErrorWithReason(
+          absl::StatusCode::kInvalidArgument, reason::kProtocol,
+          absl::StrCat("a cookie's proof of ", static_cast<uint8_t>(view[first]), " bytes; it has ", kCookieProofSize));
+    }
+    ASSIGN_OR_RETURN(bits, options.mint->Check(options.cookie_peer, view.substr(first + 1), now));
+  }
+  knock = first;
+  events.push_back({.kind = Event::Kind::kKnock, .code = static_cast<uint64_t>(bits)});
+  return absl::OkStatus();
+}
+
+absl::Status Session::Impl::Admit(absl::Time now) {
+  in.resize(knock);  // the proof is of no more use
+  stage = Stage::kHandshake;
+  BeginHandshake();
+  absl::string_view view = in;
+  RETURN_IF_ERROR(Negotiate(&view, now));
+  in.erase(0, in.size() - view.size());
   return absl::OkStatus();
 }
 
@@ -172,20 +249,16 @@ absl::StatusOr<bool> Session::Impl::TakeTransportMessage(absl::string_view* view
 
 absl::StatusOr<bool> Session::Impl::TakeHandshakeMessage(absl::string_view* view, absl::Time now) {
   if (view->size() < 2) return false;
-  const size_t size = static_cast<size_t>(static_cast<uint8_t>((*view)[0])) << 8 | static_cast<uint8_t>((*view)[1]);
-  if (size > kMaxHandshakeMessage) {
-    return ErrorWithReason(
-        absl::StatusCode::kInvalidArgument, reason::kTooLarge,
-        absl::StrCat("handshake message of ", size, " bytes; at most ", kMaxHandshakeMessage, " are allowed"));
-  }
-  if (view->size() < 2 + size) return false;
-  const absl::string_view message = view->substr(2, size);
-  view->remove_prefix(2 + size);
+  ASSIGN_OR_RETURN(const size_t size, HandshakeMessageSize(*view));
+  if (view->size() < size) return false;
+  const absl::string_view message = view->substr(2, size - 2);
+  view->remove_prefix(size);
   RETURN_IF_ERROR(OnHandshakeMessage(message, now));
   return true;
 }
 
 absl::Status Session::Impl::OnHandshakeMessage(absl::string_view message, absl::Time now) {
+  solver.reset();  // a listener that answers wants no more work
   ASSIGN_OR_RETURN(const std::string payload, handshake->ReadMessage(message));
   if (handshake->remote_static().empty()) return WriteIdentity();  // a listener, after the dialler's first message
   RETURN_IF_ERROR(CheckIdentity(payload));
@@ -256,6 +329,7 @@ absl::Status Session::Impl::End(const absl::Status& why, absl::Time now) {
   stage = Stage::kOver;
   cause = why;
   handshake.reset();
+  solver.reset();
   transport.reset();
   in = std::string();
   return cause;
@@ -276,6 +350,24 @@ absl::Status Session::Receive(absl::string_view bytes, absl::Time now) {
   if (impl_->stage == Impl::Stage::kOver) return impl_->cause;
   const absl::Status status = impl_->Consume(bytes, now);
   return status.ok() ? status : impl_->End(status, now);
+}
+
+absl::Status Session::Admit(absl::Time now) {
+  if (impl_->stage == Impl::Stage::kOver) return impl_->cause;
+  if (impl_->stage != Impl::Stage::kGate || impl_->knock == 0) {
+    return absl::FailedPreconditionError("nobody has knocked");
+  }
+  const absl::Status status = impl_->Admit(now);
+  return status.ok() ? status : impl_->End(status, now);
+}
+
+bool Session::WorkOnCookie(uint64_t attempts) {
+  if (!impl_->solver) return true;
+  const std::optional<std::string> proof = impl_->solver->Work(attempts);
+  if (!proof) return false;
+  impl_->out += WithLength(*proof);
+  impl_->solver.reset();
+  return true;
 }
 
 size_t Session::TakeOutput(absl::Span<char> room, absl::Time now) {
@@ -336,6 +428,8 @@ absl::Status Session::OnTimeout(absl::Time now) {
   }
   return absl::OkStatus();
 }
+
+bool Session::work_asked() const { return impl_->multistream.work_asked(); }
 
 bool Session::established() const { return impl_->established; }
 

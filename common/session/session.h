@@ -7,6 +7,11 @@
 // one round trip before its first stream. Departures from libp2p: the muxer is agreed on in the handshake or not at
 // all, and there is one.
 //
+// Under load a listener need not do the handshake's Diffie-Hellman work at once: a `gated` one says kKnock when the
+// dialler's first message is there and waits for Admit, at the cost of some buffers; with a `mint` it also asks
+// diallers that offer it for work of their own before that (cookie.h). Whom to admit when is its driver's business
+// (p2p/handshake_gate.h).
+//
 // Defends against eavesdropping and tampering (Noise), a man in the middle (`expected_peer`), replay and reordering
 // (nonces; the receiver's advances only after authentication succeeds), a peer that sends more than it was allowed
 // (credit), opens streams without end (limits) or never rekeys (refused). An error on one stream never touches another;
@@ -35,6 +40,7 @@
 #include "absl/types/span.h"
 #include "common/base/random.h"
 #include "common/crypto/keys.h"
+#include "common/session/cookie.h"
 #include "common/session/types.h"
 
 namespace dotagent::session {
@@ -53,6 +59,15 @@ struct Options {
   absl::Duration handshake_timeout = absl::Seconds(10);
   uint64_t rekey_messages = 1000;                     // §4.1; a peer that sends more under one key is refused
   absl::Duration rekey_interval = absl::Minutes(10);  // of fresh keys, too
+  // A dialler: offers to do so many bits of work for a listener under load; 0: none, and its bytes are libp2p's.
+  int max_cookie_bits = 0;
+  // A listener: does no Diffie-Hellman work before Admit.
+  bool gated = false;
+  // A gated listener: asks for so many bits of work, if the dialler offers any; 0: none. The mint must outlive the
+  // session; `cookie_peer` is what tells this connection from all others.
+  int cookie_bits = 0;
+  const CookieMint* mint = nullptr;
+  std::string cookie_peer = {};
 };
 
 // Room that holds any one message that a session makes; so a buffer of several of them is never left half empty.
@@ -76,6 +91,13 @@ class Session {
   [[nodiscard]] std::string TakeOutput(size_t max, absl::Time now);
   [[nodiscard]] bool HasOutput() const;
 
+  // A gated listener, after kKnock: does what the handshake costs. Errors as Receive's; FailedPrecondition if there was
+  // no kKnock, or it was called before.
+  [[nodiscard]] absl::Status Admit(absl::Time now);
+  // A dialler, after kWorkAsked: tries `attempts` hashes. True once there is nothing more to do: the proof is part of
+  // the output, or the handshake is past it.
+  [[nodiscard]] bool WorkOnCookie(uint64_t attempts);
+
   // What has happened since the last call.
   [[nodiscard]] std::vector<Event> TakeEvents();
 
@@ -88,6 +110,8 @@ class Session {
   // whoever cut it off may have wanted; the session is as it was.
   [[nodiscard]] absl::Status TransportEnded() const;
 
+  // A listener: whether it has asked its dialler for work.
+  [[nodiscard]] bool work_asked() const;
   [[nodiscard]] bool established() const;
   // Only once established.
   [[nodiscard]] const crypto::PublicKey& peer_key() const;

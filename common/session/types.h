@@ -32,7 +32,9 @@ enum class EndCode : uint64_t {
 
 struct Event {
   enum class Kind {
-    kEstablished,   // the handshake is over; peer_key() is known
+    kKnock,        // a gated listener: Admit may be called; `code` is the bits of work that the dialler has shown, or 0
+    kWorkAsked,    // a dialler: the listener wants `code` bits of work first; WorkOnCookie until that is true
+    kEstablished,  // the handshake is over; peer_key() is known
     kStreamOpened,  // by the peer; `protocol` is its first line
     kReadable,      // Read will return bytes, or the end; not said again until Read is called and more arrives
     kWritable,      // Write will take bytes again after having refused some

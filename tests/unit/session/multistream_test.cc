@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/base/varint.h"
+#include "common/session/cookie.h"
 
 namespace dotagent::session {
 namespace {
@@ -64,6 +65,69 @@ TEST(MultistreamTest, DiallerTakesNoForAnAnswer) {
   const auto refused = dialler.Advance(&in, &out);
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnimplemented);
   EXPECT_THAT(std::string(refused.status().message()), HasSubstr("does not speak /noise"));
+}
+
+const std::string kCookieLine = "\x17/dotagent/cookie/1.0.0\n";
+
+TEST(MultistreamTest, WorkIsOfferedBeforeTheProtocolAndNeedNotBeTakenUp) {
+  Multistream dialler(Role::kDialler, "/noise");
+  dialler.OfferWork();
+  const std::string flight = dialler.Start();
+  EXPECT_EQ(flight, kGreeting + kCookieLine + kNoise);
+  Multistream listener(Role::kListener, "/noise");
+  std::string answer;
+  absl::string_view in = flight;
+  EXPECT_TRUE(*listener.Advance(&in, &answer));
+  EXPECT_EQ(answer, kGreeting + "\x03na\n" + kNoise);
+  in = answer;
+  std::string out;
+  EXPECT_TRUE(*dialler.Advance(&in, &out));
+  EXPECT_FALSE(dialler.work_asked());
+  EXPECT_EQ(dialler.cookie(), "");
+}
+
+TEST(MultistreamTest, ACookieIsGivenToWhoOffersAndToNobodyElse) {
+  const std::string cookie(kCookieSize, 'c');
+  Multistream listener(Role::kListener, "/noise");
+  listener.AskForWork(cookie);
+  std::string flight = kGreeting + kCookieLine + kCookieLine + kNoise + "rest";
+  std::string answer;
+  absl::string_view in = flight;
+  EXPECT_TRUE(*listener.Advance(&in, &answer));
+  EXPECT_EQ(answer, kGreeting + kCookieLine + WithLength(cookie) + "\x03na\n" + kNoise) << "one is enough";
+  EXPECT_TRUE(listener.work_asked());
+  EXPECT_EQ(in, "rest");
+
+  Multistream stock(Role::kListener, "/noise");
+  stock.AskForWork(cookie);
+  flight = kGreeting + kNoise;
+  in = flight;
+  answer.clear();
+  EXPECT_TRUE(*stock.Advance(&in, &answer));
+  EXPECT_EQ(answer, kGreeting + kNoise);
+  EXPECT_FALSE(stock.work_asked());
+}
+
+TEST(MultistreamTest, ADiallerTakesACookieOfTheRightSizeOnly) {
+  for (const size_t size : {size_t{1}, kCookieSize - 1, kCookieSize, kCookieSize + 1, size_t{200}}) {
+    Multistream dialler(Role::kDialler, "/noise");
+    dialler.OfferWork();
+    const std::string answer = kGreeting + kCookieLine + WithLength(std::string(size, 'c')) + kNoise;
+    absl::string_view in = answer;
+    std::string out;
+    const auto agreed = dialler.Advance(&in, &out);
+    EXPECT_EQ(agreed.ok(), size == kCookieSize) << size;
+    EXPECT_EQ(dialler.cookie().size(), size == kCookieSize ? kCookieSize : 0);
+  }
+}
+
+TEST(MultistreamTest, AnotherAnswerToTheOfferIsRefused) {
+  Multistream dialler(Role::kDialler, "/noise");
+  dialler.OfferWork();
+  const std::string answer = kGreeting + kNoise;  // skips the offer
+  absl::string_view in = answer;
+  std::string out;
+  EXPECT_EQ(ReasonOf(dialler.Advance(&in, &out).status()), reason::kProtocol);
 }
 
 TEST(MultistreamTest, GarbageIsRefusedAsSoonAsItIsKnown) {
