@@ -12,6 +12,9 @@
 namespace dotagent::p2p {
 namespace {
 
+// Work for a listener under load goes in pieces of some 0.2 ms, with pauses three times as long for everything else.
+constexpr uint64_t kHashesAtOnce = 512;
+constexpr int kPauseFactor = 3;
 constexpr size_t kMaxDiscarded = 256 * 1024;  // bytes that a peer may send on a stream that nobody reads
 
 }  // namespace
@@ -71,6 +74,7 @@ void Connection::Close(const absl::Status& why) {
   socket_.shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
   socket_.close(ignored);
   timer_.cancel();
+  if (work_) work_->cancel();
   slot_.reset();
   for (auto& [id, weak] : std::exchange(streams_, {})) {
     if (const auto stream = weak.lock(); stream != nullptr) stream->Fail(why);
@@ -83,6 +87,24 @@ void Connection::Close(const absl::Status& why) {
   if (owner == nullptr) return;
   Retire();
   owner->OnClosed(self, why);
+  place_.reset();
+}
+
+void Connection::Admit() {
+  if (closed_) return;
+  OnReceived(session_.Admit(Now()));
+  Flush();
+}
+
+void Connection::WorkOnCookie() {
+  if (closed_) return;
+  const absl::Time begun = Now();
+  if (session_.WorkOnCookie(kHashesAtOnce)) return Flush();
+  if (!work_) work_.emplace(executor());
+  work_->expires_after(TimerDelay((Now() - begun) * kPauseFactor));
+  work_->async_wait([self = shared_from_this()](const std::error_code& error) {
+    if (!error) self->WorkOnCookie();
+  });
 }
 
 void Connection::ScheduleFlush() {
@@ -157,7 +179,11 @@ void Connection::OnReadError(const std::error_code& error) {
 
 void Connection::Receive(absl::string_view bytes) {
   context_->received->Increment(static_cast<double>(bytes.size()));
-  const absl::Status status = session_.Receive(bytes, Now());
+  if (!newcomer()) return OnReceived(session_.Receive(bytes, Now()));
+  context_->newcomers->Measure([&] { OnReceived(session_.Receive(bytes, Now())); });
+}
+
+void Connection::OnReceived(const absl::Status& status) {
   if (status.ok()) return;
   // Whatever arrived in order before the error still counts.
   HandleEvents();
@@ -190,9 +216,12 @@ void Connection::HandleEvent(const session::Event& event) {
   using Kind = session::Event::Kind;
   switch (event.kind) {
     case Kind::kKnock:
+      if (const auto owner = context_->owner.lock(); owner != nullptr) owner->OnKnock(shared_from_this(), event.code);
+      return;
     case Kind::kWorkAsked:
-      return;  // neither gates nor offers yet
+      return WorkOnCookie();
     case Kind::kEstablished:
+      place_.reset();
       peer_key_ = session_.peer_key();
       if (const auto owner = context_->owner.lock(); owner != nullptr) owner->OnEstablished(shared_from_this());
       if (ready_ != nullptr && !closed_) std::exchange(ready_, nullptr)(shared_from_this());

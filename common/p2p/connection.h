@@ -17,6 +17,7 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -26,6 +27,7 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/p2p/calls.h"
+#include "common/p2p/newcomers.h"
 #include "common/p2p/session_stream.h"
 #include "common/p2p/stream.h"
 #include "common/session/session.h"
@@ -39,6 +41,9 @@ class Connection;
 class ConnectionOwner {
  public:
   virtual ~ConnectionOwner() = default;
+  // A dialler of ours is ready for the costly part of the handshake, having shown `bits` of work: Admit when it is its
+  // turn. Only if its session is gated.
+  virtual void OnKnock(const std::shared_ptr<Connection>& connection, uint64_t bits) = 0;
   // The handshake is over; its peer's key is proved.
   virtual void OnEstablished(const std::shared_ptr<Connection>& connection) = 0;
   // The peer opened a stream of `protocol`. Returns what takes it, which must stay where it is as long as the owner
@@ -57,6 +62,7 @@ struct ConnectionContext {
   absl::Duration idle_timeout = absl::InfiniteDuration();
   telemetry::Counter* received = nullptr;  // bytes
   telemetry::Counter* sent = nullptr;      // bytes
+  std::shared_ptr<Newcomers> newcomers;    // charged for what is done for others' handshakes
   // Where what is more than a message or two is read into, one socket at a time.
   std::vector<char> read_buffer = std::vector<char>(64 * 1024);
   // What a session says next, on its way into its socket.
@@ -70,6 +76,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // `early`: bytes that were read from the socket already. `slot`: its place in the connection limits.
   Connection(asio::ip::tcp::socket socket, session::Options options, bool relayed, std::shared_ptr<void> slot,
              std::shared_ptr<ConnectionContext> context);
+
+  // Before Start: the place of its handshake, held until that is over.
+  void Hold(std::shared_ptr<Newcomers::Place> place) { place_ = std::move(place); }
+  [[nodiscard]] const std::shared_ptr<Newcomers::Place>& place() const { return place_; }
+  // After OnKnock.
+  void Admit();
 
   // Call once, right after construction. `ready` (may be null) learns how the handshake ended, later.
   void Start(std::string early, ReadyCallback ready);
@@ -109,6 +121,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void OnReadable(size_t size);
   void OnReadError(const std::error_code& error);
   void Receive(absl::string_view bytes);
+  void OnReceived(const absl::Status& status);
+  [[nodiscard]] bool newcomer() const { return place_ != nullptr; }
+  void WorkOnCookie();
   void Flush();
   void HandleEvents();
   void HandleEvent(const session::Event& event);
@@ -130,6 +145,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const bool dialled_;
   const std::shared_ptr<ConnectionContext> context_;
   std::shared_ptr<void> slot_;
+  std::shared_ptr<Newcomers::Place> place_;
+  std::optional<asio::steady_timer> work_;  // between pieces of work on a cookie
   session::Session session_;
   std::optional<crypto::PublicKey> peer_key_;
   ReadyCallback ready_;

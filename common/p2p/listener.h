@@ -1,9 +1,10 @@
 // The listening socket of a node's public port: takes connections in, within limits, and sorts them by their first
 // byte.
 //
-// Defends against a flood of connections (limits in all and an address; IPv6 counts by /64, which is what one customer
-// gets) and against those that connect and say nothing (a deadline for the first bytes). Everything that is turned away
-// is counted by cause.
+// Defends against a flood of connections (how often an address may connect, and how many there may be of it and in all:
+// refused before anything is kept about them; IPv6 counts by /64, which is what one customer gets; no more are taken in
+// than newcomers.h has time for) and against those that connect and say nothing (a deadline for the first bytes).
+// Everything that is turned away is counted by cause.
 #ifndef DOTAGENT_COMMON_P2P_LISTENER_H_
 #define DOTAGENT_COMMON_P2P_LISTENER_H_
 
@@ -22,6 +23,7 @@
 #include "absl/time/time.h"
 #include "common/p2p/circuit.h"
 #include "common/p2p/multiaddr.h"
+#include "common/p2p/newcomers.h"
 
 namespace dotagent::p2p {
 
@@ -38,7 +40,8 @@ class ConnectionLimits : public std::enable_shared_from_this<ConnectionLimits> {
     std::shared_ptr<void> slot;  // held as long as the connection lives; nullptr if refused
     Refusal refusal = Refusal::kNone;
   };
-  [[nodiscard]] Admission Admit(const asio::ip::address& from);
+  // `group`: address_group.h.
+  [[nodiscard]] Admission Admit(const std::string& group);
   [[nodiscard]] size_t taken() const { return taken_; }
 
  private:
@@ -48,14 +51,22 @@ class ConnectionLimits : public std::enable_shared_from_this<ConnectionLimits> {
   absl::flat_hash_map<std::string, size_t> by_address_;
 };
 
+struct NewSession {
+  asio::ip::tcp::socket socket;
+  std::string early = {};                   // bytes that were read already
+  std::shared_ptr<void> slot = {};          // in the connection limits, for as long as the connection lives
+  std::shared_ptr<Newcomers::Place> place;  // for the handshake
+};
+
 struct ListenerOptions {
   size_t max_connections = 4096;
   size_t max_connections_per_address = 1024;
   absl::Duration first_bytes_timeout = absl::Seconds(10);
+  std::shared_ptr<Newcomers> newcomers;
   // A session that begins: its first bytes were read already.
-  std::function<void(asio::ip::tcp::socket socket, std::string early, std::shared_ptr<void> slot)> on_session;
+  std::function<void(NewSession session)> on_session;
   std::function<void(CircuitSocket socket, std::string voucher)> on_circuit;
-  // `cause`: "connections", "address", "first_bytes", "deadline" or "accept".
+  // `cause`: "connections", "address", "first_bytes", "deadline" or "accept"; more are counted by `newcomers`.
   std::function<void(absl::string_view cause)> on_refused;
 };
 
@@ -73,8 +84,9 @@ class Listener : public std::enable_shared_from_this<Listener> {
  private:
   class Newcomer;
   void Accept();
-  void OnAccepted(asio::ip::tcp::socket socket);
-  void PauseThenAccept();
+  void TakeIn();
+  void OnAccepted(int descriptor, const asio::ip::tcp::endpoint& remote);
+  void PauseThenAccept(absl::Duration pause);
   void Refuse(absl::string_view cause);
   void ReadFirstBytes(const std::shared_ptr<Newcomer>& newcomer);
   void Sort(const std::shared_ptr<Newcomer>& newcomer);

@@ -16,12 +16,15 @@
 #include "common/p2p/connection.h"
 #include "common/p2p/listener.h"
 #include "common/p2p/local_addresses.h"
+#include "common/p2p/newcomers.h"
 #include "common/p2p/peer_dial.h"
 #include "common/p2p/relay_client.h"
 #include "common/p2p/timer.h"
 
 namespace dotagent::p2p {
 namespace {
+
+constexpr char kRelayedGroup[] = "relayed";
 
 absl::Status NodeClosed() { return absl::UnavailableError("the node is closed"); }
 
@@ -34,7 +37,8 @@ struct NodeMetrics {
         dialled_direct(Dials(metrics, "direct")),
         dialled_relayed(Dials(metrics, "relayed")),
         dials_failed(Dials(metrics, "failed")) {
-    for (const char* cause : {"connections", "address", "first_bytes", "deadline", "accept", "handshake", "circuit"}) {
+    for (const char* cause : {"rate", "connections", "address", "first_bytes", "deadline", "accept", "handshakes",
+                              "handshakes_of_address", "evicted", "handshake", "circuit"}) {
       refused[cause] = &metrics.AddCounter("dotagent_p2p_refused_total",
                                            "Incoming connections that were turned away, by cause.", {{"cause", cause}});
     }
@@ -99,7 +103,11 @@ struct Node::Impl final : ConnectionOwner, DialHost, std::enable_shared_from_thi
       : io_context(context),
         options(std::move(node_options)),
         metrics(*options.metrics),
-        shared(std::make_shared<ConnectionContext>()) {
+        shared(std::make_shared<ConnectionContext>()),
+        newcomers(std::make_shared<Newcomers>(
+            context, options.newcomers, options.clock, *options.random, *options.metrics,
+            [refused = metrics.refused](absl::string_view cause) { refused.at(cause)->Increment(); })) {
+    shared->newcomers = newcomers;
     shared->clock = options.clock;
     shared->idle_timeout = options.idle_timeout;
     shared->received = &metrics.received;
@@ -115,6 +123,7 @@ struct Node::Impl final : ConnectionOwner, DialHost, std::enable_shared_from_thi
   void Close();
 
   // ConnectionOwner
+  void OnKnock(const std::shared_ptr<Connection>& connection, uint64_t bits) override;
   void OnEstablished(const std::shared_ptr<Connection>& connection) override;
   const Served* HandlerOf(const std::string& protocol) override;
   void OnRetired(const std::shared_ptr<Connection>& connection) override;
@@ -127,10 +136,9 @@ struct Node::Impl final : ConnectionOwner, DialHost, std::enable_shared_from_thi
                                            Connection::ReadyCallback ready) override;
   void OpenControlStream(const Multiaddr& relay, StreamCallback done) override;
 
-  std::shared_ptr<Connection> StartSession(asio::ip::tcp::socket socket, std::string early,
-                                           session::Options session_options, bool relayed, std::shared_ptr<void> slot,
-                                           Connection::ReadyCallback ready);
-  void StartAccepted(asio::ip::tcp::socket socket, std::string early, bool relayed, std::shared_ptr<void> slot);
+  [[nodiscard]] std::shared_ptr<Connection> MakeSession(asio::ip::tcp::socket socket, session::Options session_options,
+                                                        bool relayed, std::shared_ptr<void> slot);
+  void StartAccepted(NewSession session, bool relayed);
   [[nodiscard]] ListenerOptions MakeListenerOptions();
   void OnCircuit(CircuitSocket socket, std::string voucher);
 
@@ -147,6 +155,7 @@ struct Node::Impl final : ConnectionOwner, DialHost, std::enable_shared_from_thi
   const NodeOptions options;
   NodeMetrics metrics;
   const std::shared_ptr<ConnectionContext> shared;
+  const std::shared_ptr<Newcomers> newcomers;
   std::shared_ptr<Listener> listener;
   std::map<std::string, Served> handlers;  // a map: handlers stay where they are
   CircuitHandler circuit_handler;
@@ -161,6 +170,7 @@ struct Node::Impl final : ConnectionOwner, DialHost, std::enable_shared_from_thi
 void Node::Impl::Close() {
   if (std::exchange(closed, true)) return;
   if (listener != nullptr) listener->Close();
+  newcomers->Close();
   for (const auto& reservation : std::exchange(reservations, {})) reservation->Stop();
   for (const auto& pending : std::exchange(dials, {})) {
     // Posted: whoever waits may be in the middle of destroying this node.
@@ -175,6 +185,10 @@ void Node::Impl::Close() {
     connection->session().GoAway();
     connection->Close(NodeClosed());
   }
+}
+
+void Node::Impl::OnKnock(const std::shared_ptr<Connection>& connection, uint64_t bits) {
+  newcomers->Knock(*connection->place(), bits);
 }
 
 void Node::Impl::OnEstablished(const std::shared_ptr<Connection>& connection) {
@@ -203,24 +217,23 @@ void Node::Impl::OnRetired(const std::shared_ptr<Connection>& connection) {
   if (found->second.empty()) sessions.erase(found);
 }
 
-void Node::Impl::OnClosed(const std::shared_ptr<Connection>& connection, const absl::Status& /*why*/) {
+void Node::Impl::OnClosed(const std::shared_ptr<Connection>& connection, const absl::Status& why) {
   connections.erase(connection);
   if (connection->peer_key().has_value()) {
     metrics.sessions.Decrement();
   } else if (!connection->dialled() && !closed) {
-    metrics.Refused("handshake");
+    if (newcomers->Holds(*connection->place())) metrics.Refused("handshake");  // else it is counted as evicted
+    newcomers->CountFailure(connection->session().work_asked(), why);
   }
 }
 
-std::shared_ptr<Connection> Node::Impl::StartSession(asio::ip::tcp::socket socket, std::string early,
-                                                     session::Options session_options, bool relayed,
-                                                     std::shared_ptr<void> slot, Connection::ReadyCallback ready) {
+std::shared_ptr<Connection> Node::Impl::MakeSession(asio::ip::tcp::socket socket, session::Options session_options,
+                                                    bool relayed, std::shared_ptr<void> slot) {
   session_options.identity = options.key;
   session_options.random = options.random;
   auto connection =
       std::make_shared<Connection>(std::move(socket), std::move(session_options), relayed, std::move(slot), shared);
   connections.insert(connection);
-  connection->Start(std::move(early), std::move(ready));
   return connection;
 }
 
@@ -230,15 +243,32 @@ std::shared_ptr<Connection> Node::Impl::StartDialled(asio::ip::tcp::socket socke
   session::Options session_options;
   session_options.role = session::Role::kDialler;
   session_options.expected_peer = expected;
-  return StartSession(std::move(socket), "", std::move(session_options), relayed, nullptr, std::move(ready));
+  session_options.max_cookie_bits = options.newcomers.max_cookie_bits;
+  auto connection = MakeSession(std::move(socket), std::move(session_options), relayed, nullptr);
+  connection->Start("", std::move(ready));
+  return connection;
 }
 
-void Node::Impl::StartAccepted(asio::ip::tcp::socket socket, std::string early, bool relayed,
-                               std::shared_ptr<void> slot) {
+void Node::Impl::StartAccepted(NewSession session, bool relayed) {
+  std::error_code error;
+  const auto remote = session.socket.remote_endpoint(error);
+  if (error || session.place == nullptr) return;  // gone already
   session::Options session_options;
   session_options.role = session::Role::kListener;
   session_options.handshake_timeout = options.handshake_timeout;
-  StartSession(std::move(socket), std::move(early), std::move(session_options), relayed, std::move(slot), nullptr);
+  newcomers->Prepare(session_options, *session.place, absl::StrCat(remote.address().to_string(), ":", remote.port()));
+  const auto connection =
+      MakeSession(std::move(session.socket), std::move(session_options), relayed, std::move(session.slot));
+  const std::weak_ptr<Connection> weak = connection;
+  const auto admit = [weak] {
+    if (const auto admitted = weak.lock(); admitted != nullptr) admitted->Admit();
+  };
+  const auto evict = [weak](const absl::Status& why) {
+    if (const auto evicted = weak.lock(); evicted != nullptr) evicted->Close(why);
+  };
+  newcomers->Bind(*session.place, {.admit = admit, .evict = evict});
+  connection->Hold(std::move(session.place));
+  connection->Start(std::move(session.early), nullptr);
 }
 
 void Node::Impl::OpenControlStream(const Multiaddr& relay, StreamCallback done) {
@@ -258,10 +288,9 @@ ListenerOptions Node::Impl::MakeListenerOptions() {
   made.max_connections = options.max_connections;
   made.max_connections_per_address = options.max_connections_per_address;
   made.first_bytes_timeout = options.handshake_timeout;
-  made.on_session = [weak](asio::ip::tcp::socket socket, std::string early, std::shared_ptr<void> slot) {
-    if (const auto self = weak.lock(); self != nullptr) {
-      self->StartAccepted(std::move(socket), std::move(early), false, std::move(slot));
-    }
+  made.newcomers = newcomers;
+  made.on_session = [weak](NewSession session) {
+    if (const auto self = weak.lock(); self != nullptr) self->StartAccepted(std::move(session), false);
   };
   made.on_circuit = [weak](CircuitSocket socket, std::string voucher) {
     if (const auto self = weak.lock(); self != nullptr) self->OnCircuit(std::move(socket), std::move(voucher));
@@ -432,7 +461,8 @@ void Node::HoldReservation(const Multiaddr& relay, std::function<void(bool held)
   options.on_circuit = [weak](asio::ip::tcp::socket socket) {
     const auto impl = weak.lock();
     if (impl == nullptr || impl->closed || impl->connections.size() >= impl->options.max_connections) return;
-    impl->StartAccepted(std::move(socket), "", true, nullptr);
+    // Whoever comes through a relay has the relay's address; together they are one more address.
+    impl->StartAccepted({.socket = std::move(socket), .place = impl->newcomers->Enter(kRelayedGroup)}, true);
   };
   auto reservation = std::make_shared<Reservation>(impl_->io_context, std::move(options));
   impl_->reservations.push_back(reservation);

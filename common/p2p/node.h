@@ -4,14 +4,15 @@
 // multistream-select's 0x13) or a relay circuit being claimed (its first byte is 0x00, circuit.h). Dialling goes: a
 // session that is open, then direct addresses in order, then relayed ones.
 //
-// Defends against a flood of connections (a cap in all and an address, a deadline for the handshake, a bounded queue),
+// Defends against a flood of connections and handshakes (a cap in all and an address, a deadline for the handshake, a
+// bounded queue, a share of the loop's time: newcomers.h),
 // slow readers (credit), and strangers who pose as the peer that was dialled (the expected key is part of the dial).
 //
 // Not thread-safe: everything, callbacks included, runs on the thread of the io_context; others post to it (loop.h).
 // Callbacks come once, and never from inside the call that they belong to.
 //
 // Metrics: dotagent_p2p_sessions, dotagent_p2p_dials_total{result}, dotagent_p2p_refused_total{cause},
-// dotagent_p2p_bytes_total{direction}.
+// dotagent_p2p_bytes_total{direction}, and newcomers.h's.
 //
 //   Node node(loop.context(), {.key = &key, .listen = "/ip4/0.0.0.0/tcp/4001", …});
 //   RETURN_IF_ERROR(node.Listen());
@@ -38,6 +39,7 @@
 #include "common/crypto/keys.h"
 #include "common/p2p/calls.h"
 #include "common/p2p/multiaddr.h"
+#include "common/p2p/newcomer_limits.h"
 #include "common/p2p/stream.h"
 #include "common/session/session.h"
 #include "common/telemetry/metrics.h"
@@ -57,6 +59,7 @@ struct NodeOptions {
   absl::Duration dial_timeout = absl::Seconds(3);        // an address; twice as much for a relayed one
   absl::Duration handshake_timeout = absl::Seconds(10);  // for those who dial us: first bytes, then the handshake
   absl::Duration idle_timeout = absl::Minutes(5);        // a session without streams
+  NewcomerLimits newcomers = {};                         // what those who dial us may cost
 };
 
 // Whom to reach, and where.

@@ -16,6 +16,7 @@
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
 #include "common/rpc/server.h"
+#include "common/session/cookie.h"
 #include "services/host/node_key.h"
 #include "services/host/ready_file.h"
 
@@ -50,6 +51,25 @@ absl::Status MakeDataDir(const std::string& path) {
                            absl::StrCat("cannot close the data folder ", path, " to others: ", std::strerror(errno)));
   }
   return absl::OkStatus();
+}
+
+absl::Status OutOfRange(absl::string_view option, absl::string_view range) {
+  return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kLimit,
+                         absl::StrCat("--", option, " has to be ", range));
+}
+
+absl::StatusOr<p2p::NewcomerLimits> CheckNewcomers(const HostOptions& options) {
+  p2p::NewcomerLimits limits = options.newcomers;
+  if (limits.share <= 0 || limits.share > 1) return OutOfRange("p2p-newcomer-share", "above 0, and at most 1");
+  if (limits.connections_per_second < 0) return OutOfRange("p2p-connect-rate", "0 or more");
+  if (limits.connection_burst < 1) return OutOfRange("p2p-connect-burst", "1 or more");
+  if (limits.max_handshakes < 1) return OutOfRange("p2p-max-handshakes", "1 or more");
+  if (limits.max_handshakes_per_address < 1) return OutOfRange("p2p-max-handshakes-per-address", "1 or more");
+  if (options.p2p_cookie_bits > session::kMaxCookieBits) {
+    return OutOfRange("p2p-cookie-bits", absl::StrCat("at most ", session::kMaxCookieBits));
+  }
+  limits.max_cookie_bits = static_cast<int>(options.p2p_cookie_bits);
+  return limits;
 }
 
 }  // namespace
@@ -87,6 +107,18 @@ void HostOptions::AddTo(OptionTable& table) {
   table.Add("p2p-listen", &p2p_listen, "Multiaddr of the public port; empty dials only");
   table.Add("p2p-advertise", &p2p_advertise,
             "Multiaddr under which others reach the public port, if not the one above; repeatable");
+  table.Add("p2p-max-connections", &p2p_max_connections, "Connections of others to the public port");
+  table.Add("p2p-max-connections-per-address", &p2p_max_connections_per_address,
+            "The same for one IPv4 address or IPv6 /64");
+  table.Add("p2p-connect-rate", &newcomers.connections_per_second,
+            "New connections a second of one address, once the burst is used up; 0: any number");
+  table.Add("p2p-connect-burst", &newcomers.connection_burst, "New connections of one address at once");
+  table.Add("p2p-max-handshakes", &newcomers.max_handshakes, "Handshakes of others that may be under way");
+  table.Add("p2p-max-handshakes-per-address", &newcomers.max_handshakes_per_address, "The same for one address");
+  table.Add("p2p-newcomer-share", &newcomers.share,
+            "Share of the loop's time for connections whose handshake is not over; above 0, at most 1");
+  table.Add("p2p-cookie-bits", &p2p_cookie_bits,
+            "Bits of work asked of diallers under load at most, and done for others; 0: none");
   table.Add("tls-host", &tls_hosts, "Further DNS name or IP address for the TLS certificate; repeatable");
   table.Add("http-listen", &http_listen, "host:port for /metrics, /livez and /readyz");
   table.Add("drain-grace", &drain_grace, "How long calls may go on after SIGTERM");
@@ -105,6 +137,7 @@ absl::StatusOr<std::unique_ptr<Host>> Host::Create(const std::string& service, c
   host->impl_ = std::make_unique<Impl>(service, options);
   Impl& impl = *host->impl_;
 
+  ASSIGN_OR_RETURN(const p2p::NewcomerLimits newcomers, CheckNewcomers(options));
   RETURN_IF_ERROR(MakeDataDir(options.data_dir));
   const std::string key_file =
       options.key_file.empty() ? absl::StrCat(options.data_dir, "/node.pem") : options.key_file;
@@ -113,13 +146,18 @@ absl::StatusOr<std::unique_ptr<Host>> Host::Create(const std::string& service, c
   ASSIGN_OR_RETURN(impl.store, storage::OpenRocksDb(
                                    {.path = absl::StrCat(options.data_dir, "/db"), .schema_version = schema_version}));
 
+  p2p::NodeOptions node_options;
+  node_options.key = impl.key.get();
+  node_options.random = &impl.random;
+  node_options.clock = &impl.clock;
+  node_options.metrics = &impl.metrics;
+  node_options.listen = options.p2p_listen;
+  node_options.advertise = options.p2p_advertise;
+  node_options.max_connections = options.p2p_max_connections;
+  node_options.max_connections_per_address = options.p2p_max_connections_per_address;
+  node_options.newcomers = newcomers;
   const absl::Status listening = impl.loop->Run([&] {
-    impl.node = std::make_unique<p2p::Node>(impl.loop->context(), p2p::NodeOptions{.key = impl.key.get(),
-                                                                                   .random = &impl.random,
-                                                                                   .clock = &impl.clock,
-                                                                                   .metrics = &impl.metrics,
-                                                                                   .listen = options.p2p_listen,
-                                                                                   .advertise = options.p2p_advertise});
+    impl.node = std::make_unique<p2p::Node>(impl.loop->context(), std::move(node_options));
     return options.p2p_listen.empty() ? absl::OkStatus() : impl.node->Listen();
   });
   RETURN_IF_ERROR(listening);

@@ -44,6 +44,11 @@ struct HostOptions {
   std::string grpc_listen = "127.0.0.1:0";          // --grpc-listen
   std::string p2p_listen = "/ip4/127.0.0.1/tcp/0";  // --p2p-listen; empty: dials only
   std::vector<std::string> p2p_advertise;           // --p2p-advertise
+  uint64_t p2p_max_connections = 4096;              // --p2p-max-connections
+  uint64_t p2p_max_connections_per_address = 1024;  // --p2p-max-connections-per-address
+  p2p::NewcomerLimits newcomers;                    // --p2p-connect-rate, -connect-burst, -max-handshakes,
+                                                    // -max-handshakes-per-address, -newcomer-share
+  uint64_t p2p_cookie_bits = 18;                    // --p2p-cookie-bits
   std::vector<std::string> tls_hosts;               // --tls-host: further names for the certificate
   std::string http_listen = "127.0.0.1:0";          // --http-listen: /metrics, /livez, /readyz
   absl::Duration drain_grace = absl::Seconds(10);   // --drain-grace

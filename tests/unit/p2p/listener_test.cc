@@ -4,51 +4,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <asio/read.hpp>
-#include <asio/write.hpp>
 #include <string>
-#include <system_error>
 
-#include "absl/strings/str_cat.h"
+#include "common/p2p/address_group.h"
 #include "tests/unit/p2p/fixtures.h"
+#include "tests/unit/p2p/stranger.h"
 
 namespace dotagent::p2p {
 namespace {
 
-using asio::ip::tcp;
 using testing::HasSubstr;
-
-// A plain socket to a node, which blocks, with a deadline.
-class Stranger {
- public:
-  explicit Stranger(const Multiaddr& address) : socket_(io_) {
-    std::error_code error;
-    socket_.connect(tcp::endpoint(asio::ip::make_address(address.host), address.port), error);
-    EXPECT_FALSE(error) << error.message();
-  }
-  void Say(const std::string& bytes) {
-    std::error_code ignored;  // the node may have hung up
-    asio::write(socket_, asio::buffer(bytes), ignored);
-  }
-  // All that the node says until it hangs up; std::nullopt if it does not.
-  std::optional<std::string> HearToTheEnd() {
-    std::string heard;
-    bool over = false;
-    asio::async_read(socket_, asio::dynamic_buffer(heard), [&](const std::error_code&, size_t) { over = true; });
-    io_.restart();
-    io_.run_for(kPatience);
-    return over ? std::optional(heard) : std::nullopt;
-  }
-  void HangUp() { socket_.close(); }
-
- private:
-  asio::io_context io_;
-  tcp::socket socket_;
-};
-
-std::string Refused(const std::string& cause, int count) {
-  return absl::StrCat("dotagent_p2p_refused_total{cause=\"", cause, "\"} ", count, "\n");
-}
 
 TEST(ListenerTest, GarbageIsHungUpOnAndCounted) {
   Loop loop;
@@ -133,7 +98,7 @@ TEST(ListenerTest, ConnectionsInAllAreLimited) {
 
 TEST(ConnectionLimitsTest, CountIpv6ByCustomerAndIpv4ByAddress) {
   const auto limits = std::make_shared<ConnectionLimits>(100, 1);
-  const auto admit = [&](const char* address) { return limits->Admit(asio::ip::make_address(address)); };
+  const auto admit = [&](const char* address) { return limits->Admit(AddressGroup(asio::ip::make_address(address))); };
   auto v6 = admit("2001:db8:0:1::1");
   EXPECT_NE(v6.slot, nullptr);
   EXPECT_EQ(admit("2001:db8:0:1:ffff::2").refusal, ConnectionLimits::Refusal::kPerAddress);

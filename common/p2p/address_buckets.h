@@ -1,0 +1,45 @@
+// A token bucket an address: how fast each may open connections.
+//
+// Defends against floods from few addresses, for the price of one look into a table. The table is bounded: it is kept
+// as two generations, and when the young one is half of what there may be, the old one goes. What is forgotten begins
+// with a full bucket; whoever has so many addresses gains nothing by that, since each new one does.
+#ifndef DOTAGENT_COMMON_P2P_ADDRESS_BUCKETS_H_
+#define DOTAGENT_COMMON_P2P_ADDRESS_BUCKETS_H_
+
+#include <cstddef>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/time/time.h"
+
+namespace dotagent::p2p {
+
+class AddressBuckets {
+ public:
+  // `per_second` tokens, 0: no limit; at most `burst` at once, at least 1.
+  AddressBuckets(double per_second, double burst, size_t max_addresses);
+
+  // Takes a token of `group` (address_group.h); false if it has none.
+  [[nodiscard]] bool Take(const std::string& group, absl::Time now);
+  // Addresses that are remembered.
+  [[nodiscard]] size_t size() const { return young_.size() + old_.size(); }
+
+ private:
+  struct Bucket {
+    double tokens = 0;
+    absl::Time at;  // when it had them
+  };
+  using Table = absl::flat_hash_map<std::string, Bucket>;
+
+  [[nodiscard]] Bucket& Find(const std::string& group, absl::Time now);
+
+  const double per_second_;
+  const double burst_;
+  const size_t max_young_;
+  Table young_;
+  Table old_;
+};
+
+}  // namespace dotagent::p2p
+
+#endif  // DOTAGENT_COMMON_P2P_ADDRESS_BUCKETS_H_
