@@ -14,6 +14,7 @@
 #include "tests/bench/authenticate.h"
 #include "tests/bench/certificates.h"
 #include "tests/bench/messages.h"
+#include "tests/bench/flood.h"
 #include "tests/bench/private_network.h"
 #include "tests/bench/report.h"
 #include "tests/bench/resolve.h"
@@ -37,6 +38,7 @@ constexpr char kFooter[] =
     "  dotagent-bench certificates --folder /var/tmp\n"
     "  dotagent-bench messages\n"
     "  dotagent-bench sessions --repetitions 9\n"
+    "  dotagent-bench flood\n"
     "  dotagent-bench resolve --write docs/benchmarks.md      (make bench)\n";
 
 // What every subcommand has.
@@ -180,7 +182,31 @@ int Main(int argc, char** argv) {
   sessions_command->add_option("--only", sessions.only, absl::StrCat("Parts: ", absl::StrJoin(kSessionParts, ", ")))
       ->delimiter(',')
       ->check(CLI::IsMember(std::vector<std::string>(std::begin(kSessionParts), std::end(kSessionParts))));
+
+  FloodOptions flood;
+  flood.programs = resolve.programs;
+  CLI::App* const flood_command = app.add_subcommand(
+      "flood",
+      "A node on one core under a flood of handshakes from another: what its established sessions keep of their\n"
+      "throughput, and how long newcomers wait");
+  common.AddTo(*flood_command);
+  flood_command->footer(kFooter);
+  flood_command->add_option("--repetitions", flood.repetitions, "Turns with the flood and without")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100));
+  flood_command->add_option("--seconds", flood.seconds, "Length of each turn")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 600));
+  flood_command->add_option("--newcomers", flood.newcomers, "Newcomers of each kind")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
   CLI11_PARSE(app, argc, argv);
+
+  if (flood_command->parsed()) {
+    Report report("flood", CommandLine(argc, argv));
+    const absl::Status status = MeasureFlood(flood, report);
+    return common.Finish(status, report);
+  }
 
   if (sessions_command->parsed()) {
     Report report("sessions", CommandLine(argc, argv));

@@ -28,6 +28,7 @@ class Process {
   [[nodiscard]] absl::StatusOr<std::string> Ask(const std::string& line, absl::Duration timeout);
   // False once it has ended.
   [[nodiscard]] bool Running();
+  [[nodiscard]] pid_t pid() const { return pid_; }
 
  private:
   Process(std::string name, pid_t pid, int in, int out) : name_(std::move(name)), pid_(pid), in_(in), out_(out) {}

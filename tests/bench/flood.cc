@@ -1,0 +1,211 @@
+#include "tests/bench/flood.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <sstream>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "common/base/status.h"
+#include "tests/bench/flood_load.h"
+#include "tests/bench/processor.h"
+#include "tests/bench/service_process.h"
+#include "tests/bench/temporary_folder.h"
+
+namespace dotagent::bench {
+namespace {
+
+constexpr size_t kNodeCore = 0;
+constexpr size_t kOtherCore = 1;
+constexpr size_t kSessions = 8;
+constexpr absl::Duration kWarmUp = absl::Milliseconds(500);
+constexpr absl::Duration kPatience = absl::Seconds(10);
+constexpr int kCookieBits = 18;
+// As an operator would lift all of them.
+const std::vector<std::string> kNoLimits = {"--p2p-connect-rate",
+                                            "0",
+                                            "--p2p-newcomer-share",
+                                            "1",
+                                            "--p2p-cookie-bits",
+                                            "0",
+                                            "--p2p-max-handshakes",
+                                            "4096",
+                                            "--p2p-max-handshakes-per-address",
+                                            "4096"};
+
+void Say(const std::string& what) { std::cerr << "flood: " << what << "\n"; }
+
+// A resolver on its own core.
+class Node {
+ public:
+  static absl::StatusOr<std::unique_ptr<Node>> Start(const std::string& programs,
+                                                     const std::vector<std::string>& options) {
+    auto node = std::make_unique<Node>();
+    PinTo(kNodeCore);  // which the process inherits
+    auto running = StartService(programs, "resolver", node->folder_.Path("resolver"), "127.0.0.1", options);
+    PinTo(kOtherCore);
+    RETURN_IF_ERROR(running.status());
+    node->service_ = *std::move(running);
+    ASSIGN_OR_RETURN(node->endpoint_, EndpointOf(node->service_.p2p));
+    return node;
+  }
+
+  [[nodiscard]] const sockaddr_in& endpoint() const { return endpoint_; }
+  // What it has had of processors so far, all threads.
+  [[nodiscard]] absl::Duration CpuTime() const {
+    std::ifstream file(absl::StrCat("/proc/", service_.process->pid(), "/stat"));
+    std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    std::istringstream fields(text.substr(text.rfind(')') + 1));  // what precedes may hold spaces
+    std::string skipped;
+    for (int field = 3; field < 14; ++field) fields >> skipped;
+    int64_t user = 0;
+    int64_t system = 0;
+    fields >> user >> system;
+    return absl::Seconds(1) * static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+  }
+
+ private:
+  TemporaryFolder folder_;
+  RunningService service_;
+  sockaddr_in endpoint_{};
+};
+
+// Whole handshakes a second of the node's core, connections and all, where nothing limits them.
+absl::StatusOr<double> MeasureCapacity(Node& node) {
+  const auto shake = [&](size_t count) -> absl::Status {
+    for (size_t i = 0; i < count; ++i) {
+      RETURN_IF_ERROR(Dialled::Dial(node.endpoint(), "127.0.0.1", 0, kPatience).status());
+    }
+    return absl::OkStatus();
+  };
+  constexpr size_t kHandshakes = 4000;
+  RETURN_IF_ERROR(shake(kHandshakes / 10));
+  const absl::Duration before = node.CpuTime();
+  RETURN_IF_ERROR(shake(kHandshakes));
+  return static_cast<double>(kHandshakes) / absl::ToDoubleSeconds(node.CpuTime() - before);
+}
+
+struct Flooded {
+  std::vector<double> calm;   // calls a second
+  std::vector<double> under;  // the same during the flood
+  std::vector<double> tried;  // the flood's connections a second
+};
+
+absl::StatusOr<Flooded> MeasureCalls(const FloodOptions& options, Node& node, bool many, const std::string& what) {
+  const absl::Duration time = absl::Seconds(static_cast<int64_t>(options.seconds));
+  ASSIGN_OR_RETURN(const auto callers, Callers::Connect(node.endpoint(), kSessions));
+  RETURN_IF_ERROR(callers->Run(kWarmUp).status());
+  Flooded measured;
+  for (size_t i = 0; i < options.repetitions; ++i) {
+    Say(absl::StrCat(what, ", repetition ", i + 1));
+    ASSIGN_OR_RETURN(const double calm, callers->Run(time));
+    const Flood flood(node.endpoint(), many, kOtherCore);
+    RETURN_IF_ERROR(callers->Run(kWarmUp).status());  // what a burst costs at first is over then
+    const uint64_t tried = flood.tried();
+    const absl::Time begun = absl::Now();
+    ASSIGN_OR_RETURN(const double under, callers->Run(time));
+    measured.tried.push_back(static_cast<double>(flood.tried() - tried) / absl::ToDoubleSeconds(absl::Now() - begun));
+    measured.calm.push_back(calm);
+    measured.under.push_back(under);
+  }
+  return measured;
+}
+
+// How long newcomers take to get in, in ms; those that did not within kPatience count as that.
+std::vector<double> MeasureNewcomers(const FloodOptions& options, const Node& node, int cookie_bits, size_t* failed) {
+  std::vector<double> ms;
+  for (size_t i = 0; i < options.newcomers; ++i) {
+    const absl::Time begun = absl::Now();
+    const bool in = Dialled::Dial(node.endpoint(), "127.0.0.2", cookie_bits, kPatience).ok();
+    *failed += in ? 0 : 1;
+    ms.push_back(absl::ToDoubleMilliseconds(in ? absl::Now() - begun : kPatience));
+  }
+  return ms;
+}
+
+absl::Status MeasureNewcomers(const FloodOptions& options, Node& node, Report& report) {
+  Row stock{.what = "a newcomer's handshake during the flood, one that is not asked for work (stock libp2p), p50",
+            .unit = "ms"};
+  Row pays = stock;
+  pays.what = "the same, one that does the work that is asked for, p50";
+  size_t stock_failed = 0;
+  size_t pays_failed = 0;
+  const Flood flood(node.endpoint(), /*many=*/true, kOtherCore);
+  poll(nullptr, 0, 2000);
+  Say("newcomers");
+  stock.ours = MeasureNewcomers(options, node, 0, &stock_failed);
+  pays.ours = MeasureNewcomers(options, node, kCookieBits, &pays_failed);
+  report.Add(std::move(stock));
+  report.Add(std::move(pays));
+  report.Note(absl::StrCat("Of ", options.newcomers, " newcomers of each kind, ", stock_failed, " and ", pays_failed,
+                           " were not let in within ", absl::FormatDuration(kPatience),
+                           "; each came while the node served no other session, from an address of its own."));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status MeasureFlood(const FloodOptions& options, Report& report) {
+  PinTo(kOtherCore);
+  const std::string calls = absl::StrCat("calls answered over ", kSessions, " established sessions, one core");
+  ASSIGN_OR_RETURN(auto open, Node::Start(options.programs, kNoLimits));
+  Say("what the core can handshake");
+  std::vector<double> capacity;
+  for (size_t i = 0; i < options.repetitions; ++i) {
+    ASSIGN_OR_RETURN(capacity.emplace_back(), MeasureCapacity(*open));
+  }
+  ASSIGN_OR_RETURN(Flooded unlimited, MeasureCalls(options, *open, true, "without limits"));
+  open.reset();
+
+  ASSIGN_OR_RETURN(const auto node, Node::Start(options.programs, {}));
+  ASSIGN_OR_RETURN(Flooded many, MeasureCalls(options, *node, true, "many addresses"));
+  ASSIGN_OR_RETURN(Flooded one, MeasureCalls(options, *node, false, "one address"));
+  const std::string calm = "the same without the flood";
+  report.Add({.what = absl::StrCat(calls, ", during a flood from 12 million addresses"),
+              .unit = "calls/s",
+              .ours = many.under,
+              .peer_name = calm,
+              .peers = many.calm,
+              .at_least = 0.8});
+  report.Add({.what = "the same, during a flood from one address",
+              .unit = "calls/s",
+              .ours = one.under,
+              .peer_name = calm,
+              .peers = one.calm,
+              .at_least = 0.8});
+  report.Add({.what = "the flood from many, connections begun",
+              .unit = "a second",
+              .ours = many.tried,
+              .peer_name = "handshakes that this core could do",
+              .peers = capacity,
+              .at_least = 10});
+  report.Add({.what = "the flood from one, connections begun",
+              .unit = "a second",
+              .ours = one.tried,
+              .peer_name = "handshakes that this core could do",
+              .peers = capacity,
+              .at_least = 10});
+  report.Add({.what = "the calls during the flood from many, with every limit of newcomers lifted",
+              .unit = "calls/s",
+              .ours = unlimited.under,
+              .peer_name = calm,
+              .peers = unlimited.calm});
+  RETURN_IF_ERROR(MeasureNewcomers(options, *node, report));
+  report.Note(
+      "The node is a resolver on core 0 that answers FindNode calls; whoever calls and the flood share core 1, the "
+      "flood at the lowest priority. Each connection of the flood is made, says all that a dialler says first, and "
+      "never reads; of those from many addresses every second one offers work and does none. What the core could do is "
+      "whole handshakes with connection and all, for a second of its time, with every limit lifted.");
+  return absl::OkStatus();
+}
+
+}  // namespace dotagent::bench
