@@ -37,9 +37,11 @@ void Connection::Start(std::string early, ReadyCallback ready) {
   socket_.non_blocking(true, error);
   asio::post(executor(), [self = shared_from_this(), early = std::move(early)] {
     if (self->closed_) return;
-    if (!early.empty()) self->Receive(early);
-    self->Flush();
-    self->WaitReadable();
+    self->Charged([&] {
+      if (!early.empty()) self->Receive(early);
+      self->Flush();
+      self->WaitReadable();
+    });
   });
 }
 
@@ -150,8 +152,11 @@ void Connection::WaitReadable() {
   if (closed_) return;
   socket_.async_receive(asio::buffer(input_), [self = shared_from_this()](const std::error_code& error, size_t size) {
     if (self->closed_) return;
-    if (error) return self->OnReadError(error);
-    self->OnReadable(size);
+    const auto take = [&] {
+      if (error) return self->OnReadError(error);
+      self->OnReadable(size);
+    };
+    self->Charged(take);
   });
 }
 
@@ -179,8 +184,7 @@ void Connection::OnReadError(const std::error_code& error) {
 
 void Connection::Receive(absl::string_view bytes) {
   context_->received->Increment(static_cast<double>(bytes.size()));
-  if (!newcomer()) return OnReceived(session_.Receive(bytes, Now()));
-  context_->newcomers->Measure([&] { OnReceived(session_.Receive(bytes, Now())); });
+  OnReceived(session_.Receive(bytes, Now()));
 }
 
 void Connection::OnReceived(const absl::Status& status) {

@@ -122,7 +122,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void OnReadError(const std::error_code& error);
   void Receive(absl::string_view bytes);
   void OnReceived(const absl::Status& status);
-  [[nodiscard]] bool newcomer() const { return place_ != nullptr; }
+  // Runs `work`; while this is a newcomer, newcomers are charged for it.
+  template <typename Work>
+  void Charged(const Work& work) {
+    if (place_ == nullptr) return work();
+    context_->newcomers->Measure(work);
+  }
   void WorkOnCookie();
   void Flush();
   void HandleEvents();

@@ -193,8 +193,10 @@ void Listener::ReadFirstBytes(const std::shared_ptr<Newcomer>& newcomer) {
                                    [self = shared_from_this(), newcomer](const std::error_code& error, size_t size) {
                                      if (!self->newcomers_.contains(newcomer)) return;
                                      newcomer->size += size;
-                                     if (error) return self->TurnAway(newcomer);
-                                     self->options_.newcomers->Measure([&] { self->Sort(newcomer); });
+                                     self->options_.newcomers->Measure([&] {
+                                       if (error) return self->TurnAway(newcomer);
+                                       self->Sort(newcomer);
+                                     });
                                    });
 }
 

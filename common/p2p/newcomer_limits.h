@@ -17,7 +17,7 @@ struct NewcomerLimits {
   size_t max_handshakes = 512;
   size_t max_handshakes_per_address = 128;
   // How much of the loop's time newcomers get, and how much of it they may have saved up.
-  double share = 0.15;
+  double share = 0.1;
   absl::Duration share_burst = absl::Milliseconds(300);
   // Bits of work that are asked for under load, at first and at most; 0 at most: none. The most that is done for others
   // that we dial, too.

@@ -120,7 +120,9 @@ void Newcomers::Evict(HandshakeQueue::Id id, absl::string_view cause) {
   on_refused_(cause);
   const auto found = handshakes_.find(id);
   if (found == handshakes_.end()) return;
-  asio::post(context_, [evict = std::move(found->second.evict)] { evict(MadeRoom()); });
+  asio::post(context_, [self = shared_from_this(), evict = std::move(found->second.evict)] {
+    self->Measure([&] { evict(MadeRoom()); });
+  });
   handshakes_.erase(found);
 }
 
