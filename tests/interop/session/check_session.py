@@ -62,8 +62,8 @@ class StockLibp2p(unittest.TestCase):
     def libp2p(self, *arguments: str) -> Process:
         return Process("node", str(HERE / "libp2p_peer.mjs"), str(TOOLS), *arguments)
 
-    def test_dials(self):
-        with tool("listen") as ours:
+    def dials(self, listen: str):
+        with tool(listen) as ours:
             at = ours.line()
             with self.libp2p("dial", str(at["port"]), at["peer"]) as theirs:
                 told = theirs.line()
@@ -71,15 +71,27 @@ class StockLibp2p(unittest.TestCase):
             ended = ours.line()
             self.assertEqual((ended["remote"], ended["echoed"]), (told["self"], 100_000))
 
-    def test_is_dialled(self):
+    def is_dialled(self, dial: str):
         with self.libp2p("listen") as theirs:
             at = theirs.line()
-            with tool("dial", str(at["port"])) as ours:
+            with tool(dial, str(at["port"])) as ours:
                 told = theirs.line()
                 self.assertEqual((told["self"], told["echoed"]), (at["peer"], self.EXPECTED))
                 ended = ours.line()
                 self.assertEqual((ended["remote"], ended["echoed"]), (at["peer"], 100_000))
                 self.assertNotEqual(told["remote"], at["peer"])
+
+    def test_dials(self):
+        self.dials("listen")
+
+    def test_is_dialled(self):
+        self.is_dialled("dial")
+
+    def test_dials_a_listener_that_asks_others_for_work(self):
+        self.dials("busy")
+
+    def test_is_dialled_by_one_that_offers_work(self):
+        self.is_dialled("ready")
 
 
 class PlainNoise(unittest.TestCase):

@@ -3,6 +3,8 @@
 //
 //   session_tool listen            prints {"port", "peer"}, then takes one connection
 //   session_tool dial PORT
+//   session_tool busy              listens like a node under load: asks for work, if the dialler offers any
+//   session_tool ready PORT        dials like a node that offers work
 //
 // Prints {"remote", "echoed", "why"} when the connection has ended: the peer's id, the bytes echoed, and how it ended.
 #include <arpa/inet.h>
@@ -22,6 +24,7 @@
 #include "common/base/random.h"
 #include "common/crypto/keys.h"
 #include "common/crypto/peer_id.h"
+#include "common/session/cookie.h"
 #include "common/session/session.h"
 
 namespace dotagent {
@@ -29,6 +32,8 @@ namespace {
 
 using session::Event;
 using session::Session;
+
+constexpr int kCookieBits = 10;
 
 sockaddr_in Loopback(uint16_t port) {
   sockaddr_in address{};
@@ -71,6 +76,7 @@ class Echo {
   void Step() {
     for (const Event& event : session_->TakeEvents()) {
       if (event.kind == Event::Kind::kStreamOpened) unsent_[event.stream];
+      if (event.kind == Event::Kind::kKnock && !session_->Admit(absl::Now()).ok()) Die("the handshake failed");
     }
     for (auto& [stream, unsent] : unsent_) {
       const auto read = session_->Read(stream, 1 << 20);
@@ -100,8 +106,11 @@ bool SendAll(int fd, absl::string_view bytes) {
 }
 
 int Main(int argc, char** argv) {
-  const bool dials = argc == 3 && std::string(argv[1]) == "dial";
-  if (!dials && (argc != 2 || std::string(argv[1]) != "listen")) Die("usage: session_tool listen | dial PORT");
+  const std::string mode = argc > 1 ? argv[1] : "";
+  const bool dials = argc == 3 && (mode == "dial" || mode == "ready");
+  if (!dials && (argc != 2 || (mode != "listen" && mode != "busy"))) {
+    Die("usage: session_tool listen | busy | dial PORT | ready PORT");
+  }
   SystemRandom random;
   const auto key = crypto::SigningKey::Generate(random);
   const int fd = dials ? Dial(static_cast<uint16_t>(std::stoi(argv[2]))) : Accept(key.public_key());
@@ -109,6 +118,14 @@ int Main(int argc, char** argv) {
   options.role = dials ? session::Role::kDialler : session::Role::kListener;
   options.identity = &key;
   options.random = &random;
+  const session::CookieMint mint(random);
+  if (mode == "ready") options.max_cookie_bits = kCookieBits;
+  if (mode == "busy") {
+    options.gated = true;
+    options.cookie_bits = kCookieBits;
+    options.mint = &mint;
+    options.cookie_peer = "the only one";
+  }
   Session session(options, absl::Now());
   Echo echo(&session);
   absl::Status ended;
