@@ -32,7 +32,7 @@ uint64_t FirstId(Role opener) { return opener == Role::kDialler ? 0 : 1; }
 
 }  // namespace
 
-Mux::Mux(MuxOptions options) : options_(Bounded(options)) {
+Mux::Mux(MuxOptions options) : options_(Bounded(std::move(options))), grown_(options_.window_budget) {
   own_limit_ = options_.theirs.max_streams;
   peer_limit_ = options_.ours.max_streams;
   send_.limit = options_.theirs.connection_window;
@@ -212,7 +212,8 @@ void Mux::ConsumeOfConnection(size_t bytes) {
 void Mux::GrowWindow(size_t unread_at_most) {
   if (!peer_waits_ || receive_.used - consumed_ > unread_at_most) return;
   peer_waits_ = false;
-  window_ = std::min(2 * window_, options_.max_connection_window);
+  const uint64_t grown = std::min(2 * window_, options_.max_connection_window);
+  if (grown_.Take(grown - window_)) window_ = grown;
 }
 
 void Mux::GrowWindow(StreamState& stream, size_t unread_at_most) {

@@ -34,6 +34,7 @@
 #include "common/session/scheduler.h"
 #include "common/session/stream_state.h"
 #include "common/session/types.h"
+#include "common/session/window_budget.h"
 
 namespace dotagent::session {
 
@@ -47,6 +48,8 @@ struct MuxOptions {
   uint64_t max_stream_window = 0;      // no less than ours.stream_window
   uint64_t max_connection_window = 0;  // no less than ours.connection_window
   size_t send_buffer = 256 * 1024;
+  // What the window of all streams together grows by is taken from it; none: no limit but max_connection_window.
+  std::shared_ptr<WindowBudget> window_budget = nullptr;
 };
 
 // Not thread-safe. The calls about streams are those of session.h, which documents them.
@@ -160,6 +163,7 @@ class Mux {
   Flow receive_;
   uint64_t consumed_ = 0;  // bytes received that are no longer held here
   uint64_t window_ = 0;    // of all streams together; it only grows
+  WindowBudget::Lease grown_;
   std::optional<uint64_t> told_blocked_at_;
   uint64_t peer_blocked_at_ = 0;
   bool peer_waits_ = false;

@@ -307,7 +307,8 @@ void Session::Impl::Establish(absl::Time now) {
                          .theirs = peer_parameters,
                          .max_stream_window = options.max_stream_window,
                          .max_connection_window = options.max_connection_window,
-                         .send_buffer = options.send_buffer});
+                         .send_buffer = options.send_buffer,
+                         .window_budget = options.window_budget});
   handshake.reset();
   established = true;
   stage = Stage::kOpen;

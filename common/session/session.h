@@ -42,6 +42,7 @@
 #include "common/crypto/keys.h"
 #include "common/session/cookie.h"
 #include "common/session/types.h"
+#include "common/session/window_budget.h"
 
 namespace dotagent::session {
 
@@ -54,7 +55,8 @@ struct Options {
   uint64_t connection_window = 1024 * 1024;        // the same for all streams together
   uint64_t max_stream_window = 4 * 1024 * 1024;  // as far as it grows for a peer that waits and a reader that does not
   uint64_t max_connection_window = 8 * 1024 * 1024;
-  uint64_t max_streams = 256;       // streams of the peer's that may be open at once
+  std::shared_ptr<WindowBudget> window_budget = nullptr;  // that it shares with others on the same thread
+  uint64_t max_streams = 256;                             // streams of the peer's that may be open at once
   size_t send_buffer = 256 * 1024;  // bytes that Write takes on a stream before they have been sent
   absl::Duration handshake_timeout = absl::Seconds(10);
   uint64_t rekey_messages = 1000;                     // §4.1; a peer that sends more under one key is refused

@@ -433,6 +433,43 @@ TEST(SessionTest, WindowsGrowForAReaderThatKeepsUp) {
   }
 }
 
+// How much the dialler can send before any of it is read, once windows have had every reason to grow.
+size_t WindowOf(SessionPair& pair) {
+  pair.Settle();
+  const StreamId id = *pair.a.session.OpenStream("/x");
+  size_t most = 0;
+  for (int i = 0; i < 60; ++i) {
+    while (*pair.a.session.Write(id, std::string(64 * 1024, 'x')) > 0) {
+    }
+    pair.Settle();
+    most = std::max(most, pair.b.session.Read(id, kAll)->data.size());
+  }
+  return most;
+}
+
+TEST(SessionTest, WindowsOfSessionsGrowWithinTheirBudgetTogether) {
+  int refused = 0;
+  PairOptions options;
+  options.listener.stream_window = options.listener.connection_window = 4096;
+  options.listener.max_stream_window = options.listener.max_connection_window = 64 * 1024;
+  // For one to grow to the most, and another from 4 to 16 KiB.
+  const auto budget = std::make_shared<WindowBudget>((60 + 12 + 3) * 1024, [&] { ++refused; });
+  options.listener.window_budget = budget;
+  auto first = std::make_unique<SessionPair>(options);
+  EXPECT_EQ(WindowOf(*first), 64U * 1024);
+  EXPECT_EQ(refused, 0);
+  EXPECT_EQ(budget->left(), 15U * 1024);
+  SessionPair second(options);
+  EXPECT_EQ(WindowOf(second), 16U * 1024);
+  EXPECT_GT(refused, 0);
+  SessionPair third(options);
+  EXPECT_EQ(WindowOf(third), 4096U) << "a first window needs no budget";
+  first.reset();
+  EXPECT_EQ(budget->left(), 63U * 1024) << "what a session had comes back with its end";
+  SessionPair fourth(options);
+  EXPECT_EQ(WindowOf(fourth), 64U * 1024);
+}
+
 TEST(SessionTest, WhatArrivedBeforeTheEndCanStillBeRead) {
   SessionPair pair;
   pair.Settle();
