@@ -20,6 +20,7 @@
 #include "common/p2p/peer_dial.h"
 #include "common/p2p/relay_client.h"
 #include "common/p2p/timer.h"
+#include "common/session/window_budget.h"
 
 namespace dotagent::p2p {
 namespace {
@@ -36,7 +37,9 @@ struct NodeMetrics {
         sent(Bytes(metrics, "sent")),
         dialled_direct(Dials(metrics, "direct")),
         dialled_relayed(Dials(metrics, "relayed")),
-        dials_failed(Dials(metrics, "failed")) {
+        dials_failed(Dials(metrics, "failed")),
+        growth_refused(metrics.AddCounter("dotagent_p2p_window_growth_refused_total",
+                                          "Times that a session's window did not grow, for the sake of memory.")) {
     for (const char* cause : {"rate", "connections", "address", "first_bytes", "deadline", "accept", "handshakes",
                               "handshakes_of_address", "evicted", "handshake", "circuit"}) {
       refused[cause] = &metrics.AddCounter("dotagent_p2p_refused_total",
@@ -59,6 +62,7 @@ struct NodeMetrics {
   telemetry::Counter& dialled_direct;
   telemetry::Counter& dialled_relayed;
   telemetry::Counter& dials_failed;
+  telemetry::Counter& growth_refused;
   absl::flat_hash_map<absl::string_view, telemetry::Counter*> refused;
 };
 
@@ -156,6 +160,7 @@ struct Node::Impl final : ConnectionOwner, DialHost, std::enable_shared_from_thi
   NodeMetrics metrics;
   const std::shared_ptr<ConnectionContext> shared;
   const std::shared_ptr<Newcomers> newcomers;
+  const std::shared_ptr<session::WindowBudget> window_budget;
   std::shared_ptr<Listener> listener;
   std::map<std::string, Served> handlers;  // a map: handlers stay where they are
   CircuitHandler circuit_handler;
@@ -231,6 +236,11 @@ std::shared_ptr<Connection> Node::Impl::MakeSession(asio::ip::tcp::socket socket
                                                     bool relayed, std::shared_ptr<void> slot) {
   session_options.identity = options.key;
   session_options.random = options.random;
+  session_options.stream_window = options.windows.stream;
+  session_options.connection_window = options.windows.connection;
+  session_options.max_stream_window = options.windows.max_stream;
+  session_options.max_connection_window = options.windows.max_connection;
+  session_options.window_budget = window_budget;
   auto connection =
       std::make_shared<Connection>(std::move(socket), std::move(session_options), relayed, std::move(slot), shared);
   connections.insert(connection);

@@ -12,7 +12,7 @@
 // Callbacks come once, and never from inside the call that they belong to.
 //
 // Metrics: dotagent_p2p_sessions, dotagent_p2p_dials_total{result}, dotagent_p2p_refused_total{cause},
-// dotagent_p2p_bytes_total{direction}, and newcomers.h's.
+// dotagent_p2p_bytes_total{direction}, dotagent_p2p_window_growth_refused_total, and newcomers.h's.
 //
 //   Node node(loop.context(), {.key = &key, .listen = "/ip4/0.0.0.0/tcp/4001", …});
 //   RETURN_IF_ERROR(node.Listen());
@@ -46,6 +46,15 @@
 
 namespace dotagent::p2p {
 
+// What a node lets the other ends of its sessions send before it is read, in bytes: session.h.
+struct SessionWindows {
+  uint64_t stream = 256 * 1024;
+  uint64_t connection = 1024 * 1024;
+  uint64_t max_stream = 4 * 1024 * 1024;
+  uint64_t max_connection = 8 * 1024 * 1024;
+  uint64_t growth_in_all = uint64_t{1} << 30;  // of all sessions' windows beyond their first ones
+};
+
 // The pointers are needed and must outlive the node.
 struct NodeOptions {
   const crypto::Signer* key = nullptr;
@@ -60,6 +69,7 @@ struct NodeOptions {
   absl::Duration handshake_timeout = absl::Seconds(10);  // for those who dial us: first bytes, then the handshake
   absl::Duration idle_timeout = absl::Minutes(5);        // a session without streams
   NewcomerLimits newcomers = {};                         // what those who dial us may cost
+  SessionWindows windows = {};
 };
 
 // Whom to reach, and where.

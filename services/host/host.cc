@@ -58,13 +58,17 @@ absl::Status OutOfRange(absl::string_view option, absl::string_view range) {
                          absl::StrCat("--", option, " has to be ", range));
 }
 
-absl::StatusOr<p2p::NewcomerLimits> CheckNewcomers(const HostOptions& options) {
+// What an option says, or else the profile.
+uint64_t OrElse(uint64_t option, uint64_t of_profile) { return option > 0 ? option : of_profile; }
+
+absl::StatusOr<p2p::NewcomerLimits> CheckNewcomers(const HostOptions& options, const Profile& profile) {
   p2p::NewcomerLimits limits = options.newcomers;
+  limits.max_handshakes = OrElse(options.p2p_max_handshakes, profile.max_handshakes);
+  limits.max_handshakes_per_address =
+      OrElse(options.p2p_max_handshakes_per_address, profile.max_handshakes_per_address);
   if (limits.share <= 0 || limits.share > 1) return OutOfRange("p2p-newcomer-share", "above 0, and at most 1");
   if (limits.connections_per_second < 0) return OutOfRange("p2p-connect-rate", "0 or more");
   if (limits.connection_burst < 1) return OutOfRange("p2p-connect-burst", "1 or more");
-  if (limits.max_handshakes < 1) return OutOfRange("p2p-max-handshakes", "1 or more");
-  if (limits.max_handshakes_per_address < 1) return OutOfRange("p2p-max-handshakes-per-address", "1 or more");
   if (options.p2p_cookie_bits > session::kMaxCookieBits) {
     return OutOfRange("p2p-cookie-bits", absl::StrCat("at most ", session::kMaxCookieBits));
   }
@@ -84,6 +88,7 @@ struct Host::Impl {
   SystemClock clock;
   SystemRandom random;
   telemetry::Metrics metrics;
+  Profile profile;
   std::shared_ptr<const crypto::Signer> key;
   identity::NodeCertificate certificate;
   std::unique_ptr<storage::Store> store;
@@ -107,14 +112,21 @@ void HostOptions::AddTo(OptionTable& table) {
   table.Add("p2p-listen", &p2p_listen, "Multiaddr of the public port; empty dials only");
   table.Add("p2p-advertise", &p2p_advertise,
             "Multiaddr under which others reach the public port, if not the one above; repeatable");
-  table.Add("p2p-max-connections", &p2p_max_connections, "Connections of others to the public port");
+  table.Add(
+      "profile", &profile,
+      "edge, standard or server: windows, caches, connections and upkeep for a small machine, a usual one, or one "
+      "with many peers");
+  table.Add("p2p-max-connections", &p2p_max_connections,
+            "Connections of others to the public port; 0: as many as the profile says");
   table.Add("p2p-max-connections-per-address", &p2p_max_connections_per_address,
-            "The same for one IPv4 address or IPv6 /64");
+            "The same for one IPv4 address or IPv6 /64; 0: as many as the profile says");
+  table.Add("p2p-max-handshakes", &p2p_max_handshakes,
+            "Handshakes of others that may be under way; 0: as many as the profile says");
+  table.Add("p2p-max-handshakes-per-address", &p2p_max_handshakes_per_address,
+            "The same for one address; 0: as many as the profile says");
   table.Add("p2p-connect-rate", &newcomers.connections_per_second,
             "New connections a second of one address, once the burst is used up; 0: any number");
   table.Add("p2p-connect-burst", &newcomers.connection_burst, "New connections of one address at once");
-  table.Add("p2p-max-handshakes", &newcomers.max_handshakes, "Handshakes of others that may be under way");
-  table.Add("p2p-max-handshakes-per-address", &newcomers.max_handshakes_per_address, "The same for one address");
   table.Add("p2p-newcomer-share", &newcomers.share,
             "Share of the loop's time for connections whose handshake is not over; above 0, at most 1");
   table.Add("p2p-cookie-bits", &p2p_cookie_bits,
@@ -137,7 +149,8 @@ absl::StatusOr<std::unique_ptr<Host>> Host::Create(const std::string& service, c
   host->impl_ = std::make_unique<Impl>(service, options);
   Impl& impl = *host->impl_;
 
-  ASSIGN_OR_RETURN(const p2p::NewcomerLimits newcomers, CheckNewcomers(options));
+  ASSIGN_OR_RETURN(impl.profile, FindProfile(options.profile));
+  ASSIGN_OR_RETURN(const p2p::NewcomerLimits newcomers, CheckNewcomers(options, impl.profile));
   RETURN_IF_ERROR(MakeDataDir(options.data_dir));
   const std::string key_file =
       options.key_file.empty() ? absl::StrCat(options.data_dir, "/node.pem") : options.key_file;
@@ -153,8 +166,11 @@ absl::StatusOr<std::unique_ptr<Host>> Host::Create(const std::string& service, c
   node_options.metrics = &impl.metrics;
   node_options.listen = options.p2p_listen;
   node_options.advertise = options.p2p_advertise;
-  node_options.max_connections = options.p2p_max_connections;
-  node_options.max_connections_per_address = options.p2p_max_connections_per_address;
+  node_options.max_connections = OrElse(options.p2p_max_connections, impl.profile.max_connections);
+  node_options.max_connections_per_address =
+      OrElse(options.p2p_max_connections_per_address, impl.profile.max_connections_per_address);
+  node_options.idle_timeout = impl.profile.session_idle_timeout;
+  node_options.windows = impl.profile.windows;
   node_options.newcomers = newcomers;
   const absl::Status listening = impl.loop->Run([&] {
     impl.node = std::make_unique<p2p::Node>(impl.loop->context(), std::move(node_options));
@@ -177,6 +193,7 @@ rpc::Executor Host::executor() {
 }
 
 p2p::Node& Host::node() { return *impl_->node; }
+const Profile& Host::profile() const { return impl_->profile; }
 const crypto::Signer& Host::key() const { return *impl_->key; }
 const identity::NodeCertificate& Host::certificate() const { return impl_->certificate; }
 storage::Store& Host::store() { return *impl_->store; }

@@ -34,6 +34,7 @@
 #include "common/storage/store.h"
 #include "common/telemetry/http_endpoint.h"
 #include "common/telemetry/metrics.h"
+#include "services/host/profile.h"
 
 namespace dotagent::host {
 
@@ -44,14 +45,16 @@ struct HostOptions {
   std::string grpc_listen = "127.0.0.1:0";          // --grpc-listen
   std::string p2p_listen = "/ip4/127.0.0.1/tcp/0";  // --p2p-listen; empty: dials only
   std::vector<std::string> p2p_advertise;           // --p2p-advertise
-  uint64_t p2p_max_connections = 4096;              // --p2p-max-connections
-  uint64_t p2p_max_connections_per_address = 1024;  // --p2p-max-connections-per-address
-  p2p::NewcomerLimits newcomers;                    // --p2p-connect-rate, -connect-burst, -max-handshakes,
-                                                    // -max-handshakes-per-address, -newcomer-share
-  uint64_t p2p_cookie_bits = 18;                    // --p2p-cookie-bits
-  std::vector<std::string> tls_hosts;               // --tls-host: further names for the certificate
-  std::string http_listen = "127.0.0.1:0";          // --http-listen: /metrics, /livez, /readyz
-  absl::Duration drain_grace = absl::Seconds(10);   // --drain-grace
+  std::string profile = "standard";  // --profile: edge, standard or server; what is 0 below is the profile's
+  uint64_t p2p_max_connections = 0;  // --p2p-max-connections
+  uint64_t p2p_max_connections_per_address = 0;    // --p2p-max-connections-per-address
+  uint64_t p2p_max_handshakes = 0;                 // --p2p-max-handshakes
+  uint64_t p2p_max_handshakes_per_address = 0;     // --p2p-max-handshakes-per-address
+  p2p::NewcomerLimits newcomers;                   // --p2p-connect-rate, -connect-burst, -newcomer-share
+  uint64_t p2p_cookie_bits = 18;                   // --p2p-cookie-bits
+  std::vector<std::string> tls_hosts;              // --tls-host: further names for the certificate
+  std::string http_listen = "127.0.0.1:0";         // --http-listen: /metrics, /livez, /readyz
+  absl::Duration drain_grace = absl::Seconds(10);  // --drain-grace
   std::string ready_file;  // --ready-file: once serving, a JSON object {"peer_id", "grpc", "p2p": […], "http"} is
                            // written here, atomically
   std::string log_level = "info";   // --log-level
@@ -76,6 +79,7 @@ class Host {
   // Runs work on the loop.
   [[nodiscard]] rpc::Executor executor();
   [[nodiscard]] p2p::Node& node();  // on the loop's thread only
+  [[nodiscard]] const Profile& profile() const;
   [[nodiscard]] const crypto::Signer& key() const;
   [[nodiscard]] const identity::NodeCertificate& certificate() const;
   [[nodiscard]] storage::Store& store();

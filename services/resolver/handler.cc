@@ -57,7 +57,10 @@ struct Handler::Batch {
 };
 
 Handler::Handler(Parts parts)
-    : parts_(std::move(parts)), metrics_(parts_.metrics), finder_(parts_.dht, parts_.revocations, parts_.clock) {}
+    : parts_(std::move(parts)),
+      metrics_(parts_.metrics),
+      finder_(parts_.dht, parts_.revocations, parts_.clock),
+      cache_(parts_.cached_records) {}
 
 Handler::~Handler() = default;
 

@@ -56,6 +56,7 @@ class Handler {
     std::function<void(std::function<void()>)> post;
     // A name is his whom the registrar certified last: another owner than before is then no conflict.
     bool registrar_decides = false;
+    size_t cached_records = 10'000;  // and as many absences
   };
   // Everything must outlive it, and what was posted must run before it goes or not at all.
   explicit Handler(Parts parts);

@@ -106,6 +106,7 @@ class ResolverServer : public host::Service {
                         .paths = settings_.paths,
                         .puzzle = settings_.puzzle,
                         .table = settings_.table,
+                        .refresh_interval = host_->profile().bucket_refresh_interval,
                         .values = {.policy = settings_.policy}},
         bootstrap_network_.get(), &host_->clock(), &host_->random(), &host_->store());
     handler_ = std::make_unique<Handler>(Handler::Parts{.dht = *dht_,
@@ -114,7 +115,8 @@ class ResolverServer : public host::Service {
                                                         .clock = host_->clock(),
                                                         .metrics = host_->metrics(),
                                                         .post = host_->executor(),
-                                                        .registrar_decides = settings_.registrar_decides});
+                                                        .registrar_decides = settings_.registrar_decides,
+                                                        .cached_records = host_->profile().cached_records});
     bootstrap_network_->OnFound([this](const dht::Contact& contact) { dht_->AddContact(contact); });
     network_->Serve(*dht_);
   }

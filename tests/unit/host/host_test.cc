@@ -10,13 +10,16 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
+#include "services/host/profile.h"
 #include "services/host/ready_file.h"
 
 namespace dotagent::host {
@@ -163,6 +166,43 @@ TEST_F(HostTest, WrongUsageAndHelpHaveTheirExitStatus) {
   EXPECT_EQ(run({"--log-level=loud"}), 2);
   EXPECT_EQ(run({}), 1);
   EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("dotagent-test: no port\n"));
+}
+
+TEST_F(HostTest, LimitsOfThePublicPortAreChecked) {
+  const auto refusal = [&](const std::function<void(HostOptions&)>& change) {
+    HostOptions options = options_;
+    change(options);
+    const auto host = Host::Create("resolver", options, kSchema);
+    EXPECT_EQ(ReasonOf(host.status()), host.ok() ? "" : reason::kLimit);
+    return std::string(host.status().message());
+  };
+  EXPECT_THAT(refusal([](HostOptions& o) { o.newcomers.share = 0; }), HasSubstr("--p2p-newcomer-share"));
+  EXPECT_THAT(refusal([](HostOptions& o) { o.newcomers.share = 1.5; }), HasSubstr("--p2p-newcomer-share"));
+  EXPECT_THAT(refusal([](HostOptions& o) { o.newcomers.connections_per_second = -1; }),
+              HasSubstr("--p2p-connect-rate"));
+  EXPECT_THAT(refusal([](HostOptions& o) { o.newcomers.connection_burst = 0; }), HasSubstr("--p2p-connect-burst"));
+  EXPECT_THAT(refusal([](HostOptions& o) { o.p2p_cookie_bits = 29; }), HasSubstr("--p2p-cookie-bits"));
+  EXPECT_THAT(refusal([](HostOptions& o) { o.profile = "huge"; }), HasSubstr("--profile huge"));
+}
+
+TEST(ProfileTest, EachIsLargerThanTheOneBefore) {
+  std::optional<Profile> smaller;
+  for (const char* name : {"edge", "standard", "server"}) {
+    const auto profile = FindProfile(name);
+    ASSERT_EQ(profile.status(), absl::OkStatus());
+    EXPECT_EQ(profile->name, name);
+    EXPECT_LE(profile->windows.stream, profile->windows.max_stream);
+    EXPECT_LE(profile->windows.connection, profile->windows.max_connection);
+    EXPECT_LE(profile->max_handshakes, profile->max_connections);
+    if (smaller) {
+      EXPECT_GT(profile->max_connections, smaller->max_connections);
+      EXPECT_GT(profile->windows.growth_in_all, smaller->windows.growth_in_all);
+      EXPECT_GT(profile->cached_records, smaller->cached_records);
+      EXPECT_GT(profile->session_idle_timeout, smaller->session_idle_timeout);
+      EXPECT_LE(profile->bucket_refresh_interval, smaller->bucket_refresh_interval);
+    }
+    smaller = *profile;
+  }
 }
 
 }  // namespace
