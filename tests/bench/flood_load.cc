@@ -26,7 +26,7 @@ namespace dotagent::bench {
 namespace {
 
 constexpr size_t kCallsAtOnce = 64;      // of a session
-constexpr size_t kOpenAtOnce = 512;      // connections of a flood
+constexpr size_t kOpenAtOnce = 2048;     // connections of a flood
 constexpr uint64_t kHashesAtOnce = 512;  // of a dialler that was asked for work
 
 absl::Status Failed(const std::string& what) {
@@ -176,11 +176,29 @@ absl::StatusOr<double> Callers::Run(absl::Duration time) {
   return rate;
 }
 
-Flood::Flood(const sockaddr_in& to, bool many, size_t core)
-    : thread_([this, to, many, core] {
+absl::StatusOr<std::unique_ptr<DeafPort>> DeafPort::Open() {
+  std::unique_ptr<DeafPort> port(new DeafPort());
+  port->descriptor_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  port->endpoint_.sin_family = AF_INET;
+  port->endpoint_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof port->endpoint_;
+  auto* const generic = reinterpret_cast<sockaddr*>(&port->endpoint_);
+  if (port->descriptor_ < 0 || bind(port->descriptor_, generic, size) != 0 || listen(port->descriptor_, 1024) != 0 ||
+      getsockname(port->descriptor_, generic, &size) != 0) {
+    return Failed("listen");
+  }
+  return port;
+}
+
+DeafPort::~DeafPort() {
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+Flood::Flood(const sockaddr_in& to, bool many, double per_second, size_t core)
+    : thread_([this, to, many, per_second, core] {
         PinTo(core);
         (void)setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 19);
-        Run(to, many);
+        Run(to, many, per_second);
       }) {}
 
 Flood::~Flood() {
@@ -188,7 +206,7 @@ Flood::~Flood() {
   thread_.join();
 }
 
-void Flood::Run(const sockaddr_in& to, bool many) {
+void Flood::Run(const sockaddr_in& to, bool many, double per_second) {
   SystemRandom random;
   // A listener cannot tell 32 random bytes from a key.
   const std::string first_message = std::string("\0\x20", 2) + random.Bytes(32);
@@ -198,7 +216,11 @@ void Flood::Run(const sockaddr_in& to, bool many) {
   const std::string offering = offer.Start() + first_message;
   std::array<int, kOpenAtOnce> open{};
   open.fill(-1);
+  const absl::Time begun = absl::Now();
   for (uint64_t i = 0; !stop_; ++i) {
+    while (!stop_ && static_cast<double>(i) > per_second * absl::ToDoubleSeconds(absl::Now() - begun)) {
+      poll(nullptr, 0, 1);
+    }
     int& place = open[i % open.size()];
     if (place >= 0) CloseAtOnce(std::exchange(place, -1));
     const int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -211,7 +233,7 @@ void Flood::Run(const sockaddr_in& to, bool many) {
     ++tried_;
     if (connected != 0 && errno != EINPROGRESS) continue;
     const std::string& flight = many && i % 2 == 0 ? offering : plain;
-    if (send(descriptor, flight.data(), flight.size(), MSG_NOSIGNAL) > 0) ++sent_;
+    (void)send(descriptor, flight.data(), flight.size(), MSG_NOSIGNAL);  // a full queue has not let us in
   }
   for (const int descriptor : open) {
     if (descriptor >= 0) CloseAtOnce(descriptor);

@@ -72,26 +72,41 @@ class Callers {
   uint64_t answered_ = 0;
 };
 
+// A port at which nobody accepts: where a flood goes that is to cost its own core only.
+class DeafPort {
+ public:
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<DeafPort>> Open();
+  ~DeafPort();
+  DeafPort(const DeafPort&) = delete;
+  DeafPort& operator=(const DeafPort&) = delete;
+  [[nodiscard]] const sockaddr_in& endpoint() const { return endpoint_; }
+
+ private:
+  DeafPort() = default;
+
+  int descriptor_ = -1;
+  sockaddr_in endpoint_{};
+};
+
 // Connects, sends the first flight of a handshake and never reads, again and again, on a thread of its own, which gets
 // what others leave of its core.
 class Flood {
  public:
-  // `many`: each connection from another of 12 million addresses, every second one offering work that it never does.
-  Flood(const sockaddr_in& to, bool many, size_t core);
+  // At most `per_second` connections. `many`: each from another of 12 million addresses, every second one offering work
+  // that it never does.
+  Flood(const sockaddr_in& to, bool many, double per_second, size_t core);
   ~Flood();
   Flood(const Flood&) = delete;
   Flood& operator=(const Flood&) = delete;
 
-  // Connections that were tried so far; those whose first flight was sent.
+  // Connections that were tried so far.
   [[nodiscard]] uint64_t tried() const { return tried_; }
-  [[nodiscard]] uint64_t sent() const { return sent_; }
 
  private:
-  void Run(const sockaddr_in& to, bool many);
+  void Run(const sockaddr_in& to, bool many, double per_second);
 
   std::atomic<bool> stop_ = false;
   std::atomic<uint64_t> tried_ = 0;
-  std::atomic<uint64_t> sent_ = 0;
   std::thread thread_;
 };
 
