@@ -52,7 +52,17 @@ Gateway::Gateway(const Parts& parts)
                  .clock = parts.clock,
                  .random = parts.random,
                  .metrics = parts.metrics,
-                 .max_per_agent = parts.max_channels_per_agent}) {}
+                 .max_per_agent = parts.max_channels_per_agent}),
+      topics_({.self = parts.key.public_key(),
+               .directory = parts.directory,
+               .trunk = parts.trunk,
+               .guard = parts.guard,
+               .is_revoked = parts.is_revoked,
+               .clock = parts.clock,
+               .random = parts.random,
+               .post = parts.post,
+               .metrics = parts.metrics,
+               .limits = parts.topics}) {}
 
 gateway::v1::GetInfoResponse Gateway::GetInfo() const {
   gateway::v1::GetInfoResponse response;
@@ -209,10 +219,26 @@ void Gateway::OpenChannel(absl::string_view token, std::shared_ptr<ChannelStream
   channels_.Serve(*agent, std::move(stream));
 }
 
+void Gateway::Publish(absl::string_view token, const gateway::v1::PublishRequest& request,
+                      Done<gateway::v1::PublishResponse> done) {
+  const auto agent = authenticator_.Caller(token);
+  if (!agent.ok()) return done(agent.status());
+  topics_.Publish(*agent, request, std::move(done));
+}
+
+void Gateway::Subscribe(absl::string_view token, const gateway::v1::SubscribeRequest& request,
+                        std::shared_ptr<EventStream> stream) {
+  const auto agent = authenticator_.Caller(token);
+  if (!agent.ok()) return stream->Finish(agent.status());
+  topics_.Subscribe(*agent, request, std::move(stream));
+}
+
 TrunkHandlers Gateway::trunk_handlers() {
   return {.deliver = [this](const auto& request, auto done) { post_office_.Receive(request, std::move(done)); },
           .request = [this](const auto& call, auto done) { post_office_.ReceiveRequest(call, std::move(done)); },
-          .channel = [this](IncomingTrunk incoming) { channels_.Receive(std::move(incoming)); }};
+          .channel = [this](IncomingTrunk incoming) { channels_.Receive(std::move(incoming)); },
+          .topics = [this](const crypto::PublicKey& gateway,
+                           std::shared_ptr<Pipe> pipe) { topics_.Receive(gateway, std::move(pipe)); }};
 }
 
 void Gateway::MoveFromRetiredKeys(const std::string& rotation_chain, const record::Name& name, const Agent& agent) {
@@ -230,8 +256,11 @@ void Gateway::MoveFromRetiredKeys(const std::string& rotation_chain, const recor
                      {{"name", name.text()}, {"why", moved.status().ToString()}});
     }
     authenticator_.Revoke(event.key);
-    listeners_.End(event.key, ErrorWithReason(absl::StatusCode::kAborted, reason::kSuperseded,
-                                              "the key was rotated; go on with the new one, which has the inbox now"));
+    const absl::Status rotated =
+        ErrorWithReason(absl::StatusCode::kAborted, reason::kSuperseded,
+                        "the key was rotated; go on with the new one, which has the inbox now");
+    listeners_.End(event.key, rotated);
+    topics_.End(event.key, rotated);
   }
   listeners_.Notify({name, agent.key});
 }
@@ -239,6 +268,7 @@ void Gateway::MoveFromRetiredKeys(const std::string& rotation_chain, const recor
 void Gateway::OnRevoked(const crypto::PublicKey& key) {
   const size_t tokens = authenticator_.Revoke(key);
   listeners_.End(key, KeyRevoked());
+  topics_.End(key, KeyRevoked());
   parts_.guard.OnKeyRevoked(key);
   channels_.End(key, ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
                                      "the key at one end of this channel has been revoked"));
@@ -253,8 +283,10 @@ void Gateway::OnTokenRevoked(const capability::TokenRevocation& revocation) {
 }
 
 void Gateway::Drain() {
-  listeners_.Drain(ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
-                                   "this gateway is shutting down; connect again, or to another one"));
+  const absl::Status why = ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
+                                           "this gateway is shutting down; connect again, or to another one");
+  listeners_.Drain(why);
+  topics_.Drain(why);
 }
 
 void Gateway::Tick() {
@@ -262,6 +294,7 @@ void Gateway::Tick() {
   channels_.Expire(now);
   requests_.Expire(now);
   post_office_.ShowInboxes();
+  topics_.Tick();
   if (now < next_expiry_) return;
   next_expiry_ = now + kExpiryInterval;
   authenticator_.DropExpired(now);

@@ -14,6 +14,7 @@
 #include "common/base/random.h"
 #include "common/crypto/keys.h"
 #include "common/record/record.h"
+#include "common/rpc/call.h"
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
 #include "services/gateway/authenticator.h"
@@ -24,6 +25,7 @@
 #include "services/gateway/post_office.h"
 #include "services/gateway/requests.h"
 #include "services/gateway/tap.h"
+#include "services/gateway/topics.h"
 #include "services/gateway/trunk.h"
 #include "services/host/directory.h"
 
@@ -50,6 +52,8 @@ class Gateway {
     telemetry::Metrics& metrics;
     TokenLimits tokens;
     uint64_t max_channels_per_agent = 64;
+    rpc::Executor post;  // runs work later on the loop
+    TopicLimits topics = {};
   };
   // All parts must outlive it.
   explicit Gateway(const Parts& parts);
@@ -75,15 +79,19 @@ class Gateway {
                        Done<gateway::v1::ListDeadLettersResponse> done);
   void Inbox(absl::string_view token, std::shared_ptr<InboxStream> stream);
   void OpenChannel(absl::string_view token, std::shared_ptr<ChannelStream> stream);
+  void Publish(absl::string_view token, const gateway::v1::PublishRequest& request,
+               Done<gateway::v1::PublishResponse> done);
+  void Subscribe(absl::string_view token, const gateway::v1::SubscribeRequest& request,
+                 std::shared_ptr<EventStream> stream);
 
   // What ServeTrunk needs.
   [[nodiscard]] TrunkHandlers trunk_handlers();
 
-  // Takes everything from a key: tokens, Inbox calls, channels to and from it.
+  // Takes everything from a key: tokens, Inbox calls, subscriptions, channels to and from it.
   void OnRevoked(const crypto::PublicKey& key);
   // Takes what a block of a capability token allowed: what comes with it from now on, and channels that it opened.
   void OnTokenRevoked(const capability::TokenRevocation& revocation);
-  // Ends Inbox calls, so that agents go to another gateway at once; channels run on.
+  // Ends Inbox calls and subscriptions, so that agents go to another gateway at once; channels run on.
   void Drain();
   // Housekeeping; call about once a second.
   void Tick();
@@ -100,6 +108,7 @@ class Gateway {
   Requests requests_;
   PostOffice post_office_;
   Channels channels_;
+  Topics topics_;
   absl::Time next_expiry_ = absl::InfinitePast();
 };
 

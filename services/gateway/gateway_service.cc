@@ -106,7 +106,8 @@ class GatewayServer : public host::Service {
         .random = host_->random(),
         .metrics = host_->metrics(),
         .tokens = {.lifetime = options.token_lifetime},
-        .max_channels_per_agent = options.max_channels_per_agent});
+        .max_channels_per_agent = options.max_channels_per_agent,
+        .post = host_->executor()});
     ServeTrunk(context, host_->node(), gateway_->trunk_handlers());
     for (const p2p::Multiaddr& relay : relays_) {
       host_->node().HoldReservation(relay, [address = relay.ToString()](bool held) {

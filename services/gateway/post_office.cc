@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/record/topic.h"
 #include "services/gateway/holder_check.h"
 #include "services/gateway/homes.h"
 
@@ -88,6 +89,10 @@ absl::StatusOr<std::shared_ptr<const PostOffice::Letter>> PostOffice::Open(const
   }
   ASSIGN_OR_RETURN(record::Message message, record::Message::Verify(json, sender_key, parts_.clock.Now()));
   RETURN_IF_ERROR(message.CheckAttachment(attachment));
+  if (record::IsPublication(message)) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadMessage,
+                           "a publication goes to its topic's subscribers and into no inbox: use Publish");
+  }
   if (parts_.is_revoked(sender_key)) return Revoked(message.sender());
   return std::make_shared<const Letter>(Letter{std::move(message), attachment, envelope.token(), sender_key});
 }

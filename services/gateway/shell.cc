@@ -5,7 +5,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
+#include "common/base/status.h"
 #include "services/gateway/bidi_stream.h"
+#include "services/gateway/event_stream.h"
 
 namespace dotagent::gateway_service {
 namespace {
@@ -44,7 +46,8 @@ Shell::Shell(Gateway& gateway, asio::io_context& loop, const Clock& clock, telem
       send_seconds_(Seconds(metrics, "Send")),
       request_seconds_(Seconds(metrics, "Request")),
       set_inbox_policy_seconds_(Seconds(metrics, "SetInboxPolicy")),
-      list_dead_letters_seconds_(Seconds(metrics, "ListDeadLetters")) {}
+      list_dead_letters_seconds_(Seconds(metrics, "ListDeadLetters")),
+      publish_seconds_(Seconds(metrics, "Publish")) {}
 
 template <typename Response, typename Start>
 grpc::ServerUnaryReactor* Shell::Measured(grpc::CallbackServerContext* context, Response* response,
@@ -152,6 +155,31 @@ grpc::ServerBidiReactor<v1::OpenChannelRequest, v1::OpenChannelResponse>* Shell:
     grpc::CallbackServerContext* context) {
   auto stream = GrpcBidiStream<v1::OpenChannelRequest, v1::OpenChannelResponse>::Create(context, loop_);
   post_([this, stream, token = BearerToken(*context)] { gateway_.OpenChannel(token, stream); });
+  return stream.get();
+}
+
+grpc::ServerUnaryReactor* Shell::Publish(grpc::CallbackServerContext* context, const v1::PublishRequest* request,
+                                         v1::PublishResponse* response) {
+  return Measured(context, response, publish_seconds_, [this, request, token = BearerToken(*context)](auto done) {
+    gateway_.Publish(token, *request, std::move(done));
+  });
+}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* Shell::Subscribe(grpc::CallbackServerContext* context,
+                                                             const grpc::ByteBuffer* request) {
+  auto stream = GrpcEventStream::Create(context, loop_);
+  v1::SubscribeRequest parsed;
+  grpc::ByteBuffer bytes(*request);  // a reference
+  if (!grpc::SerializationTraits<v1::SubscribeRequest>::Deserialize(&bytes, &parsed).ok()) {
+    post_([stream] {
+      stream->Finish(
+          ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol, "this is no SubscribeRequest"));
+    });
+    return stream.get();
+  }
+  post_([this, stream, parsed = std::move(parsed), token = BearerToken(*context)] {
+    gateway_.Subscribe(token, parsed, stream);
+  });
   return stream.get();
 }
 

@@ -13,7 +13,9 @@
 
 namespace dotagent::gateway_service {
 
-class Shell : public gateway::v1::GatewayService::CallbackService {
+// Subscribe is raw: its responses are bytes that many calls share (event_stream.h).
+class Shell : public gateway::v1::GatewayService::WithRawCallbackMethod_Subscribe<
+                  gateway::v1::GatewayService::CallbackService> {
  public:
   // All must outlive every call. `loop` is where `gateway` lives.
   Shell(Gateway& gateway, asio::io_context& loop, const Clock& clock, telemetry::Metrics& metrics);
@@ -47,6 +49,10 @@ class Shell : public gateway::v1::GatewayService::CallbackService {
       grpc::CallbackServerContext* context) override;
   grpc::ServerBidiReactor<gateway::v1::OpenChannelRequest, gateway::v1::OpenChannelResponse>* OpenChannel(
       grpc::CallbackServerContext* context) override;
+  grpc::ServerUnaryReactor* Publish(grpc::CallbackServerContext* context, const gateway::v1::PublishRequest* request,
+                                    gateway::v1::PublishResponse* response) override;
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* Subscribe(grpc::CallbackServerContext* context,
+                                                        const grpc::ByteBuffer* request) override;
 
  private:
   // rpc::Unary that also measures the call.
@@ -72,6 +78,7 @@ class Shell : public gateway::v1::GatewayService::CallbackService {
   telemetry::Histogram& request_seconds_;
   telemetry::Histogram& set_inbox_policy_seconds_;
   telemetry::Histogram& list_dead_letters_seconds_;
+  telemetry::Histogram& publish_seconds_;
 };
 
 }  // namespace dotagent::gateway_service

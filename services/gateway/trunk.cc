@@ -88,6 +88,15 @@ class NodeTrunk : public Trunk {
     OpenTo(std::move(gateways), 0, request.SerializeAsString(), std::move(done));
   }
 
+  void OpenTopics(const p2p::PeerAddress& gateway,
+                  std::function<void(absl::StatusOr<std::shared_ptr<Pipe>>)> done) override {
+    node_.OpenStream(gateway, kTopicsProtocol, session::Priority::kNormal,
+                     [done = std::move(done)](absl::StatusOr<std::shared_ptr<p2p::Stream>> stream) {
+                       if (!stream.ok()) return done(WithContext(stream.status(), "the publisher's gateway"));
+                       done(NewTrunkPipe(*std::move(stream), ""));
+                     });
+  }
+
  private:
   struct UnaryCall {
     const char* protocol;
@@ -198,6 +207,12 @@ void ServeChannel(asio::io_context& context, const std::shared_ptr<p2p::Stream>&
 
 }  // namespace
 
+absl::Status FromRefusal(int32_t code, const std::string& message, const std::string& reason) {
+  const bool known = code > 0 && code <= static_cast<int32_t>(absl::StatusCode::kUnauthenticated);
+  return ErrorWithReason(known ? static_cast<absl::StatusCode>(code) : absl::StatusCode::kUnknown,
+                         reason.substr(0, kMaxReason), message.substr(0, kMaxErrorText));
+}
+
 std::unique_ptr<Trunk> NewNodeTrunk(asio::io_context& context, p2p::Node& node) {
   return std::make_unique<NodeTrunk>(context, node);
 }
@@ -242,6 +257,9 @@ void ServeTrunk(asio::io_context& context, p2p::Node& node, TrunkHandlers handle
              [&context, channel = std::move(handlers.channel)](const std::shared_ptr<p2p::Stream>& stream) {
                ServeChannel(context, stream, channel);
              });
+  node.Serve(kTopicsProtocol, [topics = std::move(handlers.topics)](const std::shared_ptr<p2p::Stream>& stream) {
+    topics(stream->peer(), NewTrunkPipe(stream, ""));
+  });
 }
 
 }  // namespace dotagent::gateway_service

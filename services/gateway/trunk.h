@@ -1,16 +1,18 @@
-// Gateway to gateway: messages and channels over sessions between nodes (protos/dotagent/trunk/v1).
+// Gateway to gateway: messages, channels and subscriptions over sessions between nodes (protos/dotagent/trunk/v1).
 //
-// The other gateway is a stranger: what it hands over is checked by post_office.h and channels.h as if an agent had
-// sent it, and what it answers is bounded in size and time.
+// The other gateway is a stranger: what it hands over is checked by post_office.h, channels.h and topics.h as if an
+// agent had sent it, and what it answers is bounded in size and time.
 #ifndef DOTAGENT_SERVICES_GATEWAY_TRUNK_H_
 #define DOTAGENT_SERVICES_GATEWAY_TRUNK_H_
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/crypto/keys.h"
 #include "common/p2p/node.h"
 #include "dotagent/trunk/v1/trunk.pb.h"
 #include "services/gateway/pipe.h"
@@ -21,6 +23,10 @@ namespace dotagent::gateway_service {
 inline constexpr char kDeliverProtocol[] = "/dotagent/deliver/1.0.0";
 inline constexpr char kRequestProtocol[] = "/dotagent/request/1.0.0";
 inline constexpr char kChannelProtocol[] = "/dotagent/channel/1.0.0";
+inline constexpr char kTopicsProtocol[] = "/dotagent/topics/1.0.0";
+
+// A refusal from another gateway: its code counts if it is one, its texts are cut to a sane length.
+[[nodiscard]] absl::Status FromRefusal(int32_t code, const std::string& message, const std::string& reason);
 
 // A channel that the other gateway has opened.
 struct OpenTrunk {
@@ -43,6 +49,9 @@ class Trunk {
                        std::function<void(absl::StatusOr<Answer>)> done) = 0;
   virtual void OpenChannel(std::vector<p2p::PeerAddress> gateways, const trunk::v1::ChannelRequest& request,
                            std::function<void(absl::StatusOr<OpenTrunk>)> done) = 0;
+  // Of topic_links.h. To this one gateway.
+  virtual void OpenTopics(const p2p::PeerAddress& gateway,
+                          std::function<void(absl::StatusOr<std::shared_ptr<Pipe>>)> done) = 0;
 };
 
 // `node` and `context` must outlive it.
@@ -61,6 +70,7 @@ struct TrunkHandlers {
   std::function<void(const trunk::v1::DeliverRequest&, std::function<void(absl::StatusOr<bool> duplicate)>)> deliver;
   std::function<void(const trunk::v1::RequestCall&, std::function<void(absl::StatusOr<Answer>)>)> request;
   std::function<void(IncomingTrunk)> channel;
+  std::function<void(const crypto::PublicKey& gateway, std::shared_ptr<Pipe>)> topics;
 };
 
 // Answers the three protocols on the node's port.

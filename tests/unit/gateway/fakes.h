@@ -3,6 +3,7 @@
 #ifndef DOTAGENT_TESTS_UNIT_GATEWAY_FAKES_H_
 #define DOTAGENT_TESTS_UNIT_GATEWAY_FAKES_H_
 
+#include <grpcpp/impl/codegen/proto_utils.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -206,7 +207,7 @@ class FakeTrunks {
 
 class FakeTrunk : public Trunk {
  public:
-  explicit FakeTrunk(FakeTrunks& trunks) : trunks_(trunks) {}
+  FakeTrunk(FakeTrunks& trunks, const crypto::PublicKey& self) : trunks_(trunks), self_(self) {}
 
   void Deliver(std::vector<p2p::PeerAddress> gateways, const trunk::v1::DeliverRequest& request,
                std::function<void(absl::StatusOr<bool>)> done) override {
@@ -245,12 +246,28 @@ class FakeTrunk : public Trunk {
                       .refuse = [done](const absl::Status& status) { done(status); }});
     });
   }
+  void OpenTopics(const p2p::PeerAddress& gateway,
+                  std::function<void(absl::StatusOr<std::shared_ptr<Pipe>>)> done) override {
+    ++dialled;
+    trunks_.tasks().Post([this, gateway, done = std::move(done)] {
+      const TrunkHandlers* other = trunks_.Find({gateway});
+      if (other == nullptr) return done(Unreachable());
+      const auto [near, far] = FakePipe::Pair(trunks_.tasks());
+      trunks_.pipes.push_back(near);
+      trunks_.pipes.push_back(far);
+      done(std::shared_ptr<Pipe>(near));
+      other->topics(self_, far);
+    });
+  }
+
+  int dialled = 0;  // links for topics
 
  private:
   static absl::Status Unreachable() {
     return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable, "no such gateway");
   }
   FakeTrunks& trunks_;
+  const crypto::PublicKey self_;
 };
 
 // A bidirectional call with both of its ends: the gateway's is the interface, the agent's are the methods below.
@@ -334,6 +351,56 @@ class FakeCall : public BidiStream<Request, Response> {
 using InboxCall = FakeCall<gateway::v1::InboxRequest, gateway::v1::InboxResponse>;
 using ChannelCall = FakeCall<gateway::v1::OpenChannelRequest, gateway::v1::OpenChannelResponse>;
 
+// A Subscribe call, at both of its ends as FakeCall.
+class SubscribeCall : public EventStream {
+ public:
+  explicit SubscribeCall(Tasks& tasks) : tasks_(tasks) {
+    tasks_.AddCall(this, [this] {
+      const auto waiting = std::make_tuple(std::exchange(write_, nullptr), std::exchange(gone_, nullptr));
+    });
+  }
+  ~SubscribeCall() override { tasks_.RemoveCall(this); }
+
+  void Write(grpc::ByteBuffer response, std::function<void(bool)> done) override {
+    EXPECT_EQ(write_, nullptr) << "one write at a time";
+    if (finished) return tasks_.Post([done] { done(false); });
+    gateway::v1::SubscribeResponse parsed;
+    EXPECT_TRUE(grpc::SerializationTraits<gateway::v1::SubscribeResponse>::Deserialize(&response, &parsed).ok());
+    for (const auto& event : parsed.events()) events.push_back(event);
+    ++writes;
+    write_ = std::move(done);
+    if (!stalled) FinishWrite();
+  }
+  void Finish(absl::Status status) override {
+    if (!finished) finished = std::move(status);
+  }
+  void OnCancelled(std::function<void()> gone) override { gone_ = std::move(gone); }
+
+  void Cancel() {
+    if (gone_) tasks_.Post(std::exchange(gone_, nullptr));
+  }
+  void Resume() {
+    stalled = false;
+    if (write_) FinishWrite();
+  }
+
+  std::vector<gateway::v1::SubscribeEvent> events;
+  int writes = 0;
+  std::optional<absl::Status> finished;
+  bool stalled = false;  // the agent does not read
+
+ private:
+  void FinishWrite() {
+    tasks_.Post([this] {
+      if (auto done = std::exchange(write_, nullptr)) done(true);
+    });
+  }
+
+  Tasks& tasks_;
+  std::function<void(bool)> write_;
+  std::function<void()> gone_;
+};
+
 // Counts uses as identity does; of each token as many as `uses` says.
 class FakeRedeemer : public Redeemer {
  public:
@@ -371,8 +438,12 @@ struct World {
 
 // A real gateway in that world.
 struct TestGateway {
-  explicit TestGateway(World& w, uint64_t max_channels = 8, InboxLimits limits = {})
-      : world(w), inboxes(*InboxStore::Open(*store, PostNothing, limits)), tap(*Tap::Open("")), trunk(w.trunks) {
+  explicit TestGateway(World& w, uint64_t max_channels = 8, InboxLimits limits = {}, const TopicLimits& topics = {},
+                       std::optional<crypto::SigningKey> own_key = std::nullopt)
+      : world(w),
+        key(own_key ? *std::move(own_key) : crypto::SigningKey::Generate(w.random)),
+        inboxes(*InboxStore::Open(*store, PostNothing, limits)),
+        tap(*Tap::Open("")) {
     logic = std::make_unique<Gateway>(
         Gateway::Parts{.key = key,
                        .channel_binding = std::string(32, 'c'),
@@ -386,7 +457,9 @@ struct TestGateway {
                        .clock = world.clock,
                        .random = world.random,
                        .metrics = metrics,
-                       .max_channels_per_agent = max_channels});
+                       .max_channels_per_agent = max_channels,
+                       .post = [this](std::function<void()> work) { world.tasks.Post(std::move(work)); },
+                       .topics = topics});
     world.trunks.Join(key.public_key(), logic->trunk_handlers());
     world.tasks.AddElsewhere(this, [this] { return inboxes->Flush(); });
   }
@@ -400,14 +473,14 @@ struct TestGateway {
   }
 
   World& world;
-  crypto::SigningKey key = crypto::SigningKey::Generate(world.random);
+  const crypto::SigningKey key;
   telemetry::Metrics metrics;
   std::unique_ptr<storage::Store> store = storage::NewMemoryStore();
   std::unique_ptr<InboxStore> inboxes;
   std::unique_ptr<Tap> tap;
   InboxGuard guard{*store, world.redeemer, [this](const crypto::PublicKey& k) { return world.revoked.contains(k); },
                    world.clock, metrics};
-  FakeTrunk trunk;
+  FakeTrunk trunk{world.trunks, key.public_key()};
   std::unique_ptr<Gateway> logic;
 };
 
@@ -513,6 +586,51 @@ struct TestAgent {
     gateway.logic->OpenChannel(token, call);
     world.tasks.Run();
     return call;
+  }
+
+  [[nodiscard]] std::string SignPublication(const std::string& topic, const std::string& id) const {
+    return record::Message::Sign({.id = id,
+                                  .sender = name,
+                                  .recipient = name,
+                                  .timestamp = world.clock.Now(),
+                                  .content = {{"topic", topic}, {"text", id}}},
+                                 key)
+        ->json();
+  }
+  [[nodiscard]] absl::StatusOr<gateway::v1::PublishResponse> PublishSigned(const std::string& json) {
+    gateway::v1::PublishRequest request;
+    request.set_message_json(json);
+    absl::StatusOr<gateway::v1::PublishResponse> result = absl::UnknownError("not answered");
+    gateway.logic->Publish(token, request, [&](auto response) { result = std::move(response); });
+    world.tasks.Run();
+    return result;
+  }
+  [[nodiscard]] absl::StatusOr<gateway::v1::PublishResponse> Publish(const std::string& topic, const std::string& id) {
+    return PublishSigned(SignPublication(topic, id));
+  }
+
+  [[nodiscard]] std::string SignSubscription(const std::string& publisher, const std::string& pattern) const {
+    return record::Message::Sign({.id = "s1",
+                                  .type = record::MessageType::kRequest,
+                                  .sender = name,
+                                  .recipient = publisher,
+                                  .timestamp = world.clock.Now(),
+                                  .content = {{"method", "topics"}, {"topic", pattern}}},
+                                 key)
+        ->json();
+  }
+  [[nodiscard]] std::shared_ptr<SubscribeCall> SubscribeSigned(const std::string& json,
+                                                               const std::string& capability_token = "") {
+    auto call = std::make_shared<SubscribeCall>(world.tasks);
+    gateway::v1::SubscribeRequest request;
+    request.set_message_json(json);
+    request.set_token(capability_token);
+    gateway.logic->Subscribe(token, request, call);
+    world.tasks.Run();
+    return call;
+  }
+  [[nodiscard]] std::shared_ptr<SubscribeCall> Subscribe(const std::string& publisher, const std::string& pattern) {
+    return SubscribeSigned(SignSubscription(publisher, pattern));
   }
 
   World& world;

@@ -1,0 +1,123 @@
+// A server-streaming gRPC call whose responses are bytes already, as a handler on the loop sees it: one write at a
+// time, with back pressure. For what goes to many at once: it is serialized once, and each call refers to it.
+//
+// As bidi_stream.h: handlers know only EventStream; GrpcEventStream is the shell's.
+#ifndef DOTAGENT_SERVICES_GATEWAY_EVENT_STREAM_H_
+#define DOTAGENT_SERVICES_GATEWAY_EVENT_STREAM_H_
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <asio/io_context.hpp>
+#include <asio/post.hpp>
+#include <asio/steady_timer.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "common/rpc/status.h"
+
+namespace dotagent::gateway_service {
+
+// On the loop's thread only. Callbacks never run from inside the call.
+class EventStream {
+ public:
+  virtual ~EventStream() = default;
+
+  // false: the call is over. One write at a time.
+  virtual void Write(grpc::ByteBuffer response, std::function<void(bool)> done) = 0;
+  // Ends the call, after a write that is under way. Idempotent: the first status counts.
+  virtual void Finish(absl::Status status) = 0;
+  // `gone` is called once if the client cancels or vanishes before Finish. Finish must still be called.
+  virtual void OnCancelled(std::function<void()> gone) = 0;
+};
+
+class GrpcEventStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                              public EventStream,
+                              public std::enable_shared_from_this<GrpcEventStream> {
+ public:
+  // Lives until gRPC is done with it. `loop` must outlive the server.
+  static std::shared_ptr<GrpcEventStream> Create(grpc::CallbackServerContext* context, asio::io_context& loop) {
+    auto stream = std::make_shared<GrpcEventStream>(context, loop);
+    stream->self_ = stream;
+    return stream;
+  }
+  GrpcEventStream(grpc::CallbackServerContext* context, asio::io_context& loop)
+      : context_(context), loop_(loop), unread_(loop) {}
+
+  void Write(grpc::ByteBuffer response, std::function<void(bool)> done) override {
+    if (finished_ || last_word_) return Later([done = std::move(done)] { done(false); });
+    write_done_ = std::move(done);
+    response_.Swap(&response);
+    StartWrite(&response_);
+  }
+
+  void Finish(absl::Status status) override {
+    if (finished_ || last_word_) return;
+    if (!write_done_) return FinishNow(status);
+    // The client is told why the call ends after the write; one that does not read is cut off.
+    last_word_ = std::move(status);
+    unread_.expires_after(kLastWordTimeout);
+    unread_.async_wait([self = shared_from_this()](std::error_code error) {
+      if (!error && !self->finished_) self->context_->TryCancel();
+    });
+  }
+
+  void OnCancelled(std::function<void()> gone) override {
+    if (cancelled_) return Later(std::move(gone));
+    gone_ = std::move(gone);
+  }
+
+ private:
+  static constexpr std::chrono::seconds kLastWordTimeout{2};
+
+  template <typename Work>
+  void Later(Work work) {
+    asio::post(loop_, std::move(work));
+  }
+
+  void FinishNow(const absl::Status& status) {
+    finished_ = true;
+    gone_ = nullptr;
+    grpc::ServerWriteReactor<grpc::ByteBuffer>::Finish(rpc::ToGrpc(status));
+  }
+
+  // gRPC's threads from here.
+  void OnWriteDone(bool ok) override {
+    Later([self = shared_from_this(), ok] {
+      auto done = std::exchange(self->write_done_, nullptr);
+      self->response_.Clear();
+      if (self->last_word_) {
+        self->unread_.cancel();
+        self->FinishNow(*self->last_word_);
+      }
+      done(ok);
+    });
+  }
+  void OnCancel() override {
+    Later([self = shared_from_this()] {
+      self->cancelled_ = true;
+      if (auto gone = std::exchange(self->gone_, nullptr)) gone();
+    });
+  }
+  void OnDone() override { const auto last = std::move(self_); }
+
+  grpc::CallbackServerContext* const context_;  // alive until Finish
+  asio::io_context& loop_;
+  asio::steady_timer unread_;
+  std::shared_ptr<GrpcEventStream> self_;
+  grpc::ByteBuffer response_;
+  std::function<void(bool)> write_done_;
+  std::function<void()> gone_;
+  std::optional<absl::Status> last_word_;  // Finish waits for a write
+  bool finished_ = false;
+  bool cancelled_ = false;
+};
+
+}  // namespace dotagent::gateway_service
+
+#endif  // DOTAGENT_SERVICES_GATEWAY_EVENT_STREAM_H_
