@@ -190,6 +190,49 @@ absl::StatusOr<SentMessage> Agent::Send(const OutgoingMessage& message) {
   return SentMessage{std::move(signed_message), response.duplicate()};
 }
 
+absl::StatusOr<PublishedMessage> Agent::Publish(absl::string_view topic, record::Json content) {
+  RETURN_IF_ERROR(RequireName());
+  ASSIGN_OR_RETURN(const record::Topic parsed, record::Topic::Parse(topic));
+  ASSIGN_OR_RETURN(content, record::PublicationContent(parsed, std::move(content)));
+  SystemRandom random;
+  ASSIGN_OR_RETURN(record::Message signed_message, record::Message::Sign({.id = record::NewMessageId(random),
+                                                                          .type = record::MessageType::kNotification,
+                                                                          .sender = name_,
+                                                                          .recipient = name_,
+                                                                          .timestamp = absl::Now(),
+                                                                          .content = std::move(content)},
+                                                                         gateway_->key()));
+  v1::PublishRequest request;
+  request.set_message_json(signed_message.json());
+  v1::PublishResponse response;
+  RETURN_IF_ERROR(gateway_->Run(
+      [&](grpc::ClientContext& context) { return gateway_->stub().Publish(&context, request, &response); }));
+  return PublishedMessage{.message = std::move(signed_message),
+                          .duplicate = response.duplicate(),
+                          .sequence = response.sequence(),
+                          .subscribers = response.subscribers(),
+                          .gateways = response.gateways()};
+}
+
+absl::StatusOr<std::unique_ptr<Subscription>> Agent::Subscribe(absl::string_view publisher, absl::string_view pattern,
+                                                               const std::string& token) {
+  RETURN_IF_ERROR(RequireName());
+  ASSIGN_OR_RETURN(const record::TopicPattern parsed, record::TopicPattern::Parse(pattern));
+  SystemRandom random;
+  ASSIGN_OR_RETURN(const record::Message request,
+                   record::Message::Sign({.id = record::NewMessageId(random),
+                                          .type = record::MessageType::kRequest,
+                                          .sender = name_,
+                                          .recipient = std::string(publisher),
+                                          .timestamp = absl::Now(),
+                                          .content = record::SubscriptionContent(parsed)},
+                                         gateway_->key()));
+  auto subscription = Subscription::Open(*this, gateway_, request, token);
+  if (ReasonOf(subscription.status()) != reason::kNotAuthenticated) return subscription;
+  RETURN_IF_ERROR(gateway_->Authenticate());
+  return Subscription::Open(*this, gateway_, request, token);
+}
+
 absl::StatusOr<AnsweredRequest> Agent::Request(const OutgoingMessage& message, absl::Duration timeout) {
   RETURN_IF_ERROR(RequireName());
   ASSIGN_OR_RETURN(const record::Message asked, SignMessage(message, record::MessageType::kRequest));

@@ -27,6 +27,7 @@
 #include "sdk/cpp/channel.h"
 #include "sdk/cpp/gateway_client.h"
 #include "sdk/cpp/inbox.h"
+#include "sdk/cpp/subscription.h"
 
 namespace dotagent::sdk {
 
@@ -117,6 +118,14 @@ struct AnsweredRequest {
   std::string attachment;
 };
 
+struct PublishedMessage {
+  record::Message message;
+  bool duplicate = false;
+  uint64_t sequence = 0;     // among this agent's publications
+  uint32_t subscribers = 0;  // at this gateway
+  uint32_t gateways = 0;     // others, with subscribers of theirs
+};
+
 // Thread-safe. Every call blocks, at most GatewayOptions::timeout.
 class Agent {
  public:
@@ -148,6 +157,16 @@ class Agent {
   // Signs a message and puts it into the recipient's inbox: on disk there when this returns OK. PermissionDenied
   // (NOT_A_CONTACT, TOKEN_REQUIRED, or as the token is refused) if the recipient's policy keeps it out.
   [[nodiscard]] absl::StatusOr<SentMessage> Send(const OutgoingMessage& message);
+
+  // Signs a publication on a topic of this agent's own (record/topic.h), and hands it to whoever subscribes to it now.
+  // FailedPrecondition (BAD_ADDRESS) if the gateway is not the first that this agent's record lists.
+  [[nodiscard]] absl::StatusOr<PublishedMessage> Publish(absl::string_view topic, record::Json content);
+
+  // Publications of another agent whose topics match `pattern`. The agent must outlive it. PermissionDenied
+  // (NOT_A_CONTACT, TOKEN_REQUIRED, or as the token is refused) if the publisher's policy keeps this agent out.
+  [[nodiscard]] absl::StatusOr<std::unique_ptr<Subscription>> Subscribe(absl::string_view publisher,
+                                                                        absl::string_view pattern,
+                                                                        const std::string& token = {});
 
   // Signs a REQUEST, hands it to the recipient, who must be listening for requests, and waits for the answer, for
   // `timeout` and not GatewayOptions::timeout. Of an ERROR the code and text that the other agent gave, without a

@@ -183,6 +183,27 @@ class FakeGateway::InboxStream : public grpc::ServerBidiReactor<v1::InboxRequest
   std::atomic<bool> finished_ = false;
 };
 
+// Says what it was given, and ends.
+class FakeGateway::SubscribeStream : public grpc::ServerWriteReactor<v1::SubscribeResponse> {
+ public:
+  SubscribeStream(std::vector<v1::SubscribeResponse> answers, const absl::Status& end)
+      : answers_(answers.begin(), answers.end()), end_(end) {
+    Next();
+  }
+  void OnWriteDone(bool ok) override {
+    if (!ok) return Finish(grpc::Status::CANCELLED);
+    answers_.pop_front();
+    Next();
+  }
+  void OnDone() override { delete this; }  // gRPC's reactors belong to gRPC
+
+ private:
+  void Next() { answers_.empty() ? Finish(rpc::ToGrpc(end_)) : StartWrite(&answers_.front()); }
+
+  std::deque<v1::SubscribeResponse> answers_;
+  const absl::Status end_;
+};
+
 FakeGateway::FakeGateway(const identity::NodeCertificate* certificate)
     : key_(crypto::SigningKey::Generate(random_)),
       tls_(certificate != nullptr),
@@ -397,6 +418,21 @@ grpc::ServerBidiReactor<v1::InboxRequest, v1::InboxResponse>* FakeGateway::Inbox
 grpc::ServerBidiReactor<v1::OpenChannelRequest, v1::OpenChannelResponse>* FakeGateway::OpenChannel(
     grpc::CallbackServerContext* context) {
   return new ChannelEnd(*this, Admit(*context, "OpenChannel"));
+}
+
+void FakeGateway::SetSubscription(std::vector<v1::SubscribeResponse> answers, const absl::Status& end) {
+  absl::MutexLock lock(&mutex_);
+  subscription_ = std::move(answers);
+  subscription_end_ = end;
+}
+
+grpc::ServerWriteReactor<v1::SubscribeResponse>* FakeGateway::Subscribe(grpc::CallbackServerContext* context,
+                                                                        const v1::SubscribeRequest* request) {
+  const absl::Status admitted = Admit(*context, "Subscribe");
+  absl::MutexLock lock(&mutex_);
+  last_subscribe_ = *request;
+  if (!admitted.ok()) return new SubscribeStream({}, admitted);  // deletes itself
+  return new SubscribeStream(subscription_, subscription_end_);  // likewise
 }
 
 }  // namespace dotagent::sdk

@@ -75,6 +75,13 @@ class FakeGateway : public gateway::v1::GatewayService::CallbackService {
   // Sequences that were acknowledged, once there are `count`.
   [[nodiscard]] std::vector<uint64_t> AwaitAcks(size_t count);
 
+  // What a subscription answers, before it ends with `end`.
+  void SetSubscription(std::vector<gateway::v1::SubscribeResponse> answers, const absl::Status& end);
+  [[nodiscard]] gateway::v1::SubscribeRequest last_subscribe() {
+    absl::MutexLock lock(&mutex_);
+    return last_subscribe_;
+  }
+
   // The next channel that is called. A test accepts the offer, or plays the listener by what it has the gateway say.
   [[nodiscard]] std::optional<ChannelOffer> AwaitOffer();
   // Answers calls itself with these bytes instead of offering them, and `opened` first unless told not to; then ends
@@ -105,10 +112,13 @@ class FakeGateway : public gateway::v1::GatewayService::CallbackService {
       grpc::CallbackServerContext* context) override;
   grpc::ServerBidiReactor<gateway::v1::OpenChannelRequest, gateway::v1::OpenChannelResponse>* OpenChannel(
       grpc::CallbackServerContext* context) override;
+  grpc::ServerWriteReactor<gateway::v1::SubscribeResponse>* Subscribe(
+      grpc::CallbackServerContext* context, const gateway::v1::SubscribeRequest* request) override;
 
  private:
   friend class ChannelEnd;
   class InboxStream;
+  class SubscribeStream;
 
   // Counts the call; OK if the caller's token is good and the method is not refused.
   [[nodiscard]] absl::Status Admit(const grpc::CallbackServerContext& context, const std::string& method);
@@ -127,6 +137,9 @@ class FakeGateway : public gateway::v1::GatewayService::CallbackService {
   std::map<std::string, std::string> records_ ABSL_GUARDED_BY(mutex_);
   std::vector<gateway::v1::InboxResponse> inbox_ ABSL_GUARDED_BY(mutex_);
   std::optional<absl::Status> inbox_end_ ABSL_GUARDED_BY(mutex_);
+  std::vector<gateway::v1::SubscribeResponse> subscription_ ABSL_GUARDED_BY(mutex_);
+  absl::Status subscription_end_ ABSL_GUARDED_BY(mutex_);
+  gateway::v1::SubscribeRequest last_subscribe_ ABSL_GUARDED_BY(mutex_);
   std::vector<uint64_t> acks_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<Splice>> splices_ ABSL_GUARDED_BY(mutex_);
   std::vector<ChannelOffer> offers_ ABSL_GUARDED_BY(mutex_);
