@@ -247,6 +247,7 @@ int Main(int argc, char** argv) {
   AddRegisterCommand(app, globals, chosen);
   AddResolveCommand(app, globals, chosen);
   AddMessageCommands(app, globals, chosen);
+  AddTopicCommands(app, globals, chosen);
   AddChannelCommand(app, globals, chosen);
   AddCertCommand(app, globals, chosen);
   AddRevokeCommand(app, globals, chosen);

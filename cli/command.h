@@ -75,7 +75,8 @@ void AddKeyCommands(CLI::App& app, Globals& globals, Chosen& chosen);       // k
 void AddKeyGroup(CLI::App& app, Globals& globals, Chosen& chosen);          // key rotate, export, import
 void AddRegisterCommand(CLI::App& app, Globals& globals, Chosen& chosen);   // register
 void AddResolveCommand(CLI::App& app, Globals& globals, Chosen& chosen);    // resolve
-void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen);   // send, listen, dead-letters, inbox-policy
+void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen);   // send, request, listen, …
+void AddTopicCommands(CLI::App& app, Globals& globals, Chosen& chosen);     // publish, subscribe
 void AddChannelCommand(CLI::App& app, Globals& globals, Chosen& chosen);    // channel
 void AddCertCommand(CLI::App& app, Globals& globals, Chosen& chosen);       // cert
 void AddRevokeCommand(CLI::App& app, Globals& globals, Chosen& chosen);     // revoke

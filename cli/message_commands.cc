@@ -1,6 +1,5 @@
 // dotagent send, dotagent request, dotagent listen, dotagent dead-letters, dotagent inbox-policy.
 #include <atomic>
-#include <cstdio>
 #include <list>
 #include <memory>
 #include <string>
@@ -14,6 +13,7 @@
 #include "absl/synchronization/mutex.h"
 #include "cli/command.h"
 #include "cli/digest.h"
+#include "cli/event_printer.h"
 #include "cli/exit_status.h"
 #include "cli/report.h"
 #include "cli/token_tree.h"
@@ -115,23 +115,6 @@ struct ListenArguments {
   bool no_ack = false;
   bool no_renew = false;
   ProofFiles proof;
-};
-
-// Prints one event a line; from several threads.
-class EventPrinter {
- public:
-  explicit EventPrinter(bool json) : json_(json) {}
-
-  void Print(const nlohmann::ordered_json& event, const std::string& text) {
-    absl::MutexLock lock(&mutex_);
-    std::puts(json_ ? event.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str()
-                    : text.c_str());
-    std::fflush(stdout);
-  }
-
- private:
-  const bool json_;
-  absl::Mutex mutex_;
 };
 
 // Answers channels, each on a thread of its own; at most kMaxChannels at a time, further callers are let wait at the
