@@ -78,6 +78,8 @@ bench: ## Measure dotagent beside its peers, and write docs/benchmarks.md (some 
 	@$(BIN)/dotagent-bench certificates --folder build/release --write docs/benchmarks.md
 	@$(BIN)/dotagent-bench sessions --write docs/benchmarks.md
 	@$(BIN)/dotagent-bench messages --write docs/benchmarks.md
+	@$(BIN)/dotagent-bench flood --write docs/benchmarks.md
+	@$(BIN)/dotagent-bench fan-out --write docs/benchmarks.md
 
 kills: ## Kill a gateway 200 times in the middle of sends, and look whether anything was lost
 	@scripts/install-dependencies --test

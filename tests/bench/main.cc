@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <string>
@@ -13,6 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "tests/bench/authenticate.h"
 #include "tests/bench/certificates.h"
+#include "tests/bench/fan_out.h"
 #include "tests/bench/flood.h"
 #include "tests/bench/messages.h"
 #include "tests/bench/private_network.h"
@@ -39,6 +41,7 @@ constexpr char kFooter[] =
     "  dotagent-bench messages\n"
     "  dotagent-bench sessions --repetitions 9\n"
     "  dotagent-bench flood\n"
+    "  dotagent-bench fan-out --subscribers 1000\n"
     "  dotagent-bench resolve --write docs/benchmarks.md      (make bench)\n";
 
 // What every subcommand has.
@@ -200,11 +203,38 @@ int Main(int argc, char** argv) {
   flood_command->add_option("--newcomers", flood.newcomers, "Newcomers of each kind")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));
+  FanOutOptions fan_out;
+  fan_out.programs = resolve.programs;
+  CLI::App* const fan_out_command =
+      app.add_subcommand("fan-out", "One publisher and many subscribers at a gateway, beside nats-server");
+  common.AddTo(*fan_out_command);
+  fan_out_command->footer(kFooter);
+  fan_out_command->add_option("--subscribers", fan_out.subscribers, "Agents that subscribe")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10'000));
+  fan_out_command->add_option("--connections", fan_out.connections, "Connections that they share")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10'000));
+  fan_out_command->add_option("--publications", fan_out.publications, "Publications of a repetition")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1'000'000));
+  fan_out_command->add_option("--payload", fan_out.payload, "Bytes of text in one")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 60'000));
+  fan_out_command->add_option("--repetitions", fan_out.repetitions, "Turns that each system gets")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100));
   CLI11_PARSE(app, argc, argv);
 
   if (flood_command->parsed()) {
     Report report("flood", CommandLine(argc, argv));
     const absl::Status status = MeasureFlood(flood, report);
+    return common.Finish(status, report);
+  }
+  if (fan_out_command->parsed()) {
+    Report report("fan-out", CommandLine(argc, argv));
+    fan_out.connections = std::min(fan_out.connections, fan_out.subscribers);
+    const absl::Status status = MeasureFanOut(fan_out, report);
     return common.Finish(status, report);
   }
 
