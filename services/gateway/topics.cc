@@ -229,7 +229,8 @@ void Topics::Subscribe(const std::shared_ptr<Agent>& agent, const gateway::v1::S
 void Topics::Place(const LocalPtr& local) {
   if (!locals_.contains(local->id)) return;  // ended meanwhile
   local->stray = false;
-  if (!local->feed->has_members()) local->feed->followed = local->feed->home().key;
+  TopicFeed& feed = *local->feed;
+  if (!feed.followed || !feed.has_members()) feed.followed = feed.home().key;
   if (parts_.is_revoked(local->feed->record()->public_key())) return Drop(local, Revoked(local->feed->name()));
   local->feed->here() ? PlaceHere(local) : PlaceThere(local);
 }

@@ -160,6 +160,8 @@ class Topics {
   void SendAdd(const Local& local);
   void OnLinkOpened(const crypto::PublicKey& gateway);
   void OnLinkBroken(const crypto::PublicKey& gateway, const absl::Status& why);
+  // Nothing comes from there until a subscription is confirmed anew.
+  void Interrupt(const crypto::PublicKey& gateway);
   void OnLinkEvent(const crypto::PublicKey& gateway, const trunk::v1::TopicsEvent& event, Next next);
   [[nodiscard]] absl::Status OnVerdict(const crypto::PublicKey& gateway, const trunk::v1::TopicsVerdict& verdict);
   [[nodiscard]] absl::Status OnConfirmed(const LocalPtr& local, const trunk::v1::TopicsVerdict& verdict);

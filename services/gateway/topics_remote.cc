@@ -37,12 +37,16 @@ void Topics::OnLinkOpened(const crypto::PublicKey& gateway) {
   }
 }
 
-// Who is served stays, and is told of the gap when the link is back; who was waiting hears of it now.
-void Topics::OnLinkBroken(const crypto::PublicKey& gateway, const absl::Status& why) {
-  telemetry::Log(telemetry::Level::kInfo, "a link for topics is down; dialling again", {{"why", why.ToString()}});
+void Topics::Interrupt(const crypto::PublicKey& gateway) {
   for (const auto& [_, feed] : feeds_) {
     if (feed->home().key == gateway) feed->live = false;
   }
+}
+
+// Who is served stays, and is told of the gap when the link is back; who was waiting hears of it now.
+void Topics::OnLinkBroken(const crypto::PublicKey& gateway, const absl::Status& why) {
+  telemetry::Log(telemetry::Level::kInfo, "a link for topics is down; dialling again", {{"why", why.ToString()}});
+  Interrupt(gateway);
   DropWhere([&](const Local& local) { return !local.joined && local.up == gateway; },
             ForAgents(why, "the publisher's gateway"));
 }
@@ -123,7 +127,8 @@ absl::Status Topics::CountForgery(const crypto::PublicKey& gateway, const absl::
   forged_.Increment();
   telemetry::Log(telemetry::Level::kWarning, "a gateway sent a publication that does not verify",
                  {{"why", why.ToString()}});
-  return ++up_[gateway].forgeries < kMaxForgeries ? absl::OkStatus() : why;
+  const auto up = up_.find(gateway);
+  return up == up_.end() || ++up->second.forgeries < kMaxForgeries ? absl::OkStatus() : why;
 }
 
 void Topics::OnPublication(const crypto::PublicKey& gateway, const trunk::v1::TopicsPublication& publication,
@@ -149,7 +154,7 @@ void Topics::OnPublication(const crypto::PublicKey& gateway, const trunk::v1::To
                      duplicates_.Increment();
                      return next(absl::OkStatus());
                    }
-                   up_[gateway].forgeries = 0;
+                   if (const auto up = up_.find(gateway); up != up_.end()) up->second.forgeries = 0;
                    accepted_.Increment();
                    feed->Distribute(draft->topic, SharePublication(sequence, draft->message.json(), draft->key, false));
                    next(absl::OkStatus());
@@ -168,6 +173,8 @@ void Topics::LookForMoved(const FeedPtr& feed, absl::Duration max_age, bool agai
                                          absl::StrCat(feed->name().text(), " has moved to another gateway")));
       }
     }
+    // At other addresses, maybe.
+    if (const auto up = up_.find(*feed->home().key); up != up_.end()) up->second.link->set_gateway(feed->home());
     if (feed->followed == feed->home().key && !again) return;
     feed->followed = feed->home().key;
     feed->live = false;
@@ -191,12 +198,13 @@ void Topics::TickFeeds(absl::Time now) {
       // Nobody subscribes or waits. The numbers of who publishes here are kept for a while.
       const bool numbered = feed->here() && feed->sequence() > 0;
       if (!numbered || now - feed->last_used >= kForgotten) feeds_.erase(known);
-    } else if (feed->has_members() && !feed->locating() && now - feed->located() >= kMoved &&
-               due.size() < kMaxLookups) {
-      due.push_back(feed);
+    } else if (feed->has_members() && !feed->locating() && due.size() < kMaxLookups) {
+      // Whose gateway is not reached may have moved just now.
+      const bool lost = !feed->here() && !feed->live;
+      if (now - feed->located() >= (lost ? kStray : kMoved)) due.push_back(feed);
     }
   }
-  for (const FeedPtr& feed : due) LookForMoved(feed, kMoved, false);
+  for (const FeedPtr& feed : due) LookForMoved(feed, kStray, false);
 }
 
 void Topics::TickLocals(absl::Time now) {
@@ -222,6 +230,7 @@ void Topics::TickLinks(absl::Time now) {
       continue;
     }
     known->second.link->Close(absl::CancelledError("nobody subscribes any more"));
+    Interrupt(known->first);
     up_.erase(known);
   }
   for (const auto& link : up) link->Tick();
