@@ -6,7 +6,7 @@ import signal
 import threading
 import unittest
 
-from case import NetworkCase, REFUSED, USAGE, wait_for
+from case import NetworkCase, REFUSED, wait_for
 
 
 class Subscriber:
@@ -68,7 +68,7 @@ class TopicsTest(NetworkCase):
         self.assertEqual(near.process.wait(10), 0)
 
     def test_refusals(self):
-        self.run_refused(USAGE, "between dots", *self.options(self.alice), "publish", "a..b", "text")
+        self.run_refused(REFUSED, "between dots", *self.options(self.alice), "publish", "a..b", "text")
         self.run_refused(REFUSED, "which is not this one", *self.options(self.alice, 1), "publish", "a", "text")
         self.run_ok(*self.options(self.alice), "inbox-policy", "open", "--guard", "topics")
         self.run_refused(REFUSED, "capability token", *self.options(self.bob, 1), "subscribe", f"{self.alice}.agent", "a")
