@@ -207,12 +207,6 @@ void ServeChannel(asio::io_context& context, const std::shared_ptr<p2p::Stream>&
 
 }  // namespace
 
-absl::Status FromRefusal(int32_t code, const std::string& message, const std::string& reason) {
-  const bool known = code > 0 && code <= static_cast<int32_t>(absl::StatusCode::kUnauthenticated);
-  return ErrorWithReason(known ? static_cast<absl::StatusCode>(code) : absl::StatusCode::kUnknown,
-                         reason.substr(0, kMaxReason), message.substr(0, kMaxErrorText));
-}
-
 std::unique_ptr<Trunk> NewNodeTrunk(asio::io_context& context, p2p::Node& node) {
   return std::make_unique<NodeTrunk>(context, node);
 }

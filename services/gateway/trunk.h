@@ -25,9 +25,6 @@ inline constexpr char kRequestProtocol[] = "/dotagent/request/1.0.0";
 inline constexpr char kChannelProtocol[] = "/dotagent/channel/1.0.0";
 inline constexpr char kTopicsProtocol[] = "/dotagent/topics/1.0.0";
 
-// A refusal from another gateway: its code counts if it is one, its texts are cut to a sane length.
-[[nodiscard]] absl::Status FromRefusal(int32_t code, const std::string& message, const std::string& reason);
-
 // A channel that the other gateway has opened.
 struct OpenTrunk {
   std::shared_ptr<Pipe> pipe;
