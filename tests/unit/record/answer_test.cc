@@ -23,7 +23,9 @@ class AnswerTest : public testing::Test {
   }
   bool Answers(const Message& answer) const {
     const absl::Status checked = CheckAnswers(request_, answer);
-    if (!checked.ok()) EXPECT_EQ(ReasonOf(checked), reason::kBadMessage);
+    if (!checked.ok()) {
+      EXPECT_EQ(ReasonOf(checked), reason::kBadMessage);
+    }
     return checked.ok();
   }
 
