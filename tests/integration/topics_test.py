@@ -6,7 +6,7 @@ import signal
 import threading
 import unittest
 
-from case import NetworkCase, REFUSED, wait_for
+from case import REFUSED, USAGE, NetworkCase, wait_for
 
 
 class Subscriber:
@@ -69,7 +69,7 @@ class TopicsTest(NetworkCase):
 
     def test_refusals(self):
         self.run_refused(REFUSED, "between dots", *self.options(self.alice), "publish", "a..b", "text")
-        self.run_refused(REFUSED, "which is not this one", *self.options(self.alice, 1), "publish", "a", "text")
+        self.run_refused(USAGE, "which is not this one", *self.options(self.alice, 1), "publish", "a", "text")
         self.run_ok(*self.options(self.alice), "inbox-policy", "open", "--guard", "topics")
         self.run_refused(REFUSED, "capability token", *self.options(self.bob, 1), "subscribe", f"{self.alice}.agent", "a")
 
