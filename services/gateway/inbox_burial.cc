@@ -117,6 +117,7 @@ absl::StatusOr<bool> InboxStore::Expire(absl::Time now) {
         return true;
       }));
   std::vector<Burial> burials;
+  burials.reserve(expired.size());
   for (const Message& message : expired) {
     burials.push_back(BeginBurial(message, gateway::v1::DEAD_LETTER_REASON_EXPIRED, now, batch));
   }
