@@ -221,8 +221,10 @@ DownLink::~DownLink() {
 void DownLink::ReadNext() {
   if (closed_ || reading_ || verdicts_.size() > kMaxVerdicts) return;
   reading_ = true;
-  pipe_->Read([self = shared_from_this()](const absl::StatusOr<std::string>& message) {
-    if (self->closed_) return;
+  // Weak: the pipe is this link's own, and keeps what it is to call.
+  pipe_->Read([weak = weak_from_this()](const absl::StatusOr<std::string>& message) {
+    const auto self = weak.lock();
+    if (!self || self->closed_) return;
     if (!message.ok()) return self->Close(message.status());
     self->OnMessage(*message);
   });
