@@ -193,7 +193,9 @@ void PostOffice::ForwardRequest(const std::shared_ptr<const Letter>& letter, abs
                            // The other gateway's word counts for nothing.
                            const absl::Status checked =
                                Requests::CheckAnswer(letter->message, *answer, key, parts_.clock.Now());
-                           finish(checked.ok() ? std::move(answer) : WithContext(checked, "the answer that came"));
+                           if (!checked.ok()) return finish(WithContext(checked, "the answer that came"));
+                           TapAnswer(*answer);
+                           finish(std::move(answer));
                          });
   });
 }
@@ -215,6 +217,11 @@ void PostOffice::ReceiveRequest(const trunk::v1::RequestCall& call, Requests::Do
   });
 }
 
+void PostOffice::TapAnswer(const Answer& answer) {
+  parts_.tap.Append(answer.message_json);
+  parts_.tap.Append(answer.attachment);
+}
+
 void PostOffice::Present(const std::shared_ptr<const Letter>& letter, const record::Record& recipient,
                          absl::Time deadline, const Requests::Done& done) {
   parts_.guard.Check(letter->message, letter->sender_key, recipient, letter->token,
@@ -222,7 +229,10 @@ void PostOffice::Present(const std::shared_ptr<const Letter>& letter, const reco
                       done](const absl::Status& allowed) {
                        if (!allowed.ok()) return done(allowed);
                        parts_.requests.Present(inbox, letter->message, letter->attachment, letter->sender_key, deadline,
-                                               done);
+                                               [this, done](absl::StatusOr<Answer> answer) {
+                                                 if (answer.ok()) TapAnswer(*answer);
+                                                 done(std::move(answer));
+                                               });
                      });
 }
 

@@ -103,6 +103,7 @@ class PostOffice {
   // If the recipient's policy lets it in.
   void Present(const std::shared_ptr<const Letter>& letter, const record::Record& recipient, absl::Time deadline,
                const Requests::Done& done);
+  void TapAnswer(const Answer& answer);
   // The recipient of what came from another gateway: FailedPrecondition (BAD_ADDRESS) if it does not live here.
   void FindRecipientHere(const std::shared_ptr<const Letter>& letter,
                          std::function<void(absl::StatusOr<record::Record>)> done);
