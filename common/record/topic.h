@@ -3,8 +3,7 @@
 // A topic belongs to the agent that publishes it: `prices.eu` of alice.agent is another than `prices.eu` of bob.agent.
 // It is 1 to 16 tokens with dots between, each 1 to 64 of A–Z a–z 0–9 _ -, 256 bytes in all; case matters. A pattern is
 // a topic in which `*` may stand for exactly one token, and `>` as the last one for one or more, as in NATS. At most
-// four `*` in one: so that what a hostile set of patterns costs a match stays bounded
-// (services/gateway/subscriptions.h).
+// four `*` in one: so that what a hostile set of patterns costs a match stays bounded (common/record/topic_trie.h).
 //
 // The specification's message carries both as it is, signed:
 //

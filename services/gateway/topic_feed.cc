@@ -14,7 +14,7 @@ bool RecentIds::Add(const std::string& id) {
   return true;
 }
 
-absl::Status TopicFeed::Join(Subscriptions::Id id, const record::TopicPattern& pattern,
+absl::Status TopicFeed::Join(record::TopicTrie::Id id, const record::TopicPattern& pattern,
                              std::shared_ptr<TopicSink> sink) {
   const absl::Status added = patterns_.Add(pattern, id);
   if (!added.ok()) return added;
@@ -23,7 +23,7 @@ absl::Status TopicFeed::Join(Subscriptions::Id id, const record::TopicPattern& p
   return absl::OkStatus();
 }
 
-void TopicFeed::Leave(Subscriptions::Id id, const record::TopicPattern& pattern, bool last) {
+void TopicFeed::Leave(record::TopicTrie::Id id, const record::TopicPattern& pattern, bool last) {
   patterns_.Remove(pattern, id);
   const auto member = members_.find(id);
   if (!last || member == members_.end()) return;
@@ -33,7 +33,7 @@ void TopicFeed::Leave(Subscriptions::Id id, const record::TopicPattern& pattern,
 
 TopicFeed::Reach TopicFeed::Distribute(const record::Topic& topic, const PublicationPtr& publication) {
   Reach reach;
-  for (const Subscriptions::Id id : patterns_.Match(topic)) {
+  for (const record::TopicTrie::Id id : patterns_.Match(topic)) {
     const auto member = members_.find(id);
     if (member == members_.end()) continue;
     ++(member->second->is_gateway() ? reach.gateways : reach.subscribers);

@@ -24,7 +24,7 @@
 #include "common/p2p/node.h"
 #include "common/record/name.h"
 #include "common/record/record.h"
-#include "services/gateway/subscriptions.h"
+#include "common/record/topic_trie.h"
 #include "services/gateway/topic_subscriber.h"
 #include "services/host/directory.h"
 
@@ -51,11 +51,11 @@ class TopicFeed : public std::enable_shared_from_this<TopicFeed> {
 
   [[nodiscard]] const record::Name& name() const { return name_; }
 
-  // Subscribers. As Subscriptions::Add.
-  [[nodiscard]] absl::Status Join(Subscriptions::Id id, const record::TopicPattern& pattern,
+  // Subscribers. As TopicTrie::Add.
+  [[nodiscard]] absl::Status Join(record::TopicTrie::Id id, const record::TopicPattern& pattern,
                                   std::shared_ptr<TopicSink> sink);
   // Ends one pattern of it; `last`: and all that the feed knows of it.
-  void Leave(Subscriptions::Id id, const record::TopicPattern& pattern, bool last);
+  void Leave(record::TopicTrie::Id id, const record::TopicPattern& pattern, bool last);
   [[nodiscard]] bool has_members() const { return !members_.empty(); }
   [[nodiscard]] bool has_gateways() const { return gateways_ > 0; }
 
@@ -99,8 +99,8 @@ class TopicFeed : public std::enable_shared_from_this<TopicFeed> {
   void OnLocated(absl::StatusOr<host::Resolution> found, absl::Time now, const crypto::PublicKey& self);
 
   const record::Name name_;
-  Subscriptions patterns_{kMaxTopicNodes};
-  absl::flat_hash_map<Subscriptions::Id, std::shared_ptr<TopicSink>> members_;
+  record::TopicTrie patterns_{kMaxTopicNodes};
+  absl::flat_hash_map<record::TopicTrie::Id, std::shared_ptr<TopicSink>> members_;
   size_t gateways_ = 0;  // of the members
   std::optional<record::Record> record_;
   p2p::PeerAddress home_;

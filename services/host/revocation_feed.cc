@@ -92,8 +92,8 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
       // This object holds the channel, and its last reference must not go on gRPC's own thread: gRPC 1.51 would then
       // join that thread from itself and abort. So the loop drops it; `this` may be gone right after the post.
       const auto done = done_;
-      const auto post = post_;
-      post([owner = owner_, status, self = std::move(self_)] {
+      const auto executor = post_;
+      executor([owner = owner_, status, self = std::move(self_)] {
         if (auto feed = owner.lock()) feed->OnDisconnected(rpc::FromGrpc(status));
       });
       done->Notify();

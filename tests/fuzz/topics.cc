@@ -10,21 +10,21 @@
 #include <vector>
 
 #include "common/record/topic.h"
-#include "services/gateway/subscriptions.h"
+#include "common/record/topic_trie.h"
 #include "tests/fuzz/signed_again.h"
 
 namespace {
 
-using dotagent::gateway_service::Subscriptions;
 using dotagent::record::Topic;
 using dotagent::record::TopicPattern;
+using dotagent::record::TopicTrie;
 
 constexpr size_t kMaxNodes = 24;  // so few that an input reaches the bound
 
 class Model {
  public:
   void Step(uint8_t op, absl::string_view text) {
-    const Subscriptions::Id id = (op >> 2) % 4;
+    const TopicTrie::Id id = (op >> 2) % 4;
     if (op % 4 == 0) return Publish(text);
     const auto pattern = TopicPattern::Parse(text);
     if (!pattern.ok()) return dotagent::record::CheckRefusal(pattern.status());
@@ -41,7 +41,7 @@ class Model {
   }
 
  private:
-  void Add(const TopicPattern& pattern, Subscriptions::Id id) {
+  void Add(const TopicPattern& pattern, TopicTrie::Id id) {
     const size_t before = subscriptions_.nodes();
     if (subscriptions_.Add(pattern, id).ok()) {
       wanted_.emplace(pattern.text(), id);
@@ -51,7 +51,7 @@ class Model {
     }
   }
 
-  void Remove(const TopicPattern& pattern, Subscriptions::Id id) {
+  void Remove(const TopicPattern& pattern, TopicTrie::Id id) {
     subscriptions_.Remove(pattern, id);
     wanted_.erase({pattern.text(), id});
   }
@@ -60,15 +60,15 @@ class Model {
     const auto topic = Topic::Parse(text);
     if (!topic.ok()) return dotagent::record::CheckRefusal(topic.status());
     if (topic->text() != text || !TopicPattern::Parse(text)->Matches(*topic)) std::abort();
-    std::set<Subscriptions::Id> expected;
+    std::set<TopicTrie::Id> expected;
     for (const auto& [pattern, id] : wanted_) {
       if (TopicPattern::Parse(pattern)->Matches(*topic)) expected.insert(id);
     }
-    if (subscriptions_.Match(*topic) != std::vector<Subscriptions::Id>(expected.begin(), expected.end())) std::abort();
+    if (subscriptions_.Match(*topic) != std::vector<TopicTrie::Id>(expected.begin(), expected.end())) std::abort();
   }
 
-  Subscriptions subscriptions_{kMaxNodes};
-  std::set<std::pair<std::string, Subscriptions::Id>> wanted_;
+  TopicTrie subscriptions_{kMaxNodes};
+  std::set<std::pair<std::string, TopicTrie::Id>> wanted_;
 };
 
 }  // namespace

@@ -3,8 +3,8 @@
 // A match follows at most two branches a token, the token itself and `*`, and patterns have at most kMaxStars of these
 // (record/topic.h): so it looks at no more than Σ C(tokens, k), k ≤ 4, nodes however hostile the patterns are, and at
 // about one a token in ordinary use. Memory: at most `max_nodes` nodes, and an id an entry.
-#ifndef DOTAGENT_SERVICES_GATEWAY_SUBSCRIPTIONS_H_
-#define DOTAGENT_SERVICES_GATEWAY_SUBSCRIPTIONS_H_
+#ifndef DOTAGENT_COMMON_RECORD_TOPIC_TRIE_H_
+#define DOTAGENT_COMMON_RECORD_TOPIC_TRIE_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -19,22 +19,22 @@
 #include "absl/types/span.h"
 #include "common/record/topic.h"
 
-namespace dotagent::gateway_service {
+namespace dotagent::record {
 
 // Not thread-safe.
-class Subscriptions {
+class TopicTrie {
  public:
   using Id = uint64_t;
 
-  explicit Subscriptions(size_t max_nodes) : max_nodes_(max_nodes) {}
+  explicit TopicTrie(size_t max_nodes) : max_nodes_(max_nodes) {}
 
   // `id` wants what `pattern` matches; an id may want several, and the same one twice is one. ResourceExhausted (LIMIT)
   // if there is no room for more patterns.
-  [[nodiscard]] absl::Status Add(const record::TopicPattern& pattern, Id id);
+  [[nodiscard]] absl::Status Add(const TopicPattern& pattern, Id id);
   // Undoes one Add; no effect if there was none.
-  void Remove(const record::TopicPattern& pattern, Id id);
+  void Remove(const TopicPattern& pattern, Id id);
   // Who wants it: each once, in ascending order.
-  [[nodiscard]] std::vector<Id> Match(const record::Topic& topic) const;
+  [[nodiscard]] std::vector<Id> Match(const Topic& topic) const;
 
   [[nodiscard]] size_t nodes() const { return nodes_; }
   [[nodiscard]] bool empty() const { return nodes_ == 0; }
@@ -57,6 +57,6 @@ class Subscriptions {
   Node root_;
 };
 
-}  // namespace dotagent::gateway_service
+}  // namespace dotagent::record
 
-#endif  // DOTAGENT_SERVICES_GATEWAY_SUBSCRIPTIONS_H_
+#endif  // DOTAGENT_COMMON_RECORD_TOPIC_TRIE_H_

@@ -1,4 +1,4 @@
-#include "services/gateway/subscriptions.h"
+#include "common/record/topic_trie.h"
 
 #include <algorithm>
 #include <utility>
@@ -6,13 +6,13 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 
-namespace dotagent::gateway_service {
+namespace dotagent::record {
 namespace {
 constexpr absl::string_view kStar = "*";
 constexpr absl::string_view kRest = ">";
 }  // namespace
 
-size_t Subscriptions::MissingNodes(Tokens path) const {
+size_t TopicTrie::MissingNodes(Tokens path) const {
   const Node* node = &root_;
   for (size_t i = 0; i < path.size(); ++i) {
     const auto next = node->next.find(path[i]);
@@ -22,7 +22,7 @@ size_t Subscriptions::MissingNodes(Tokens path) const {
   return 0;
 }
 
-absl::Status Subscriptions::Add(const record::TopicPattern& pattern, Id id) {
+absl::Status TopicTrie::Add(const TopicPattern& pattern, Id id) {
   const std::vector<absl::string_view> tokens = pattern.tokens();
   const bool open_ended = tokens.back() == kRest;
   const Tokens path = Tokens(tokens).first(tokens.size() - (open_ended ? 1 : 0));
@@ -43,13 +43,13 @@ absl::Status Subscriptions::Add(const record::TopicPattern& pattern, Id id) {
   return absl::OkStatus();
 }
 
-void Subscriptions::Remove(const record::TopicPattern& pattern, Id id) {
+void TopicTrie::Remove(const TopicPattern& pattern, Id id) {
   const std::vector<absl::string_view> tokens = pattern.tokens();
   RemoveBelow(root_, tokens, id);
 }
 
 // As deep as a pattern has tokens.
-void Subscriptions::RemoveBelow(Node& node, Tokens tokens, Id id) {
+void TopicTrie::RemoveBelow(Node& node, Tokens tokens, Id id) {
   if (tokens.empty()) {
     node.here.erase(id);
   } else if (tokens.front() == kRest) {
@@ -62,7 +62,7 @@ void Subscriptions::RemoveBelow(Node& node, Tokens tokens, Id id) {
   }
 }
 
-void Subscriptions::Collect(const Node& node, Tokens tokens, std::vector<Id>* ids) {
+void TopicTrie::Collect(const Node& node, Tokens tokens, std::vector<Id>* ids) {
   if (tokens.empty()) {
     ids->insert(ids->end(), node.here.begin(), node.here.end());
     return;
@@ -74,7 +74,7 @@ void Subscriptions::Collect(const Node& node, Tokens tokens, std::vector<Id>* id
   }
 }
 
-std::vector<Subscriptions::Id> Subscriptions::Match(const record::Topic& topic) const {
+std::vector<TopicTrie::Id> TopicTrie::Match(const Topic& topic) const {
   const std::vector<absl::string_view> tokens = topic.tokens();
   std::vector<Id> ids;
   Collect(root_, tokens, &ids);
@@ -83,4 +83,4 @@ std::vector<Subscriptions::Id> Subscriptions::Match(const record::Topic& topic) 
   return ids;
 }
 
-}  // namespace dotagent::gateway_service
+}  // namespace dotagent::record

@@ -1,4 +1,4 @@
-#include "services/gateway/subscriptions.h"
+#include "common/record/topic_trie.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 
-namespace dotagent::gateway_service {
+namespace dotagent::record {
 namespace {
 
 using ::testing::ElementsAre;
@@ -14,11 +14,11 @@ using ::testing::IsEmpty;
 
 constexpr size_t kRoom = 1'000;
 
-record::Topic T(absl::string_view text) { return *record::Topic::Parse(text); }
-record::TopicPattern P(absl::string_view text) { return *record::TopicPattern::Parse(text); }
+Topic T(absl::string_view text) { return *Topic::Parse(text); }
+TopicPattern P(absl::string_view text) { return *TopicPattern::Parse(text); }
 
-TEST(SubscriptionsTest, FindsWhoWantsATopic) {
-  Subscriptions subscriptions(kRoom);
+TEST(TopicTrieTest, FindsWhoWantsATopic) {
+  TopicTrie subscriptions(kRoom);
   ASSERT_TRUE(subscriptions.Add(P("prices.eu"), 1).ok());
   ASSERT_TRUE(subscriptions.Add(P("prices.*"), 2).ok());
   ASSERT_TRUE(subscriptions.Add(P("prices.>"), 3).ok());
@@ -31,14 +31,14 @@ TEST(SubscriptionsTest, FindsWhoWantsATopic) {
   EXPECT_THAT(subscriptions.Match(T("Prices.eu")), ElementsAre(4, 5)) << "case matters";
 }
 
-TEST(SubscriptionsTest, SeveralPatternsOfOneAreOneMatch) {
-  Subscriptions subscriptions(kRoom);
+TEST(TopicTrieTest, SeveralPatternsOfOneAreOneMatch) {
+  TopicTrie subscriptions(kRoom);
   for (const char* pattern : {"a.b", "a.*", "a.>", ">"}) ASSERT_TRUE(subscriptions.Add(P(pattern), 7).ok());
   EXPECT_THAT(subscriptions.Match(T("a.b")), ElementsAre(7));
 }
 
-TEST(SubscriptionsTest, WhatIsRemovedTakesNoRoom) {
-  Subscriptions subscriptions(kRoom);
+TEST(TopicTrieTest, WhatIsRemovedTakesNoRoom) {
+  TopicTrie subscriptions(kRoom);
   ASSERT_TRUE(subscriptions.Add(P("a.b.c"), 1).ok());
   ASSERT_TRUE(subscriptions.Add(P("a.b.>"), 1).ok());
   ASSERT_TRUE(subscriptions.Add(P("a.b.c"), 2).ok());
@@ -55,8 +55,8 @@ TEST(SubscriptionsTest, WhatIsRemovedTakesNoRoom) {
   EXPECT_THAT(subscriptions.Match(T("a.b.c")), IsEmpty());
 }
 
-TEST(SubscriptionsTest, RoomIsBoundedAndRefusalsTakeNone) {
-  Subscriptions subscriptions(4);
+TEST(TopicTrieTest, RoomIsBoundedAndRefusalsTakeNone) {
+  TopicTrie subscriptions(4);
   ASSERT_TRUE(subscriptions.Add(P("a.b.c"), 1).ok());
   const absl::Status full = subscriptions.Add(P("a.x.y"), 2);
   EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
@@ -68,4 +68,4 @@ TEST(SubscriptionsTest, RoomIsBoundedAndRefusalsTakeNone) {
 }
 
 }  // namespace
-}  // namespace dotagent::gateway_service
+}  // namespace dotagent::record
