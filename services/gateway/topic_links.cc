@@ -143,7 +143,7 @@ void UpLink::Close(const absl::Status& why) {
 // One publisher's publications for one gateway.
 class DownLink::Lane : public TopicSink, public std::enable_shared_from_this<Lane> {
  public:
-  Lane(DownLink& link, std::shared_ptr<TopicFeed> feed, Subscriptions::Id id)
+  Lane(DownLink& link, std::shared_ptr<TopicFeed> feed, record::TopicTrie::Id id)
       : link_(&link), feed_(std::move(feed)), id_(id), backlog_(link.limits_, gateway::v1::MISSED_CAUSE_SLOW_LINK) {}
 
   void Take(const PublicationPtr& publication) override {
@@ -200,7 +200,7 @@ class DownLink::Lane : public TopicSink, public std::enable_shared_from_this<Lan
  private:
   DownLink* link_;  // nullptr: the link has let go of it
   const std::shared_ptr<TopicFeed> feed_;
-  const Subscriptions::Id id_;
+  const record::TopicTrie::Id id_;
   TopicBacklog backlog_;
   absl::flat_hash_map<std::string, size_t> patterns_;  // how many subscriptions have it
   bool queued_ = false;                                // is in turns_

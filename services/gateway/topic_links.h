@@ -123,7 +123,7 @@ class DownLink : public Flushable, public std::enable_shared_from_this<DownLink>
   };
   struct Handlers {
     std::function<void(const trunk::v1::TopicsAdd&, std::function<void(absl::StatusOr<Admission>)>)> admit;
-    std::function<Subscriptions::Id()> next_id;
+    std::function<record::TopicTrie::Id()> next_id;
     std::function<void()> ended;
   };
   struct Metrics {

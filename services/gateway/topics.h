@@ -181,7 +181,7 @@ class Topics {
 
   const Parts parts_;
   const std::shared_ptr<Flusher> flusher_;
-  Subscriptions::Id last_id_ = 0;
+  record::TopicTrie::Id last_id_ = 0;
   absl::flat_hash_map<std::string, FeedPtr> feeds_;  // by the publisher's name
   absl::flat_hash_map<uint64_t, LocalPtr> locals_;
   absl::flat_hash_map<crypto::PublicKey, size_t> locals_of_agent_;
