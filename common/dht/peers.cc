@@ -75,7 +75,8 @@ Peers::Peers(PeersOptions options, Network* network, const Clock* clock, Random*
       random_(random),
       store_(store),
       table_(self_.id, options.table),
-      census_(&table_, self_.addresses.empty() ? std::nullopt : std::make_optional(self_.id)) {
+      census_(&table_, self_.addresses.empty() ? std::nullopt : std::make_optional(self_.id)),
+      tried_(kMaxTried, kRetryAfter) {
   // How long each had lived is not saved, but their order is.
   std::vector<Contact> former = Load(kFormerKey);
   std::reverse(former.begin(), former.end());
@@ -125,14 +126,7 @@ void Peers::Offer(const Contact& contact) {
   if (contact.addresses.empty() || contact.id == self_.id || !SolvesPuzzles(contact)) return;
   const bool current = table_.Knows(contact) && !table_.Doubtful(contact.id);
   if (current || !table_.HasRoomFor(contact.id) || verifying_ >= kMaxVerifying) return;
-  const absl::Duration now = clock_->Elapsed();
-  while (!tried_order_.empty() &&
-         (now - tried_order_.front().first >= kRetryAfter || tried_order_.size() >= kMaxTried)) {
-    tried_.erase(tried_order_.front().second);
-    tried_order_.pop_front();
-  }
-  if (!tried_.insert(contact.id).second) return;
-  tried_order_.emplace_back(now, contact.id);
+  if (!tried_.Insert(contact.id, clock_->Elapsed())) return;
   ++verifying_;
   Ping(contact, [this](bool) { --verifying_; });
 }

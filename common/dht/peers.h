@@ -12,7 +12,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <optional>
 #include <string>
@@ -32,6 +31,7 @@
 #include "common/dht/puzzle.h"
 #include "common/dht/routing_table.h"
 #include "common/dht/size_estimate.h"
+#include "common/dht/tried_nodes.h"
 #include "common/dht/types.h"
 #include "common/dht/verdict.h"
 #include "common/storage/store.h"
@@ -128,8 +128,7 @@ class Peers {
   uint64_t sized_version_ = 0;  // of the table
   FormerNodes former_;
   size_t verifying_ = 0;
-  std::deque<std::pair<absl::Duration, Id>> tried_order_;  // strangers pinged of late, oldest first; bounded
-  absl::flat_hash_set<Id> tried_;
+  TriedNodes tried_;
   absl::flat_hash_set<Id> rechecking_;  // of nodes in the table, so bounded with it
   bool save_scheduled_ = false;
   Lifeline lifeline_;

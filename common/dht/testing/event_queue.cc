@@ -1,6 +1,7 @@
 #include "common/dht/testing/event_queue.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace dotagent::dht {
 namespace {
@@ -27,11 +28,19 @@ void EventQueue::Push(const Entry& entry) {
   if (bucket <= bucket_) {
     PushHeap(entry, &present_);
   } else if (bucket - bucket_ < kBuckets) {
-    ring_[static_cast<size_t>(bucket % kBuckets)].push_back(entry);
-    ++in_ring_;
+    PushRing(entry, &ring_[static_cast<size_t>(bucket % kBuckets)]);
   } else {
     PushHeap(entry, &far_);
   }
+}
+
+void EventQueue::PushRing(const Entry& entry, std::vector<Entry>* bucket) {
+  if (bucket->capacity() == 0 && !buffers_.empty()) {
+    *bucket = std::move(buffers_.back());
+    buffers_.pop_back();
+  }
+  bucket->push_back(entry);
+  ++in_ring_;
 }
 
 std::optional<int64_t> EventQueue::Earliest() {
@@ -52,7 +61,8 @@ bool EventQueue::Advance() {
     bucket_ = in_ring_ > 0 ? bucket_ + 1 : far_.front().at >> kBucketBits;
     std::vector<Entry>& next = ring_[static_cast<size_t>(bucket_ % kBuckets)];
     in_ring_ -= next.size();
-    std::swap(present_, next);
+    std::vector<Entry> passed = std::exchange(present_, std::exchange(next, {}));
+    if (passed.capacity() > 0 && buffers_.size() < kMaxBuffers) buffers_.push_back(std::move(passed));
     std::make_heap(present_.begin(), present_.end(), Later);
     DrawNear();
   }

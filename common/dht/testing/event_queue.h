@@ -55,9 +55,12 @@ class EventQueue {
  private:
   static constexpr int kBucketBits = 19;         // 2^19 ns: about half a millisecond
   static constexpr int64_t kBuckets = 8 * 1024;  // so the ring reaches 4.3 s
+  static constexpr size_t kMaxBuffers = 128;     // as many as buckets that a network's delays fill
 
   // Moves on to the next bucket that has events. False if there is none.
   bool Advance();
+  // Adds an event to a bucket of the ring.
+  void PushRing(const Entry& entry, std::vector<Entry>* bucket);
   // Takes what has come within the ring's reach out of the far heap.
   void DrawNear();
 
@@ -65,6 +68,8 @@ class EventQueue {
   std::vector<Entry> present_;            // heap: events of `bucket_` and before
   std::vector<std::vector<Entry>> ring_;  // events of bucket b at b mod kBuckets
   size_t in_ring_ = 0;
+  // Buffers of buckets that have passed, for those to come: else every bucket would keep what its busiest turn took.
+  std::vector<std::vector<Entry>> buffers_;
   std::vector<Entry> far_;  // heap: events beyond the ring
 };
 
