@@ -20,7 +20,7 @@ constexpr size_t kPathWidth = 3;
 Lookup::Lookup(const Id& self, const Id& target, const std::vector<Contact>& seeds, const LookupOptions& options,
                Density density)
     : self_(self), target_(target), options_(options), density_(std::move(density)), wanted_(options.wanted) {
-  for (size_t i = 0; i < std::min(seeds.size(), kBucketSize); ++i) Add(seeds[i], 1, 0);
+  Add(seeds, kBucketSize, 1, 0);
   std::vector<Candidate*> nearest;
   for (Candidate& candidate : candidates_) nearest.push_back(&candidate);
   Deal(nearest);
@@ -38,19 +38,36 @@ Lookup::Half Lookup::DistanceTo(const Id& id) const {
   return {target_.Head() ^ id.Head(), target_.SecondWord() ^ id.SecondWord()};
 }
 
-Lookup::Candidates::iterator Lookup::PlaceOf(const Half& distance) {
-  return std::lower_bound(candidates_.begin(), candidates_.end(), distance,
-                          [](const Candidate& candidate, const Half& wanted) { return candidate.distance < wanted; });
+Lookup::Candidates::iterator Lookup::PlaceOf(const Half& distance, size_t near) {
+  const auto nearer = [](const Candidate& candidate, const Half& wanted) { return candidate.distance < wanted; };
+  // The place is in [first, last]: the steps double until that holds.
+  size_t first = near < candidates_.size() && nearer(candidates_[near], distance) ? near + 1 : 0;
+  size_t last = first == 0 ? std::min(near, candidates_.size()) : candidates_.size();
+  for (size_t step = 1; first > 0 && first + step < last; step *= 2) {
+    if (!nearer(candidates_[first + step - 1], distance)) {
+      last = first + step - 1;
+    } else {
+      first += step;
+    }
+  }
+  return std::lower_bound(candidates_.begin() + static_cast<std::ptrdiff_t>(first),
+                          candidates_.begin() + static_cast<std::ptrdiff_t>(last), distance, nearer);
 }
 
-void Lookup::Add(const Contact& contact, uint32_t hop, PathSet known_to) {
-  if (contact.addresses.empty()) return;
-  if (contact.id == self_) return;
+void Lookup::Add(const std::vector<Contact>& contacts, size_t count, uint32_t hop, PathSet known_to) {
+  size_t near = 0;
+  for (size_t i = 0; i < std::min(contacts.size(), count); ++i) near = Add(contacts[i], hop, known_to, near);
+}
+
+size_t Lookup::Add(const Contact& contact, uint32_t hop, PathSet known_to, size_t near) {
+  if (contact.addresses.empty()) return near;
+  if (contact.id == self_) return near;
   const Half distance = DistanceTo(contact.id);
-  const auto place = PlaceOf(distance);
+  const auto place = PlaceOf(distance, near);
+  const auto position = static_cast<size_t>(place - candidates_.begin());
   if (place != candidates_.end() && place->distance == distance) {
     place->known_to |= known_to;
-    return;
+    return position;
   }
   Candidate candidate{.distance = distance,
                       .contact = static_cast<uint32_t>(contacts_.size()),
@@ -65,6 +82,7 @@ void Lookup::Add(const Contact& contact, uint32_t hop, PathSet known_to) {
   }
   candidates_.insert(place, candidate);
   if (candidates_.size() > kMaxCandidates) DropFarthest();
+  return position;
 }
 
 void Lookup::DropFarthest() {
@@ -148,7 +166,7 @@ void Lookup::Answered(const Id& from, const std::vector<Contact>& nodes) {
   const uint32_t hop = candidate->hop + 1U;
   const PathSet path = PathSet{1} << candidate->path;
   // From here on `candidate` moves.
-  for (size_t i = 0; i < std::min(nodes.size(), kMaxAnswerNodes); ++i) Add(nodes[i], hop, path);
+  Add(nodes, kMaxAnswerNodes, hop, path);
 }
 
 void Lookup::Failed(const Id& from) {
@@ -169,7 +187,7 @@ void Lookup::Silent(const Id& from) {
 void Lookup::Want(size_t wanted) { wanted_ = std::max(wanted_, wanted); }
 
 bool Lookup::Widen(const std::vector<Contact>& more) {
-  for (const Contact& contact : more) Add(contact, 1, 0);
+  Add(more, more.size(), 1, 0);
   std::vector<Candidate*> unasked;
   if (!exhausted()) {
     // What came from our own table first: the rest may all have come from liars.

@@ -102,10 +102,13 @@ class Lookup {
   };
   using Candidates = std::vector<Candidate>;
 
-  void Add(const Contact& contact, uint32_t hop, PathSet known_to);
+  // Takes note of all of them, at most `count`. Quickest where they come nearest first, as honest answers do.
+  void Add(const std::vector<Contact>& contacts, size_t count, uint32_t hop, PathSet known_to);
+  // Where the contact is among the candidates then; `near`: a place to begin the search at.
+  size_t Add(const Contact& contact, uint32_t hop, PathSet known_to, size_t near);
   [[nodiscard]] Half DistanceTo(const Id& id) const;
-  // Where the node at this distance is among the candidates, or belongs.
-  [[nodiscard]] Candidates::iterator PlaceOf(const Half& distance);
+  // Where the node at this distance is among the candidates, or belongs. O(log n) in how far that is from `near`.
+  [[nodiscard]] Candidates::iterator PlaceOf(const Half& distance, size_t near = 0);
   [[nodiscard]] const Contact& ContactOf(const Candidate& candidate) const { return contacts_[candidate.contact]; }
   // Makes room for one more; of those not asked yet the farthest goes.
   void DropFarthest();
