@@ -65,7 +65,7 @@ tsan: ## Unit tests under the thread sanitizer
 
 fuzz: ## Fuzz every parser for FUZZ_SECONDS each (default 60)
 	@scripts/install-dependencies --test
-	@scripts/build fuzz 'fuzz_*'
+	@scripts/build asan 'fuzz_*'
 	@scripts/fuzz $(or $(FUZZ_SECONDS),60)
 
 bench: ## Measure dotagent beside its peers, and write docs/benchmarks.md (some minutes; root, or user namespaces)
@@ -80,6 +80,8 @@ bench: ## Measure dotagent beside its peers, and write docs/benchmarks.md (some 
 	@$(BIN)/dotagent-bench messages --write docs/benchmarks.md
 	@$(BIN)/dotagent-bench flood --write docs/benchmarks.md
 	@$(BIN)/dotagent-bench fan-out --write docs/benchmarks.md
+	@$(BIN)/dotagent-bench talk --write docs/benchmarks.md
+	@$(BIN)/dotagent-bench idle --write docs/benchmarks.md
 
 kills: ## Kill a gateway 200 times in the middle of sends, and look whether anything was lost
 	@scripts/install-dependencies --test

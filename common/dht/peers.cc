@@ -186,9 +186,7 @@ Density Peers::density() {
 
 bool Peers::SizeInDoubt() {
   (void)density();  // brings it up to date
-  const bool in_doubt = size_.InDoubt();
-  if (in_doubt) size_.Renew();
-  return in_doubt;
+  return size_.InDoubt();
 }
 
 void Peers::RunAfter(absl::Duration delay, std::function<void()> run) {

@@ -83,9 +83,10 @@ class Peers {
   [[nodiscard]] Density density();
   // As of the last call of density(), which keeps it fresh.
   [[nodiscard]] double estimated_nodes() const { return size_.nodes(); }
-  // That size is in doubt, and random targets should be looked up soon; what NoteLookup was told before is forgotten
-  // once it is told of the first of them.
+  // That size is in doubt, and random targets should be looked up soon.
   [[nodiscard]] bool SizeInDoubt();
+  // What NoteLookup was told so far is forgotten once it is told of the next one.
+  void RenewSize() { size_.Renew(); }
   // A lookup for a point that no stranger chose ended with these nodes: a sample of that size.
   void NoteLookup(const Id& target, const std::vector<Contact>& nearest) { size_.AddLookup(target, nearest); }
 

@@ -9,9 +9,6 @@ namespace {
 
 // Both samples deviate by about a fifth, so for 1 node in 200 they differ that much without a cause.
 constexpr double kDoubtful = 2;
-// The neighbourhood alone is off by half for 1 node in 30.
-constexpr size_t kFewSamples = 3;
-
 // distance / 2^256.
 double Fraction(const Id& distance) {
   double fraction = 0;
@@ -63,7 +60,7 @@ double SizeEstimate::Median(bool with_neighbourhood) const {
 
 bool SizeEstimate::InDoubt() const {
   if (known_is_all_ || neighbourhood_ == 0) return false;
-  if (lookups_size_ < kFewSamples) return true;
+  if (lookups_size_ == 0) return true;  // the neighbourhood alone is off by half for 1 node in 30
   const double lookups = Median(false);
   return neighbourhood_ > kDoubtful * lookups || lookups > kDoubtful * neighbourhood_;
 }

@@ -1,7 +1,6 @@
 #include "common/dht/upkeep.h"
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include "common/dht/query.h"
@@ -44,11 +43,19 @@ void Upkeep::ScheduleRefresh() {
 void Upkeep::WatchSize(absl::Duration pause) {
   peers_->RunAfter(Jittered(pause), lifeline_.Guard([this, pause] {
     if (!peers_->SizeInDoubt()) return WatchSize(kSizeWatch);
-    std::vector<size_t> sized(kSizedBuckets);
-    std::iota(sized.begin(), sized.end(), size_t{0});
-    RefreshBuckets(std::move(sized));
+    peers_->RenewSize();
+    SampleSize(kSizedBuckets);
     // A neighbourhood may be odd for good.
     WatchSize(std::min(2 * pause, refresh_interval_));
+  }));
+}
+
+void Upkeep::SampleSize(size_t left) {
+  if (left == 0 || (left < kSizedBuckets && !peers_->SizeInDoubt())) return;
+  const Id target = peers_->table().RandomIdIn(left - 1, peers_->random());
+  FindNodes(peers_, target, lifeline_.Guard([this, target, left](const QueryResult& found) {
+    peers_->NoteLookup(target, found.nearest);
+    SampleSize(left - 1);
   }));
 }
 

@@ -45,6 +45,8 @@ class Upkeep {
   void ScheduleRefresh();
   // Measures the network's size anew where it is in doubt.
   void WatchSize(absl::Duration pause);
+  // Looks up random targets, at most `left`, until the network's size is no longer in doubt.
+  void SampleSize(size_t left);
   // Goes on with the walk that the last run began, or waits for the rest of the interval since it ended.
   void ResumeWalk();
   void ScheduleWalk(absl::Duration pause);

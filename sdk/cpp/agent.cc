@@ -113,6 +113,7 @@ absl::StatusOr<ResolvedName> Agent::Resolve(absl::string_view name, bool bypass_
                            absl::StrCat("asked for ", asked.text(), ", the gateway answered with the record of ",
                                         record.name().text(), "; do not trust it"));
   }
+  records_.Found(record, absl::Seconds(response.remaining_ttl_s()), absl::Now());
   return ResolvedName{.record = std::move(record),
                       .source = response.source(),
                       .hops = response.hops(),
@@ -123,6 +124,14 @@ absl::StatusOr<ResolvedName> Agent::Resolve(absl::string_view name, bool bypass_
                       .messages = response.messages(),
                       .remaining_ttl = absl::Seconds(response.remaining_ttl_s()),
                       .owner = response.owner()};
+}
+
+absl::Status Agent::CheckKey(const record::Name& name, const crypto::PublicKey& key) {
+  if (records_.Holds(name, key, absl::Now())) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const ResolvedName found, Resolve(name.text()));
+  if (found.record.public_key() == key) return absl::OkStatus();
+  return ErrorWithReason(absl::StatusCode::kUnauthenticated, reason::kKeyMismatch,
+                         absl::StrCat("the record of ", name.text(), " holds another key"));
 }
 
 absl::StatusOr<FoundRotationChain> Agent::GetRotationChain(const identity::AgentId& agent) {
@@ -244,11 +253,7 @@ absl::StatusOr<AnsweredRequest> Agent::Request(const OutgoingMessage& message, a
   RETURN_IF_ERROR(gateway_->Run(
       [&](grpc::ClientContext& context) { return gateway_->stub().Request(&context, request, &response); }, timeout));
   ASSIGN_OR_RETURN(const record::Record recipient,
-                   record::Record::Verify(response.recipient_record_json(), absl::Now()));
-  if (recipient.name() != asked.recipient()) {
-    return ErrorWithReason(absl::StatusCode::kDataLoss, reason::kKeyMismatch,
-                           "the gateway's answer comes with another agent's record; do not trust it");
-  }
+                   records_.Verify(asked.recipient(), response.recipient_record_json(), absl::Now()));
   ASSIGN_OR_RETURN(record::Message answer,
                    record::Message::Verify(response.message_json(), recipient.public_key(), absl::Now()));
   RETURN_IF_ERROR(answer.CheckAttachment(response.attachment()));

@@ -22,12 +22,14 @@
 #include "common/identity/agent_id.h"
 #include "common/identity/rotation.h"
 #include "common/record/message.h"
+#include "common/record/name.h"
 #include "common/record/name_proof.h"
 #include "common/record/record.h"
 #include "sdk/cpp/channel.h"
 #include "sdk/cpp/gateway_client.h"
 #include "sdk/cpp/inbox.h"
 #include "sdk/cpp/subscription.h"
+#include "sdk/cpp/verified_records.h"
 
 namespace dotagent::sdk {
 
@@ -146,6 +148,10 @@ class Agent {
   // contested who holds the name, Unavailable (NOT_BOOTSTRAPPED, TOO_FEW_CLEAN_PATHS).
   [[nodiscard]] absl::StatusOr<ResolvedName> Resolve(absl::string_view name, bool bypass_cache = false);
 
+  // Whether the record of `name` holds `key`, by a lookup of at most VerifiedRecords::kBelievedFor ago. Unauthenticated
+  // (KEY_MISMATCH) if it holds another one; otherwise as Resolve.
+  [[nodiscard]] absl::Status CheckKey(const record::Name& name, const crypto::PublicKey& key);
+
   // Finds and verifies the rotation chain of an identity: by which keys it came to its current one. NotFound if it has
   // published none, which its first key alone needs not.
   [[nodiscard]] absl::StatusOr<FoundRotationChain> GetRotationChain(const identity::AgentId& agent);
@@ -213,6 +219,7 @@ class Agent {
   const std::string name_;
   const std::function<absl::StatusOr<record::NameProof>()> proof_;
   const std::shared_ptr<GatewayClient> gateway_;
+  VerifiedRecords records_;
 };
 
 }  // namespace dotagent::sdk

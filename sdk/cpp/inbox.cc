@@ -78,11 +78,7 @@ struct Inbox::Impl {
     ASSIGN_OR_RETURN(const crypto::PublicKey claimed, crypto::PublicKey::FromBytes(in.sender_key()));
     ASSIGN_OR_RETURN(record::Message message, record::Message::Verify(in.message_json(), claimed, absl::Now()));
     RETURN_IF_ERROR(message.CheckAttachment(in.attachment()));
-    ASSIGN_OR_RETURN(const ResolvedName sender, agent.Resolve(message.sender().text()));
-    if (sender.record.public_key() != claimed) {
-      return ErrorWithReason(absl::StatusCode::kUnauthenticated, reason::kKeyMismatch,
-                             "the message is signed by another key than its sender's record holds");
-    }
+    RETURN_IF_ERROR(WithContext(agent.CheckKey(message.sender(), claimed), "the key that signed the message"));
     return message;
   }
   [[nodiscard]] InboxItem Check(const v1::InboxMessage& in) {

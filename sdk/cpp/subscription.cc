@@ -21,7 +21,6 @@ namespace {
 namespace v1 = ::dotagent::gateway::v1;
 
 constexpr size_t kMaxWaiting = 64;
-constexpr absl::Duration kBelieved = absl::Minutes(5);  // the publisher's key
 
 MissedPublications::Cause CauseOf(v1::MissedCause cause) {
   switch (cause) {
@@ -112,17 +111,6 @@ struct Subscription::Impl {
     context.TryCancel();
   }
 
-  // That `key` is the publisher's: asked anew if it is another than before, or that was long ago.
-  [[nodiscard]] absl::Status CheckKey(const crypto::PublicKey& key) {
-    if (known_key == key && absl::Now() - known_since < kBelieved) return absl::OkStatus();
-    ASSIGN_OR_RETURN(const ResolvedName found, agent.Resolve(publisher.text()));
-    known_key = found.record.public_key();
-    known_since = absl::Now();
-    if (known_key == key) return absl::OkStatus();
-    return ErrorWithReason(absl::StatusCode::kUnauthenticated, reason::kKeyMismatch,
-                           "the publication is signed by another key than its publisher's record holds");
-  }
-
   [[nodiscard]] SubscriptionItem Check(const v1::Publication& in) {
     const auto verified = [&]() -> absl::StatusOr<ReceivedPublication> {
       ASSIGN_OR_RETURN(const crypto::PublicKey claimed, crypto::PublicKey::FromBytes(in.sender_key()));
@@ -133,8 +121,7 @@ struct Subscription::Impl {
             absl::StatusCode::kInvalidArgument, reason::kProtocol,
             absl::StrCat("nobody has asked for the topic ", topic.text(), " of ", message.sender().text()));
       }
-      absl::MutexLock lock(&key_mutex);
-      RETURN_IF_ERROR(CheckKey(claimed));
+      RETURN_IF_ERROR(WithContext(agent.CheckKey(publisher, claimed), "the key that signed the publication"));
       return ReceivedPublication{in.sequence(), std::move(topic), std::move(message)};
     }();
     if (!verified.ok()) return RejectedPublication{in.sequence(), verified.status()};
@@ -148,9 +135,6 @@ struct Subscription::Impl {
   grpc::ClientContext context;
   std::unique_ptr<grpc::ClientReader<v1::SubscribeResponse>> stream;
   uint64_t sequence = 0;
-  absl::Mutex key_mutex;
-  std::optional<crypto::PublicKey> known_key;  // of the publisher; under key_mutex
-  absl::Time known_since;
   absl::Mutex mutex;
   std::deque<v1::SubscribeResponse> waiting ABSL_GUARDED_BY(mutex);
   int taken ABSL_GUARDED_BY(mutex) = 0;  // events of the first

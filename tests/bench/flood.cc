@@ -80,6 +80,28 @@ class Node {
   sockaddr_in endpoint_{};
 };
 
+// What a core has been busy for so far, with whatever: processes, the kernel, interrupts.
+absl::StatusOr<absl::Duration> BusyTime(size_t core) {
+  std::ifstream file("/proc/stat");
+  const std::string label = absl::StrCat("cpu", core);
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream fields(line);
+    std::string name;
+    int64_t user = 0;
+    int64_t nice = 0;
+    int64_t system = 0;
+    int64_t idle = 0;
+    int64_t waiting = 0;
+    int64_t interrupts = 0;
+    int64_t soft_interrupts = 0;
+    fields >> name >> user >> nice >> system >> idle >> waiting >> interrupts >> soft_interrupts;
+    if (name != label || !fields) continue;
+    return absl::Seconds(1) * static_cast<double>(user + nice + system + interrupts + soft_interrupts) /
+           static_cast<double>(sysconf(_SC_CLK_TCK));
+  }
+  return absl::UnavailableError(absl::StrCat("/proc/stat has no ", label));
+}
+
 // Whole handshakes a second of the node's core, connections and all, where nothing limits them.
 absl::StatusOr<double> MeasureCapacity(Node& node) {
   const auto shake = [&](size_t count) -> absl::Status {
@@ -100,21 +122,31 @@ struct Flooded {
   std::vector<double> elsewhere;  // the same while the flood goes to a port that nobody serves
   std::vector<double> under;      // the same while it goes to the node
   std::vector<double> tried;      // the flood's connections a second
-  std::vector<double> busy;       // how much of its core the node had without the flood
+  std::vector<double> calm_busy;  // calls a second that the node's core was busy
+  std::vector<double> under_busy;
+  std::vector<double> calm_share;  // how busy the node's core was
+  std::vector<double> under_share;
 };
 
-// Calls a second during a flood, and connections a second that it began.
+// Calls a second, and those that the core of the node was busy for; connections a second that a flood began meanwhile.
 struct Turn {
   double calls = 0;
+  double calls_busy = 0;
+  double busy_share = 0;
   double tried = 0;
 };
-absl::StatusOr<Turn> MeasureTurn(Callers& callers, absl::Duration time, const Flood& flood) {
+absl::StatusOr<Turn> MeasureTurn(Callers& callers, absl::Duration time, const Flood* flood) {
   RETURN_IF_ERROR(callers.Run(kWarmUp).status());  // what a burst costs at first is over then
   Turn turn;
-  const uint64_t tried = flood.tried();
+  const uint64_t tried = flood == nullptr ? 0 : flood->tried();
+  ASSIGN_OR_RETURN(const absl::Duration busy_before, BusyTime(kNodeCore));
   const absl::Time begun = absl::Now();
   ASSIGN_OR_RETURN(turn.calls, callers.Run(time));
-  turn.tried = static_cast<double>(flood.tried() - tried) / absl::ToDoubleSeconds(absl::Now() - begun);
+  const absl::Duration took = absl::Now() - begun;
+  ASSIGN_OR_RETURN(const absl::Duration busy_after, BusyTime(kNodeCore));
+  turn.busy_share = absl::FDivDuration(busy_after - busy_before, took);
+  turn.calls_busy = turn.calls / turn.busy_share;
+  if (flood != nullptr) turn.tried = static_cast<double>(flood->tried() - tried) / absl::ToDoubleSeconds(took);
   return turn;
 }
 
@@ -127,18 +159,20 @@ absl::StatusOr<Flooded> MeasureCalls(const FloodOptions& options, const Node& no
   Flooded measured;
   for (size_t i = 0; i < options.repetitions; ++i) {
     Say(absl::StrCat(what, ", repetition ", i + 1));
-    const absl::Duration busy = node.CpuTime();
-    const absl::Time begun = absl::Now();
-    ASSIGN_OR_RETURN(measured.calm.emplace_back(), callers->Run(time));
-    measured.busy.push_back(absl::FDivDuration(node.CpuTime() - busy, absl::Now() - begun));
+    ASSIGN_OR_RETURN(const Turn calm, MeasureTurn(*callers, time, nullptr));
+    measured.calm.push_back(calm.calls);
+    measured.calm_busy.push_back(calm.calls_busy);
+    measured.calm_share.push_back(calm.busy_share);
     {
       const Flood flood(deaf->endpoint(), many, per_second, kOtherCore);
-      ASSIGN_OR_RETURN(const Turn turn, MeasureTurn(*callers, time, flood));
+      ASSIGN_OR_RETURN(const Turn turn, MeasureTurn(*callers, time, &flood));
       measured.elsewhere.push_back(turn.calls);
     }
     const Flood flood(node.endpoint(), many, per_second, kOtherCore);
-    ASSIGN_OR_RETURN(const Turn turn, MeasureTurn(*callers, time, flood));
+    ASSIGN_OR_RETURN(const Turn turn, MeasureTurn(*callers, time, &flood));
     measured.under.push_back(turn.calls);
+    measured.under_busy.push_back(turn.calls_busy);
+    measured.under_share.push_back(turn.busy_share);
     measured.tried.push_back(turn.tried);
   }
   return measured;
@@ -201,6 +235,12 @@ absl::Status MeasureFlood(const FloodOptions& options, Report& report) {
               .peer_name = calm,
               .peers = many.calm,
               .at_least = 0.8});
+  report.Add({.what = "the same, for each second that the node's core was busy",
+              .unit = "calls",
+              .ours = many.under_busy,
+              .peer_name = calm,
+              .peers = many.calm_busy,
+              .at_least = 0.8});
   report.Add({.what = "the same, during a flood from one address",
               .unit = "calls/s",
               .ours = one.under,
@@ -235,8 +275,13 @@ absl::Status MeasureFlood(const FloodOptions& options, Report& report) {
       "flood at the lowest priority. Each connection of the flood is made, says all that a dialler says first, and "
       "never reads; of those from many addresses every second one offers work and does none. What the core could do is "
       "whole handshakes with connection and all, for a second of its time, with every limit lifted.");
-  report.Note(
-      absl::StrCat("Without the flood the node had ", static_cast<int>(100 * Median(many.busy)), " % of its core."));
+  const auto percent = [](const std::vector<double>& shares) { return static_cast<int>(100 * Median(shares)); };
+  report.Note(absl::StrCat("The node's core was busy for ", percent(many.calm_share),
+                           " % of the time without the flood, ", percent(many.under_share),
+                           " % during that from many addresses, ", percent(one.under_share),
+                           " % during that from one, and ", percent(unlimited.under_share),
+                           " % with every limit lifted: what is missing to 100 % is the callers' doing, whose core the "
+                           "flood's connections are made on, by the kernel, at no low priority."));
   return absl::OkStatus();
 }
 

@@ -16,12 +16,14 @@
 #include "tests/bench/certificates.h"
 #include "tests/bench/fan_out.h"
 #include "tests/bench/flood.h"
+#include "tests/bench/idle.h"
 #include "tests/bench/messages.h"
 #include "tests/bench/private_network.h"
 #include "tests/bench/report.h"
 #include "tests/bench/resolve.h"
 #include "tests/bench/revoke.h"
 #include "tests/bench/session_cost.h"
+#include "tests/bench/talk.h"
 #include "tests/bench/token_cost.h"
 
 namespace dotagent::bench {
@@ -42,6 +44,8 @@ constexpr char kFooter[] =
     "  dotagent-bench sessions --repetitions 9\n"
     "  dotagent-bench flood\n"
     "  dotagent-bench fan-out --subscribers 1000\n"
+    "  dotagent-bench talk\n"
+    "  dotagent-bench idle --agents 15000\n"
     "  dotagent-bench resolve --write docs/benchmarks.md      (make bench)\n";
 
 // What every subcommand has.
@@ -224,8 +228,47 @@ int Main(int argc, char** argv) {
   fan_out_command->add_option("--repetitions", fan_out.repetitions, "Turns that each system gets")
       ->capture_default_str()
       ->check(CLI::Range(1, 100));
+
+  TalkOptions talk;
+  talk.programs = resolve.programs;
+  CLI::App* const talk_command = app.add_subcommand(
+      "talk",
+      "Two agents: signed requests and their answers, and end-to-end channels, beside bare gRPC streams and\n"
+      "nats-server");
+  common.AddTo(*talk_command);
+  talk_command->footer(kFooter);
+  talk_command->add_option("--singles", talk.singles, "Requests, and messages that wait for their echo, a repetition")
+      ->capture_default_str()
+      ->check(CLI::Range(100, 10'000'000));
+  talk_command->add_option("--messages", talk.messages, "Messages of 128 B that do not wait")
+      ->capture_default_str()
+      ->check(CLI::Range(1'000, 100'000'000));
+  talk_command->add_option("--large", talk.large, "Messages of 16 KiB")
+      ->capture_default_str()
+      ->check(CLI::Range(100, 10'000'000));
+  talk_command->add_option("--repetitions", talk.repetitions, "Turns that each side gets")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100));
+
+  IdleOptions idle;
+  idle.programs = resolve.programs;
+  CLI::App* const idle_command =
+      app.add_subcommand("idle", "Memory of a gateway to which thousands of agents are connected that say nothing");
+  common.AddTo(*idle_command);
+  idle_command->footer(kFooter);
+  idle_command->add_option("--agents", idle.agents, "Agents, each with a connection of its own")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 500'000));
   CLI11_PARSE(app, argc, argv);
 
+  if (talk_command->parsed()) {
+    Report report("talk", CommandLine(argc, argv));
+    return common.Finish(MeasureTalk(talk, report), report);
+  }
+  if (idle_command->parsed()) {
+    Report report("idle", CommandLine(argc, argv));
+    return common.Finish(MeasureIdle(idle, report), report);
+  }
   if (flood_command->parsed()) {
     Report report("flood", CommandLine(argc, argv));
     const absl::Status status = MeasureFlood(flood, report);

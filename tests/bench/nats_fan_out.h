@@ -14,7 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "tests/bench/process.h"
+#include "tests/bench/nats_server.h"
 #include "tests/bench/progress.h"
 
 namespace dotagent::bench {
@@ -36,12 +36,12 @@ class NatsFanOut {
     int fd = -1;
     std::string buffer;
   };
-  explicit NatsFanOut(std::unique_ptr<Process> server) : server_(std::move(server)) {}
+  explicit NatsFanOut(std::unique_ptr<NatsServer> server) : server_(std::move(server)) {}
   [[nodiscard]] absl::Status Subscribe(uint16_t port, size_t subscribers, size_t connections);
   void ReadAll();
   void Read(Connection& connection);
 
-  const std::unique_ptr<Process> server_;
+  const std::unique_ptr<NatsServer> server_;
   std::vector<Connection> connections_;
   int publisher_ = -1;
   int epoll_ = -1;

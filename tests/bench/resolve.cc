@@ -12,6 +12,7 @@
 #include "common/base/status.h"
 #include "common/crypto/keys.h"
 #include "common/identity/certificate.h"
+#include "tests/bench/bare_grpc.h"
 #include "tests/bench/drive.h"
 #include "tests/bench/first_contact.h"
 #include "tests/bench/process.h"
@@ -49,20 +50,6 @@ absl::Status AllOk(const Timing& timing, const std::string& what) {
 double RateOf(const Timing& timing) { return static_cast<double>(timing.us.size()) / timing.seconds; }
 double Milliseconds(const std::vector<double>& us, double quantile) { return Quantile(us, quantile) / 1000; }
 
-// The bare gRPC server, told to answer with `record`.
-struct RunningEcho {
-  std::unique_ptr<Process> process;
-  std::string address;
-};
-
-absl::StatusOr<RunningEcho> StartEcho(const std::string& programs) {
-  RunningEcho echo;
-  ASSIGN_OR_RETURN(echo.process, Process::Start({absl::StrCat(programs, "/bench-peer-grpc")}));
-  ASSIGN_OR_RETURN(const std::string ready, echo.process->ReadLine(absl::Seconds(30)));
-  echo.address = nlohmann::json::parse(ready, nullptr, false).value("address", "");
-  return echo;
-}
-
 absl::Status PublishOne(ResolverClient& client, const std::string& record) {
   const Timing timing =
       Drive(0, 1, 1, [&](size_t, std::function<void(bool)> done) { client.Publish(record, std::move(done)); });
@@ -74,7 +61,7 @@ absl::Status MeasureHotAndContact(const ResolveOptions& options, bool hot, bool 
   const TemporaryFolder folder;
   ASSIGN_OR_RETURN(const RunningService resolver,
                    StartResolver(options.programs, folder.Path("resolver"), "127.0.0.1", ""));
-  ASSIGN_OR_RETURN(const RunningEcho echo, StartEcho(options.programs));
+  ASSIGN_OR_RETURN(const BareGrpc echo, BareGrpc::Start(options.programs));
   ASSIGN_OR_RETURN(const identity::NodeCertificate certificate, MakeCertificate());
   ASSIGN_OR_RETURN(const auto ours, ResolverClient::Connect(resolver.grpc, certificate));
   ASSIGN_OR_RETURN(const auto bare, ResolverClient::Connect(echo.address, certificate));

@@ -1,29 +1,36 @@
 // A bare gRPC server as a system under test: Debian's gRPC, callback API, mutual TLS with the credentials that
-// dotagent's services use, and one method that answers with bytes it was given. Nothing else of a service's runtime:
-// what it answers a second is what gRPC itself allows.
+// dotagent's services use, one method that answers with bytes it was given, and a bidirectional stream that sends every
+// message back. Nothing else of a service's runtime: what it answers a second is what gRPC itself allows.
 //
 //   bench-peer-grpc        prints {"address": "127.0.0.1:PORT"}, serves until standard input ends
 //
-// Publish keeps the bytes, Resolve answers with them; so clients speak to it as to a resolver.
+// Publish keeps the bytes, Resolve answers with them; so clients speak to it as to a resolver. OpenChannel echoes
+// `data`; so they speak to it as to a gateway.
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
+#include <deque>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "common/base/random.h"
 #include "common/crypto/keys.h"
 #include "common/identity/certificate.h"
+#include "dotagent/gateway/v1/gateway.grpc.pb.h"
 #include "dotagent/resolver/v1/resolver.grpc.pb.h"
 
 namespace {
 
+namespace gateway_v1 = dotagent::gateway::v1;
 namespace v1 = dotagent::resolver::v1;
 
 class Echo : public v1::ResolverService::CallbackService {
@@ -51,6 +58,63 @@ class Echo : public v1::ResolverService::CallbackService {
   v1::ResolveResponse answer_;  // set once, before the first Resolve
 };
 
+class EchoStream : public gateway_v1::GatewayService::CallbackService {
+ public:
+  grpc::ServerBidiReactor<gateway_v1::OpenChannelRequest, gateway_v1::OpenChannelResponse>* OpenChannel(
+      grpc::CallbackServerContext*) override {
+    return new Reactor();  // deleted in OnDone
+  }
+
+ private:
+  // Reads on while it writes, so that neither waits for the other.
+  class Reactor : public grpc::ServerBidiReactor<gateway_v1::OpenChannelRequest, gateway_v1::OpenChannelResponse> {
+   public:
+    Reactor() { StartRead(&request_); }
+    void OnReadDone(bool ok) override {
+      const absl::MutexLock lock(&mutex_);
+      if (!ok) {
+        read_all_ = true;
+        if (!writing_) Finish(grpc::Status::OK);
+        return;
+      }
+      waiting_.push_back(request_.data());
+      if (!writing_) WriteNext();
+      if (waiting_.size() < kMostWaiting) {
+        StartRead(&request_);
+      } else {
+        paused_ = true;
+      }
+    }
+    void OnWriteDone(bool ok) override {
+      const absl::MutexLock lock(&mutex_);
+      writing_ = false;
+      if (ok && !waiting_.empty()) return WriteNext();
+      if (!ok || read_all_) Finish(grpc::Status::OK);
+    }
+    void OnDone() override { delete this; }
+
+   private:
+    static constexpr size_t kMostWaiting = 1024;
+
+    void WriteNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      writing_ = true;
+      response_.set_data(waiting_.front());
+      waiting_.pop_front();
+      StartWrite(&response_);
+      if (!std::exchange(paused_, false)) return;
+      StartRead(&request_);
+    }
+
+    gateway_v1::OpenChannelRequest request_;
+    gateway_v1::OpenChannelResponse response_;
+    absl::Mutex mutex_;
+    std::deque<std::string> waiting_ ABSL_GUARDED_BY(mutex_);
+    bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+    bool paused_ ABSL_GUARDED_BY(mutex_) = false;
+    bool read_all_ ABSL_GUARDED_BY(mutex_) = false;
+  };
+};
+
 }  // namespace
 
 int main() {
@@ -68,10 +132,12 @@ int main() {
   options.watch_identity_key_cert_pairs();
   options.set_cert_request_type(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_BUT_DONT_VERIFY);
   Echo echo;
+  EchoStream echo_stream;
   int port = 0;
   grpc::ServerBuilder builder;
   builder.AddListeningPort("127.0.0.1:0", grpc::experimental::TlsServerCredentials(options), &port);
   builder.RegisterService(&echo);
+  builder.RegisterService(&echo_stream);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr || port == 0) {
     std::cerr << "gRPC refused to start a server\n";

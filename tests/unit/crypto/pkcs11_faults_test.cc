@@ -28,7 +28,8 @@ class Pkcs11FaultsTest : public testing::Test {
   }
   ~Pkcs11FaultsTest() override {
     Plan({});
-    const auto counts = reinterpret_cast<FaultyGetCounts>(dlsym(module_, "GetFaultyCounts"))();
+    FaultyCounts counts;
+    reinterpret_cast<FaultyGetCounts>(dlsym(module_, "GetFaultyCounts"))(&counts);
     EXPECT_EQ(counts.open_sessions, 0);
     EXPECT_EQ(counts.initialized, 0);
     dlclose(module_);

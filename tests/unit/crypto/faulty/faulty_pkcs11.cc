@@ -221,9 +221,9 @@ void SetFaultyPlan(const FaultyPlan& plan) {
   Get().calls = 0;
 }
 
-FaultyCounts GetFaultyCounts() {
+void GetFaultyCounts(FaultyCounts* counts) {
   const std::lock_guard<std::mutex> lock(Get().mutex);
-  return {Get().initialized, static_cast<int>(Get().sessions.size())};
+  *counts = {Get().initialized, static_cast<int>(Get().sessions.size())};
 }
 
 }  // extern "C"

@@ -39,7 +39,7 @@ struct FaultyCounts {
   int initialized = 0;
   int open_sessions = 0;
 };
-using FaultyGetCounts = FaultyCounts (*)();
+using FaultyGetCounts = void (*)(FaultyCounts*);
 
 }  // namespace dotagent::crypto
 

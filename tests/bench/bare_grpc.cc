@@ -1,0 +1,70 @@
+#include "tests/bench/bare_grpc.h"
+
+#include <grpcpp/client_context.h>
+
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "common/base/random.h"
+#include "common/base/status.h"
+#include "common/crypto/keys.h"
+#include "common/identity/certificate.h"
+#include "common/rpc/channel.h"
+#include "common/rpc/status.h"
+#include "dotagent/gateway/v1/gateway.grpc.pb.h"
+
+namespace dotagent::bench {
+namespace {
+
+namespace v1 = ::dotagent::gateway::v1;
+
+absl::Status Broken() { return absl::UnavailableError("the bare gRPC server's stream has ended"); }
+
+}  // namespace
+
+absl::StatusOr<BareGrpc> BareGrpc::Start(const std::string& programs) {
+  BareGrpc server;
+  ASSIGN_OR_RETURN(server.process, Process::Start({absl::StrCat(programs, "/bench-peer-grpc")}));
+  ASSIGN_OR_RETURN(const std::string ready, server.process->ReadLine(absl::Seconds(30)));
+  server.address = nlohmann::json::parse(ready, nullptr, false).value("address", "");
+  return server;
+}
+
+absl::StatusOr<StreamCost> MeasureBareStream(const BareGrpc& server, size_t bytes, size_t singles, size_t messages) {
+  SystemRandom random;
+  const auto key = crypto::SigningKey::Generate(random);
+  ASSIGN_OR_RETURN(const identity::NodeCertificate certificate, identity::MakeNodeCertificate(key, {}, absl::Now()));
+  ASSIGN_OR_RETURN(const auto channel, rpc::NewChannel(server.address, {.certificate = &certificate}));
+  RETURN_IF_ERROR(channel->WaitUntilReady(absl::Seconds(30)));
+  const auto stub = v1::GatewayService::NewStub(channel->grpc());
+  grpc::ClientContext context;
+  const auto stream = stub->OpenChannel(&context);
+  v1::OpenChannelRequest request;
+  request.set_data(std::string(bytes, 'x'));
+  v1::OpenChannelResponse response;
+
+  StreamCost cost;
+  for (size_t i = 0; i < singles; ++i) {
+    const absl::Time begun = absl::Now();
+    if (!stream->Write(request) || !stream->Read(&response)) return Broken();
+    cost.round_trip_us.push_back(absl::ToDoubleMicroseconds(absl::Now() - begun));
+  }
+  const absl::Time begun = absl::Now();
+  std::thread writer([&] {
+    for (size_t i = 0; i < messages && stream->Write(request); ++i) {
+    }
+    stream->WritesDone();
+  });
+  size_t got = 0;
+  while (stream->Read(&response)) ++got;
+  cost.messages_per_second = static_cast<double>(got) / absl::ToDoubleSeconds(absl::Now() - begun);
+  writer.join();
+  RETURN_IF_ERROR(rpc::FromGrpc(stream->Finish()));
+  if (got != messages) return Broken();
+  return cost;
+}
+
+}  // namespace dotagent::bench

@@ -1,0 +1,61 @@
+// Two agents of the SDK in this process, alice and bob, whose gateways and resolver are processes of their own. bob
+// answers requests, echoes on a channel or swallows what comes over it.
+#ifndef DOTAGENT_TESTS_BENCH_TWO_AGENTS_H_
+#define DOTAGENT_TESTS_BENCH_TWO_AGENTS_H_
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/random.h"
+#include "common/crypto/keys.h"
+#include "sdk/cpp/agent.h"
+#include "tests/bench/service_process.h"
+#include "tests/bench/temporary_folder.h"
+
+namespace dotagent::bench {
+
+class TwoAgents {
+ public:
+  // At one gateway, or each at its own. bob answers a request with the content that it came with.
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<TwoAgents>> Start(const std::string& programs, bool two_gateways);
+  ~TwoAgents();
+
+  // alice asks bob, and waits for his answer.
+  [[nodiscard]] absl::Status Ask(const record::Json& content);
+
+  enum class Role { kEcho, kSink };
+  // A channel from alice to bob, at whose other end `role` goes on until it is closed.
+  [[nodiscard]] absl::StatusOr<std::unique_ptr<sdk::Channel>> OpenChannel(Role role);
+
+  // What one request and its answer take of signatures, alone, in µs: two made, and each checked at the gateway and by
+  // who gets it.
+  [[nodiscard]] absl::StatusOr<double> SignatureCost(const record::Json& content) const;
+
+ private:
+  TwoAgents() = default;
+  void Serve();
+  static void Answer(const std::shared_ptr<sdk::Channel>& channel, Role role);
+
+  const TemporaryFolder folder_;
+  SystemRandom random_;
+  const std::shared_ptr<const crypto::SigningKey> alices_key_ =
+      std::make_shared<crypto::SigningKey>(crypto::SigningKey::Generate(random_));
+  const std::shared_ptr<const crypto::SigningKey> bobs_key_ =
+      std::make_shared<crypto::SigningKey>(crypto::SigningKey::Generate(random_));
+  RunningService resolver_;
+  std::vector<RunningService> gateways_;
+  std::unique_ptr<sdk::Agent> alice_;
+  std::unique_ptr<sdk::Agent> bob_;
+  std::unique_ptr<sdk::Inbox> inbox_;  // bob's
+  std::thread server_;                 // bob
+  std::vector<std::thread> channels_;  // bob's; server_'s until it ended
+};
+
+}  // namespace dotagent::bench
+
+#endif  // DOTAGENT_TESTS_BENCH_TWO_AGENTS_H_
