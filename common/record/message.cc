@@ -56,6 +56,21 @@ bool DescribesAttachment(const Json& content) {
   return content.size() == 3 && content.contains("mediaType") && content.contains("sha256") && content.contains("size");
 }
 
+struct Parts {
+  MessageType type;
+  Name sender;
+  Name recipient;
+};
+
+// The members that have rules of their own, but timestamp and signature.
+absl::StatusOr<Parts> PartsOf(const Document& document) {
+  RETURN_IF_ERROR(CheckId(document.String("id")));
+  ASSIGN_OR_RETURN(const MessageType type, ParseMessageType(document.String("type")));
+  ASSIGN_OR_RETURN(Name sender, Name::Parse(document.String("sender")));
+  ASSIGN_OR_RETURN(Name recipient, Name::Parse(document.String("recipient")));
+  return Parts{type, std::move(sender), std::move(recipient)};
+}
+
 }  // namespace
 
 absl::string_view MessageTypeName(MessageType type) {
@@ -92,17 +107,21 @@ absl::StatusOr<Message> Message::Sign(const MessageFields& fields, const crypto:
                                                            {"timestamp", FormatTimestamp(fields.timestamp)},
                                                            {"content", fields.content}},
                                                           key));
-  return Verify(json, key.public_key(), fields.timestamp);
+  // By the rules of Verify, but for the signature, which was made a moment ago: to check it costs four times as much.
+  ASSIGN_OR_RETURN(const Document document, Document::Parse(kMessageKind, json));
+  ASSIGN_OR_RETURN(Parts parts, PartsOf(document));
+  Message message(json, document.String("id"), parts.type, std::move(parts.sender), std::move(parts.recipient));
+  ASSIGN_OR_RETURN(message.timestamp_, document.CheckTimestamp(fields.timestamp));
+  message.content_ = document.Value("content");
+  return message;
 }
 
 absl::StatusOr<Message> Message::Verify(absl::string_view json, const crypto::PublicKey& key, absl::Time now) {
   ASSIGN_OR_RETURN(const Document document, Document::Parse(kMessageKind, json));
-  RETURN_IF_ERROR(CheckId(document.String("id")));
-  ASSIGN_OR_RETURN(const MessageType type, ParseMessageType(document.String("type")));
-  ASSIGN_OR_RETURN(Name sender, Name::Parse(document.String("sender")));
-  ASSIGN_OR_RETURN(Name recipient, Name::Parse(document.String("recipient")));
+  ASSIGN_OR_RETURN(Parts parts, PartsOf(document));
   RETURN_IF_ERROR(document.VerifySignature(key));
-  Message message(std::string(json), document.String("id"), type, std::move(sender), std::move(recipient));
+  Message message(std::string(json), document.String("id"), parts.type, std::move(parts.sender),
+                  std::move(parts.recipient));
   ASSIGN_OR_RETURN(message.timestamp_, document.CheckTimestamp(now));
   message.content_ = document.Value("content");
   return message;
