@@ -85,7 +85,7 @@ class Flight {
 
 // A second.
 absl::StatusOr<double> Redemptions(Random& random) {
-  const SystemClock clock;
+  const SystemClock clock{};
   const Folder folder;
   ASSIGN_OR_RETURN(const auto store, folder.Open());
   ASSIGN_OR_RETURN(const auto ledger, UseLedger::Open(store.get(), clock));

@@ -86,7 +86,7 @@ class Writer {
     --under_way_;
   }
 
-  const SystemClock clock_;
+  const SystemClock clock_{};
   const uint64_t uses_;
   const uint64_t shared_uses_;
   const int in_flight_;

@@ -8,7 +8,7 @@ namespace dotagent {
 namespace {
 
 TEST(ClockTest, TheSystemsClockTellsTheTimeAndNeverRunsBack) {
-  const SystemClock clock;
+  const SystemClock clock{};
   const absl::Time before = absl::Now();
   const absl::Time now = clock.Now();
   EXPECT_GE(now, before);

@@ -54,7 +54,7 @@ class AuthenticatorTest : public testing::Test {
   }
 
   SystemRandom random_;
-  const SystemClock clock_;
+  const SystemClock clock_{};
   telemetry::Metrics metrics_;
   const crypto::SigningKey key_ = crypto::SigningKey::Generate(random_);
   const crypto::SigningKey alice_ = crypto::SigningKey::Generate(random_);

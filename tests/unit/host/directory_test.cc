@@ -103,7 +103,7 @@ class DirectoryTest : public testing::Test {
     return answer;
   }
 
-  const SystemClock clock_;
+  const SystemClock clock_{};
   SeededRandom random_{1};
   crypto::SigningKey key_ = crypto::SigningKey::Generate(random_);
   FakeResolver resolver_;

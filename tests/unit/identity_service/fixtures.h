@@ -62,7 +62,7 @@ struct TestIdentity {
       : book(registrar ? std::optional<NameBook>(NameBook::Open(store.get(), clock.Now()).value()) : std::nullopt),
         redeemers(std::move(named)) {}
 
-  const SystemClock system_clock;
+  const SystemClock system_clock{};
   SimulatedClock clock{system_clock.Now()};
   SeededRandom random{1};
   crypto::SigningKey key = KeyFromSeed(100);

@@ -30,7 +30,7 @@ TEST(GatewayClientTest, ProvesItselfAndLearnsTheGatewaysKey) {
 }
 
 TEST(GatewayClientTest, OverTlsTheChallengeIsBoundToTheCertificate) {
-  const SystemClock clock;
+  const SystemClock clock{};
   const crypto::SigningKey other = KeyFromSeed(2);
   const auto certificate = identity::MakeNodeCertificate(other, {}, clock.Now());
   ASSERT_TRUE(certificate.ok()) << certificate.status();
