@@ -98,8 +98,11 @@ class Idle {
     RETURN_IF_ERROR(for_all("register", [this](size_t i, std::function<void(bool)> done) {
       agents_[i]->Register(addresses_, std::move(done));
     }));
-    return for_all("open their inboxes",
-                   [this](size_t i, std::function<void(bool)> done) { agents_[i]->OpenInbox(0, std::move(done)); });
+    RETURN_IF_ERROR(for_all("open their inboxes", [this](size_t i, std::function<void(bool)> done) {
+      agents_[i]->OpenInbox(0, std::move(done));
+    }));
+    for (size_t i = first; i < first + count; ++i) agents_[i]->ForgetKey();
+    return absl::OkStatus();
   }
 
  private:

@@ -66,7 +66,7 @@ constexpr auto kCallTime = std::chrono::seconds(60);
 }  // namespace
 
 void LiveAgent::Authenticate(GatewayLink& link, Done done) {
-  link.Authenticate(key_, [this, &link, done = std::move(done)](absl::StatusOr<std::string> token) {
+  link.Authenticate(*key_, [this, &link, done = std::move(done)](absl::StatusOr<std::string> token) {
     if (token.ok()) homes_.push_back({&link, *std::move(token)});
     done(token.ok());
   });
@@ -82,7 +82,7 @@ void LiveAgent::Register(const std::vector<std::string>& addresses, Done done) {
   call->context.set_deadline(std::chrono::system_clock::now() + kCallTime);
   call->context.AddMetadata("authorization", absl::StrCat("Bearer ", homes_[0].token));
   const auto record =
-      record::Record::Sign({.name = name_, .addresses = addresses, .protocols = {}, .timestamp = absl::Now()}, key_);
+      record::Record::Sign({.name = name_, .addresses = addresses, .protocols = {}, .timestamp = absl::Now()}, *key_);
   if (!record.ok()) return done(false);
   call->request.set_record_json(record->json());
   homes_[0].link->stub().async()->Register(

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,9 @@ class LiveAgent {
   LiveAgent& operator=(const LiveAgent&) = delete;
 
   [[nodiscard]] const std::string& name() const { return name_; }
-  [[nodiscard]] const crypto::SigningKey& key() const { return key_; }
+  [[nodiscard]] const crypto::SigningKey& key() const { return *key_; }
+  // Once it has done what needs it: a key lives in pages of its own, of which a process may have some 65,000.
+  void ForgetKey() { key_.reset(); }
 
   // Proves the key to a gateway; links are numbered in the order of these calls.
   void Authenticate(GatewayLink& link, Done done);
@@ -51,7 +54,7 @@ class LiveAgent {
   void OnEnd(const absl::Status& why);
 
   const std::string name_;
-  const crypto::SigningKey key_;
+  std::optional<crypto::SigningKey> key_;
   std::vector<Home> homes_;
   LiveAgent* other_ = nullptr;         // at the channel's other end
   std::function<void(bool)> on_open_;  // of the channel, at the end that was called
