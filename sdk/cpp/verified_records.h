@@ -2,15 +2,14 @@
 // each message: a lookup is a round trip, and a check of a record two of signatures.
 //
 // Nobody is believed for longer by that than kBelievedFor beyond what a lookup would have said, and no key but the one
-// that was looked up. Bounded: kMaxRecords, the oldest go first.
+// that was looked up. A revocation that the gateway hides is noticed that much later; one that it knows, it enforces
+// itself. Bounded: kMaxRecords, the oldest go first.
 #ifndef DOTAGENT_SDK_CPP_VERIFIED_RECORDS_H_
 #define DOTAGENT_SDK_CPP_VERIFIED_RECORDS_H_
 
 #include <cstddef>
 #include <deque>
-#include <optional>
 #include <string>
-#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"

@@ -3,6 +3,7 @@
 #include <grpcpp/client_context.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <fstream>
 #include <functional>
 #include <iostream>

@@ -74,7 +74,7 @@ class EchoStream : public gateway_v1::GatewayService::CallbackService {
       const absl::MutexLock lock(&mutex_);
       if (!ok) {
         read_all_ = true;
-        if (!writing_) Finish(grpc::Status::OK);
+        if (!writing_) End();
         return;
       }
       waiting_.push_back(request_.data());
@@ -89,13 +89,17 @@ class EchoStream : public gateway_v1::GatewayService::CallbackService {
       const absl::MutexLock lock(&mutex_);
       writing_ = false;
       if (ok && !waiting_.empty()) return WriteNext();
-      if (!ok || read_all_) Finish(grpc::Status::OK);
+      if (!ok || read_all_) End();
     }
     void OnDone() override { delete this; }
 
    private:
     static constexpr size_t kMostWaiting = 1024;
 
+    // A client that went away ends a read and a write.
+    void End() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      if (!std::exchange(ended_, true)) Finish(grpc::Status::OK);
+    }
     void WriteNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
       writing_ = true;
       response_.set_data(waiting_.front());
@@ -112,6 +116,7 @@ class EchoStream : public gateway_v1::GatewayService::CallbackService {
     bool writing_ ABSL_GUARDED_BY(mutex_) = false;
     bool paused_ ABSL_GUARDED_BY(mutex_) = false;
     bool read_all_ ABSL_GUARDED_BY(mutex_) = false;
+    bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   };
 };
 
