@@ -1,6 +1,7 @@
 #include "common/dht/testing/event_queue.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 namespace dotagent::dht {
@@ -28,18 +29,20 @@ void EventQueue::Push(const Entry& entry) {
   if (bucket <= bucket_) {
     PushHeap(entry, &present_);
   } else if (bucket - bucket_ < kBuckets) {
-    PushRing(entry, &ring_[static_cast<size_t>(bucket % kBuckets)]);
+    PushRing(entry, static_cast<size_t>(bucket % kBuckets));
   } else {
     PushHeap(entry, &far_);
   }
 }
 
-void EventQueue::PushRing(const Entry& entry, std::vector<Entry>* bucket) {
-  if (bucket->capacity() == 0 && !buffers_.empty()) {
-    *bucket = std::move(buffers_.back());
+void EventQueue::PushRing(const Entry& entry, size_t bucket) {
+  std::vector<Entry>& entries = ring_[bucket];
+  if (entries.capacity() == 0 && !buffers_.empty()) {
+    entries = std::move(buffers_.back());
     buffers_.pop_back();
   }
-  bucket->push_back(entry);
+  entries.push_back(entry);
+  filled_[bucket / kWordBits] |= uint64_t{1} << (bucket % kWordBits);
   ++in_ring_;
 }
 
@@ -57,16 +60,26 @@ std::optional<EventQueue::Entry> EventQueue::Pop(int64_t limit) {
 bool EventQueue::Advance() {
   while (present_.empty()) {
     if (in_ring_ == 0 && far_.empty()) return false;
-    // With nothing in the ring there is no need to go through it bucket by bucket.
-    bucket_ = in_ring_ > 0 ? bucket_ + 1 : far_.front().at >> kBucketBits;
-    std::vector<Entry>& next = ring_[static_cast<size_t>(bucket_ % kBuckets)];
-    in_ring_ -= next.size();
-    std::vector<Entry> passed = std::exchange(present_, std::exchange(next, {}));
+    bucket_ = in_ring_ > 0 ? NextFilled() : far_.front().at >> kBucketBits;
+    const auto index = static_cast<size_t>(bucket_ % kBuckets);
+    filled_[index / kWordBits] &= ~(uint64_t{1} << (index % kWordBits));
+    in_ring_ -= ring_[index].size();
+    std::vector<Entry> passed = std::exchange(present_, std::exchange(ring_[index], {}));
     if (passed.capacity() > 0 && buffers_.size() < kMaxBuffers) buffers_.push_back(std::move(passed));
     std::make_heap(present_.begin(), present_.end(), Later);
     DrawNear();
   }
   return true;
+}
+
+int64_t EventQueue::NextFilled() const {
+  int64_t bucket = bucket_ + 1;
+  while (true) {
+    const auto index = static_cast<size_t>(bucket % kBuckets);
+    const uint64_t rest = filled_[index / kWordBits] >> (index % kWordBits);
+    if (rest != 0) return bucket + std::countr_zero(rest);
+    bucket += static_cast<int64_t>(kWordBits - index % kWordBits);
+  }
 }
 
 void EventQueue::DrawNear() {

@@ -39,7 +39,7 @@ class EventQueue {
     [[nodiscard]] auto order() const { return std::tie(at, source, number); }
   };
 
-  EventQueue() : ring_(kBuckets) {}
+  EventQueue() : ring_(kBuckets), filled_(kBuckets / kWordBits) {}
 
   // `entry.at` may be in the past of what was popped: it comes out next then.
   void Push(const Entry& entry);
@@ -55,18 +55,23 @@ class EventQueue {
  private:
   static constexpr int kBucketBits = 19;         // 2^19 ns: about half a millisecond
   static constexpr int64_t kBuckets = 8 * 1024;  // so the ring reaches 4.3 s
-  static constexpr size_t kMaxBuffers = 128;     // as many as buckets that a network's delays fill
+  static constexpr size_t kWordBits = 64;
+  static constexpr size_t kMaxBuffers = 128;  // as many as buckets that a network's delays fill
 
   // Moves on to the next bucket that has events. False if there is none.
   bool Advance();
   // Adds an event to a bucket of the ring.
-  void PushRing(const Entry& entry, std::vector<Entry>* bucket);
+  void PushRing(const Entry& entry, size_t bucket);
+  // The next bucket after the present one that has events; the ring must have some. A small network's buckets are
+  // mostly empty, so they are passed 64 at a time.
+  [[nodiscard]] int64_t NextFilled() const;
   // Takes what has come within the ring's reach out of the far heap.
   void DrawNear();
 
   int64_t bucket_ = 0;                    // the present one, counted from time 0
   std::vector<Entry> present_;            // heap: events of `bucket_` and before
   std::vector<std::vector<Entry>> ring_;  // events of bucket b at b mod kBuckets
+  std::vector<uint64_t> filled_;          // a bit for each bucket of the ring: it has events
   size_t in_ring_ = 0;
   // Buffers of buckets that have passed, for those to come: else every bucket would keep what its busiest turn took.
   std::vector<std::vector<Entry>> buffers_;
