@@ -166,9 +166,7 @@ void Dht::Start(const std::vector<std::string>& addresses, std::function<void(ab
     impl_->handover.Start();
   }
   impl_->bootstrap.Start(addresses, [impl = impl_.get(), done = std::move(done)](const absl::Status& status) {
-    // Buckets far from us that the lookup of our own id left untouched.
-    impl->upkeep.RefreshBuckets(
-        impl->peers.table().StaleBuckets(impl->options.refresh_interval, impl->clock->Elapsed()));
+    impl->upkeep.FillBuckets();
     done(status);
   });
 }

@@ -407,17 +407,39 @@ size_t RoutingTable::MemoryBytes() const {
 }
 
 void RoutingTable::LookedUp(const Id& target, absl::Duration now) {
-  if (Bucket* bucket = BucketOf(target); bucket != nullptr) bucket->looked_up = now;
+  if (target == self_) {
+    looked_up_ourselves_ = now;
+  } else if (Bucket* bucket = BucketOf(target); bucket != nullptr) {
+    bucket->looked_up = now;
+  }
+}
+
+size_t RoutingTable::Neighbourhood() const {
+  size_t first = buckets_.size();
+  for (size_t nodes = 0; first > 0; --first) {
+    nodes += buckets_[first - 1].nodes.size();
+    if (nodes > kBucketSize) break;
+  }
+  return first;
 }
 
 std::vector<size_t> RoutingTable::StaleBuckets(absl::Duration interval, absl::Duration now) const {
-  size_t end = buckets_.size();
-  while (end > 0 && buckets_[end - 1].nodes.empty()) --end;
   std::vector<size_t> stale;
-  for (size_t i = 0; i < end; ++i) {
+  if (size_ == 0) return stale;
+  const size_t neighbourhood = Neighbourhood();
+  for (size_t i = 0; i < neighbourhood; ++i) {
     if (now - buckets_[i].looked_up >= interval) stale.push_back(i);
   }
+  if (now - looked_up_ourselves_ >= interval) stale.push_back(neighbourhood);
   return stale;
+}
+
+Id RoutingTable::RefreshTarget(size_t index, Random& random) const {
+  return index < Neighbourhood() ? RandomIdIn(index, random) : self_;
+}
+
+bool RoutingTable::IsFull(size_t index) const {
+  return index < buckets_.size() && buckets_[index].nodes.size() >= kBucketSize && buckets_[index].doubtful == 0;
 }
 
 Id RoutingTable::RandomIdIn(size_t index, Random& random) const {

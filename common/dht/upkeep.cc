@@ -35,7 +35,7 @@ void Upkeep::Start() {
 void Upkeep::ScheduleRefresh() {
   // Ten times an interval, so that a bucket waits little longer than its interval.
   peers_->RunAfter(Jittered(refresh_interval_ / 10), lifeline_.Guard([this] {
-    RefreshBuckets(peers_->table().StaleBuckets(refresh_interval_, peers_->clock().Elapsed()));
+    Refresh(StaleBuckets(), Passing::kNone);
     ScheduleRefresh();
   }));
 }
@@ -59,18 +59,35 @@ void Upkeep::SampleSize(size_t left) {
   }));
 }
 
-void Upkeep::RefreshBuckets(std::vector<size_t> buckets) {
+std::vector<size_t> Upkeep::StaleBuckets() const {
+  return peers_->table().StaleBuckets(refresh_interval_, peers_->clock().Elapsed());
+}
+
+void Upkeep::Refresh(std::vector<size_t> buckets, Passing passing) {
+  if (passing == Passing::kFull) {
+    while (!buckets.empty() && peers_->table().IsFull(buckets.back())) buckets.pop_back();
+  }
   if (buckets.empty()) return;
   const size_t bucket = buckets.back();
   buckets.pop_back();
-  const Id target = peers_->table().RandomIdIn(bucket, peers_->random());
-  // The first buckets cover nearly everything: what is found there tells the size of the network as well.
-  const Effort effort = bucket < kSizedBuckets ? Effort() : Effort{.paths = kConcurrency, .wanted = kRefreshWidth};
-  FindNodes(peers_, target, lifeline_.Guard([this, target, rest = std::move(buckets)](const QueryResult& found) {
-    peers_->NoteLookup(target, found.nearest);
-    RefreshBuckets(rest);
-  }),
-            effort);
+  const Id target = peers_->table().RefreshTarget(bucket, peers_->random());
+  FindNodes(peers_, target,
+            lifeline_.Guard([this, target, passing, rest = std::move(buckets)](const QueryResult& found) {
+              // Our own neighbourhood is part of the reckoning already.
+              if (target != peers_->self().id) peers_->NoteLookup(target, found.nearest);
+              Refresh(rest, passing);
+            }),
+            EffortFor(target, bucket, passing));
+}
+
+Effort Upkeep::EffortFor(const Id& target, size_t bucket, Passing passing) {
+  if (target == peers_->self().id) return {.paths = kConcurrency, .wanted = kBucketSize};
+  // The first buckets cover nearly everything: what is found there tells the size of the network as well, if it is
+  // looked for with care, at the price of eight lookups that only fill a bucket. A newcomer takes two samples, and a
+  // third where they differ from its neighbourhood.
+  const bool sizing = passing == Passing::kNone || bucket == 0 || peers_->SizeInDoubt();
+  if (bucket < kSizedBuckets && sizing) return {};
+  return {.paths = kConcurrency, .wanted = kRefreshWidth};
 }
 
 void Upkeep::ResumeWalk() {

@@ -38,10 +38,16 @@ class Upkeep {
   // Call once.
   void Start();
 
-  // Looks up a random id in each of these buckets, one after the other.
-  void RefreshBuckets(std::vector<size_t> buckets);
+  // Once the node has joined: looks around in the buckets that are not full yet.
+  void FillBuckets() { Refresh(StaleBuckets(), Passing::kFull); }
 
  private:
+  enum class Passing { kNone, kFull };
+  [[nodiscard]] std::vector<size_t> StaleBuckets() const;
+  // Looks up what refreshes each of these buckets, the deepest first, one after the other, and passes over those that
+  // are full by then if so told.
+  void Refresh(std::vector<size_t> buckets, Passing passing);
+  [[nodiscard]] Effort EffortFor(const Id& target, size_t bucket, Passing passing);
   void ScheduleRefresh();
   // Measures the network's size anew where it is in doubt.
   void WatchSize(absl::Duration pause);

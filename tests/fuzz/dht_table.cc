@@ -66,8 +66,8 @@ class Model {
       case 4:
         table_.LookedUp(contact.id, now_);
         for (const size_t bucket : table_.StaleBuckets(absl::Seconds(argument), now_)) {
-          const Id id = table_.RandomIdIn(bucket, random_);
-          Check(static_cast<size_t>(self_.CommonPrefix(id)) == bucket);
+          const Id id = table_.RefreshTarget(bucket, random_);
+          Check(id == self_ || static_cast<size_t>(self_.CommonPrefix(id)) == bucket);
         }
         break;
       default:

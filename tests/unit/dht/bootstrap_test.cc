@@ -1,8 +1,10 @@
 // Bootstrap in a network of simulated nodes.
 #include "common/dht/bootstrap.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -134,6 +136,35 @@ TEST(BootstrapTest, LooksAroundOnceWhereNothingIsNew) {
   const uint64_t before = simulation->calls();
   simulation->RunFor(absl::Seconds(40));
   EXPECT_LT(simulation->calls() - before, kBucketSize) << "less than another look";
+}
+
+// What a newcomer looks up, and how many nodes it asks about each.
+std::map<Id, size_t> AskedByNewcomer(Simulation& simulation, absl::Duration time) {
+  const size_t newcomer = simulation.AddNode();
+  std::map<Id, size_t> asked;
+  simulation.Observe([&](const MessageSeen& message) {
+    const auto* find = std::get_if<FindNodeCall>(&message.request.call);
+    if (find != nullptr && !message.is_answer && message.caller == newcomer) ++asked[find->target];
+  });
+  simulation.Start(newcomer, {Simulation::AddressOf(0), Simulation::AddressOf(1)}, [](const absl::Status&) {});
+  simulation.RunFor(time);
+  simulation.Observe(nullptr);
+  return asked;
+}
+
+TEST(BootstrapTest, ANewcomerLooksUpItsNeighbourhoodOnceAndMeasuresTheNetworkTwice) {
+  const auto simulation = MakeNetwork(200, 3);
+  const std::map<Id, size_t> asked = AskedByNewcomer(*simulation, absl::Minutes(3));
+  const Id self = simulation->contact(simulation->size() - 1).id;
+  ASSERT_TRUE(asked.contains(self));
+  std::vector<size_t> sizing;
+  for (const auto& [target, calls] : asked) {
+    if (target == self) continue;
+    // Of 200 nodes, 12 share four bits with it.
+    EXPECT_LT(self.CommonPrefix(target), 5) << "our own neighbours, whom the lookup of our own id has asked";
+    if (calls >= kBucketSize) sizing.push_back(calls);
+  }
+  EXPECT_THAT(sizing, testing::SizeIs(testing::AllOf(testing::Ge(1), testing::Le(2))));
 }
 
 TEST(BootstrapTest, NodesThatStartInTheSameMomentFindOneAnother) {

@@ -93,7 +93,7 @@ TEST_F(ClockTest, AReaderADayBehindIsToldSoAndKeepsHisTable) {
   EXPECT_EQ(got.status().code(), absl::StatusCode::kFailedPrecondition) << got.status();
   EXPECT_EQ(ReasonOf(got.status()), reason::kFutureDated);
   EXPECT_THAT(std::string(got.status().message()), testing::HasSubstr("clock"));
-  EXPECT_EQ(simulation_.dht(reader).known_nodes(), known) << "the holders are honest";
+  EXPECT_GE(simulation_.dht(reader).known_nodes(), known) << "the holders are honest";
   simulation_.SetClockOffset(reader, absl::ZeroDuration());
   EXPECT_EQ(simulation_.Get(reader, kBob, kRecord)->item, record);
 }
@@ -105,7 +105,7 @@ TEST_F(ClockTest, ForAReaderADayAheadShortRecordsAreOverAndLongOnesAreNot) {
   const size_t known = simulation_.dht(reader).known_nodes();
   simulation_.SetClockOffset(reader, kDay);
   EXPECT_TRUE(absl::IsNotFound(simulation_.Get(reader, kBob, kRecord).status()));
-  EXPECT_EQ(simulation_.dht(reader).known_nodes(), known) << "the holders are honest";
+  EXPECT_GE(simulation_.dht(reader).known_nodes(), known) << "the holders are honest";
   EXPECT_TRUE(absl::IsNotFound(simulation_.Get(reader, KeyOfName("nobody.agent"), kRecord).status()));
   simulation_.RunFor(absl::Minutes(1));
   const Item longer = RecordOf(now(), kWeekTtl);

@@ -118,17 +118,55 @@ TEST(RoutingTableTest, RandomIdsFallIntoTheirBucket) {
   }
 }
 
+// A table of the node 0 with `count` nodes in bucket `index`.
+void FillBucket(RoutingTable& table, size_t index, size_t count, Random& random) {
+  for (size_t i = 0; i < count; ++i) {
+    EXPECT_FALSE(table.Seen(ContactWithId(table.RandomIdIn(index, random)), absl::ZeroDuration()));
+  }
+}
+
 TEST(RoutingTableTest, BucketsWithoutLookupsGoStale) {
   RoutingTable table{Id()};
+  SeededRandom random(7);
   EXPECT_THAT(table.StaleBuckets(absl::Hours(1), absl::ZeroDuration()), testing::IsEmpty());
-  std::string deep(32, '\0');
-  deep[0] = 0x10;  // bucket 3
-  const Id id = *Id::FromBytes(deep);
-  EXPECT_FALSE(table.Seen(ContactWithId(id), absl::ZeroDuration()));
-  EXPECT_THAT(table.StaleBuckets(absl::Hours(1), absl::ZeroDuration()), testing::ElementsAre(0, 1, 2, 3));
-  table.LookedUp(id, absl::ZeroDuration());
-  EXPECT_THAT(table.StaleBuckets(absl::Hours(1), absl::Minutes(59)), testing::ElementsAre(0, 1, 2));
-  EXPECT_THAT(table.StaleBuckets(absl::Hours(1), absl::Hours(1)), testing::ElementsAre(0, 1, 2, 3));
+  for (size_t bucket = 0; bucket < 2; ++bucket) FillBucket(table, bucket, kBucketSize, random);
+  FillBucket(table, 3, 1, random);
+  EXPECT_THAT(table.StaleBuckets(absl::Hours(1), absl::ZeroDuration()), testing::ElementsAre(0, 1, 2));
+  table.LookedUp(table.RandomIdIn(1, random), absl::ZeroDuration());
+  EXPECT_THAT(table.StaleBuckets(absl::Hours(1), absl::Minutes(59)), testing::ElementsAre(0, 2));
+  EXPECT_THAT(table.StaleBuckets(absl::Hours(1), absl::Hours(1)), testing::ElementsAre(0, 1, 2));
+}
+
+TEST(RoutingTableTest, OneLookupRefreshesTheNeighbourhood) {
+  RoutingTable table{Id()};
+  SeededRandom random(7);
+  FillBucket(table, 0, 12, random);
+  FillBucket(table, 2, 12, random);
+  FillBucket(table, 5, 6, random);
+  FillBucket(table, 9, 2, random);
+  // 2, 5 and 9 hold k nodes together.
+  EXPECT_THAT(table.StaleBuckets(absl::Hours(1), absl::ZeroDuration()), testing::ElementsAre(0, 1));
+  EXPECT_EQ(Id().CommonPrefix(table.RefreshTarget(0, random)), 0);
+  EXPECT_EQ(table.RefreshTarget(1, random), Id());
+  table.LookedUp(table.RandomIdIn(5, random), absl::ZeroDuration());
+  EXPECT_THAT(table.StaleBuckets(absl::Hours(1), absl::Minutes(1)), testing::ElementsAre(0, 1));
+  table.LookedUp(Id(), absl::ZeroDuration());
+  EXPECT_THAT(table.StaleBuckets(absl::Hours(1), absl::Minutes(1)), testing::ElementsAre(0));
+  FillBucket(table, 9, 1, random);
+  EXPECT_EQ(Id().CommonPrefix(table.RefreshTarget(2, random)), 2) << "one more, and bucket 2 is refreshed by itself";
+}
+
+TEST(RoutingTableTest, ABucketIsFullWhenAllOfItAnswer) {
+  RoutingTable table{Id()};
+  SeededRandom random(7);
+  EXPECT_FALSE(table.IsFull(0));
+  FillBucket(table, 0, kBucketSize - 1, random);
+  EXPECT_FALSE(table.IsFull(0));
+  const Contact last = ContactWithId(table.RandomIdIn(0, random));
+  EXPECT_FALSE(table.Seen(last, absl::ZeroDuration()));
+  EXPECT_TRUE(table.IsFull(0));
+  EXPECT_TRUE(table.Failed(last.id));
+  EXPECT_FALSE(table.IsFull(0));
 }
 
 TEST(RoutingTableTest, AddressesThatNoOneMayAnnounceAreLeftOut) {
