@@ -10,7 +10,9 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -123,50 +125,72 @@ absl::Status Dialled::Receive(bool wait) {
 absl::StatusOr<std::unique_ptr<Callers>> Callers::Connect(const sockaddr_in& to, size_t sessions) {
   auto callers = std::make_unique<Callers>();
   for (size_t i = 0; i < sessions; ++i) {
-    ASSIGN_OR_RETURN(callers->dialled_.emplace_back(), Dialled::Dial(to, "127.0.0.1", 0, absl::Seconds(10)));
+    Caller& caller = callers->callers_.emplace_back();
+    ASSIGN_OR_RETURN(caller.dialled, Dialled::Dial(to, "127.0.0.1", 0, absl::Seconds(10)));
+    const crypto::PublicKey& key = caller.dialled->key();
+    const dht::Id id = dht::Id::OfNode(key);
+    caller.request = WithLength(dht::EncodeRequest(dht::Request{{id, key, {}}, dht::FindNodeCall{id}}));
   }
-  SystemRandom random;
-  const crypto::PublicKey key = crypto::SigningKey::Generate(random).public_key();
-  callers->request_ = WithLength(
-      dht::EncodeRequest(dht::Request{{dht::Id::OfNode(key), key, {}}, dht::FindNodeCall{dht::Id::OfNode(key)}}));
   return callers;
 }
 
-absl::Status Callers::Begin(Dialled& dialled) {
-  ASSIGN_OR_RETURN(const session::StreamId stream, dialled.session().OpenStream(dht::kProtocolId));
-  RETURN_IF_ERROR(dialled.session().Write(stream, request_).status());
-  return dialled.session().CloseWrite(stream);
+absl::Status Callers::Begin(Caller& caller) {
+  session::Session& session = caller.dialled->session();
+  ASSIGN_OR_RETURN(const session::StreamId stream, session.OpenStream(dht::kProtocolId));
+  RETURN_IF_ERROR(session.Write(stream, caller.request).status());
+  return session.CloseWrite(stream);
 }
 
-absl::Status Callers::Step(Dialled& dialled, bool begin_more) {
+absl::Status Callers::Check(Caller& caller, std::string answer) {
+  if (!answer.empty() && answer == caller.good_answer) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::optional<Varint> length, ReadVarint(answer));
+  if (!length || length->value != answer.size() - length->size) return absl::InternalError("an answer was cut off");
+  ASSIGN_OR_RETURN(const dht::Response response, dht::DecodeResponse(absl::string_view(answer).substr(length->size)));
+  if (const auto* refusal = std::get_if<absl::Status>(&response.answer)) return WithContext(*refusal, "a call");
+  if (!std::holds_alternative<dht::NodesAnswer>(response.answer))
+    return absl::InternalError("another question's answer");
+  caller.good_answer = std::move(answer);
+  return absl::OkStatus();
+}
+
+absl::Status Callers::Step(Caller& caller, bool begin_more) {
+  Dialled& dialled = *caller.dialled;
   RETURN_IF_ERROR(dialled.Receive(/*wait=*/false));
   for (const session::Event& event : dialled.session().TakeEvents()) {
     if (event.kind == session::Event::Kind::kStreamReset) return absl::InternalError("a call was reset");
     if (event.kind != session::Event::Kind::kReadable) continue;
-    ASSIGN_OR_RETURN(const session::ReadResult read, dialled.session().Read(event.stream, 1 << 16));
-    if (!read.finished) continue;
+    ASSIGN_OR_RETURN(session::ReadResult read, dialled.session().Read(event.stream, 1 << 16));
+    if (!read.finished) {
+      caller.parts[event.stream] += read.data;
+      continue;
+    }
+    if (const auto begun = caller.parts.find(event.stream); begun != caller.parts.end()) {
+      read.data.insert(0, begun->second);
+      caller.parts.erase(begun);
+    }
+    RETURN_IF_ERROR(Check(caller, std::move(read.data)));
     ++answered_;
-    if (begin_more) RETURN_IF_ERROR(Begin(dialled));
+    if (begin_more) RETURN_IF_ERROR(Begin(caller));
   }
   return dialled.Send();
 }
 
 absl::StatusOr<double> Callers::Run(absl::Duration time) {
   std::vector<pollfd> polled;
-  for (const auto& dialled : dialled_) {
-    for (size_t i = 0; i < kCallsAtOnce; ++i) RETURN_IF_ERROR(Begin(*dialled));
-    RETURN_IF_ERROR(dialled->Send());
-    polled.push_back({.fd = dialled->descriptor(), .events = POLLIN, .revents = 0});
+  for (Caller& caller : callers_) {
+    for (size_t i = 0; i < kCallsAtOnce; ++i) RETURN_IF_ERROR(Begin(caller));
+    RETURN_IF_ERROR(caller.dialled->Send());
+    polled.push_back({.fd = caller.dialled->descriptor(), .events = POLLIN, .revents = 0});
   }
   answered_ = 0;
   const absl::Time begun = absl::Now();
   double rate = 0;
-  const uint64_t under_way = dialled_.size() * kCallsAtOnce;
+  const uint64_t under_way = callers_.size() * kCallsAtOnce;
   // Then until the last ones are answered, so that the next Run begins with none.
   for (uint64_t end = UINT64_MAX; answered_ < end;) {
     if (poll(polled.data(), polled.size(), 30'000) <= 0) return absl::DeadlineExceededError("no call is answered");
     for (size_t i = 0; i < polled.size(); ++i) {
-      if (polled[i].revents != 0) RETURN_IF_ERROR(Step(*dialled_[i], end == UINT64_MAX));
+      if (polled[i].revents != 0) RETURN_IF_ERROR(Step(callers_[i], end == UINT64_MAX));
     }
     const absl::Duration passed = absl::Now() - begun;
     if (end != UINT64_MAX || passed < time) continue;

@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -40,6 +41,7 @@ class Dialled {
   Dialled& operator=(const Dialled&) = delete;
 
   [[nodiscard]] session::Session& session() { return *session_; }
+  [[nodiscard]] const crypto::PublicKey& key() const { return key_.public_key(); }
   [[nodiscard]] int descriptor() const { return descriptor_; }
   // Sends what the session has to say.
   [[nodiscard]] absl::Status Send();
@@ -56,7 +58,7 @@ class Dialled {
   std::vector<char> buffer_ = std::vector<char>(256 * 1024);
 };
 
-// FindNode calls, a fixed number of them under way over each of some sessions.
+// FindNode calls, a fixed number of them under way over each of some sessions; a call that is refused is an error.
 class Callers {
  public:
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<Callers>> Connect(const sockaddr_in& to, size_t sessions);
@@ -64,11 +66,17 @@ class Callers {
   [[nodiscard]] absl::StatusOr<double> Run(absl::Duration time);
 
  private:
-  [[nodiscard]] absl::Status Begin(Dialled& dialled);
-  [[nodiscard]] absl::Status Step(Dialled& dialled, bool begin_more);
+  struct Caller {
+    std::unique_ptr<Dialled> dialled;
+    std::string request = {};
+    std::string good_answer = {};  // the last one that was decoded: the same bytes are as good
+    absl::flat_hash_map<session::StreamId, std::string> parts = {};  // of answers that have not ended
+  };
+  [[nodiscard]] static absl::Status Begin(Caller& caller);
+  [[nodiscard]] absl::Status Step(Caller& caller, bool begin_more);
+  [[nodiscard]] static absl::Status Check(Caller& caller, std::string answer);
 
-  std::vector<std::unique_ptr<Dialled>> dialled_;
-  std::string request_;
+  std::vector<Caller> callers_;
   uint64_t answered_ = 0;
 };
 
