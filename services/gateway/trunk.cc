@@ -43,6 +43,9 @@ bool NotReached(const absl::Status& status) {
   return absl::IsUnavailable(status) && ReasonOf(status) == reason::kUnreachable;
 }
 
+// The session was there, and ended before the answer.
+bool Broke(const absl::Status& status) { return absl::IsUnavailable(status) && !NotReached(status); }
+
 // Resets a stream unless it is told in time that all is well.
 class StreamDeadline {
  public:
@@ -65,8 +68,8 @@ class NodeTrunk : public Trunk {
 
   void Deliver(std::vector<p2p::PeerAddress> gateways, const trunk::v1::DeliverRequest& request,
                std::function<void(absl::StatusOr<bool>)> done) override {
-    CallFirst({kDeliverProtocol, request.SerializeAsString(), kMaxResponse, kDeliverTimeout}, std::move(gateways),
-              [done = std::move(done)](const absl::StatusOr<std::string>& answer) {
+    CallFirst({kDeliverProtocol, request.SerializeAsString(), kMaxResponse, kDeliverTimeout, /*tries=*/2},
+              std::move(gateways), [done = std::move(done)](const absl::StatusOr<std::string>& answer) {
                 const auto response = ParseAnswer<trunk::v1::DeliverResponse>(answer);
                 response.ok() ? done(response->duplicate()) : done(response.status());
               });
@@ -75,7 +78,7 @@ class NodeTrunk : public Trunk {
   void Request(std::vector<p2p::PeerAddress> gateways, const trunk::v1::RequestCall& call,
                std::function<void(absl::StatusOr<Answer>)> done) override {
     CallFirst({kRequestProtocol, call.SerializeAsString(), kMaxRequestAnswer,
-               absl::Milliseconds(call.timeout_ms()) + kOnTheWay},
+               absl::Milliseconds(call.timeout_ms()) + kOnTheWay, /*tries=*/1},
               std::move(gateways), [done = std::move(done)](const absl::StatusOr<std::string>& answer) {
                 auto response = ParseAnswer<trunk::v1::RequestAnswer>(answer);
                 if (!response.ok()) return done(response.status());
@@ -103,21 +106,26 @@ class NodeTrunk : public Trunk {
     std::string request;
     size_t max_response;
     absl::Duration timeout;
+    int tries;  // over a new session when one breaks; more than one only for what is done once however often it comes
   };
   using CallDone = std::function<void(const absl::StatusOr<std::string>&)>;
 
   // To the first of `gateways`, of which there is one, that is reached.
   void CallFirst(UnaryCall call, std::vector<p2p::PeerAddress> gateways, CallDone done) {
-    CallAt(std::make_shared<const UnaryCall>(std::move(call)), std::move(gateways), 0, std::move(done));
+    const int tries = call.tries;
+    CallAt(std::make_shared<const UnaryCall>(std::move(call)), std::move(gateways), 0, tries, std::move(done));
   }
   void CallAt(const std::shared_ptr<const UnaryCall>& call, std::vector<p2p::PeerAddress> gateways, size_t index,
-              CallDone done) {
+              int tries, CallDone done) {
     const p2p::PeerAddress gateway = gateways[index];
     node_.Call(gateway, call->protocol, call->request, call->max_response, call->timeout,
-               [this, call, gateways = std::move(gateways), index,
+               [this, call, gateways = std::move(gateways), index, tries,
                 done = std::move(done)](const absl::StatusOr<std::string>& answer) mutable {
                  if (NotReached(answer.status()) && index + 1 < gateways.size()) {
-                   return CallAt(call, std::move(gateways), index + 1, std::move(done));
+                   return CallAt(call, std::move(gateways), index + 1, tries, std::move(done));
+                 }
+                 if (Broke(answer.status()) && tries > 1) {
+                   return CallAt(call, std::move(gateways), index, tries - 1, std::move(done));
                  }
                  done(answer);
                });

@@ -38,7 +38,8 @@ class Trunk {
  public:
   virtual ~Trunk() = default;
 
-  // True: the message was there already.
+  // True: the message was there already. Sent again, once, over a new session if one breaks before the answer: the
+  // message's id tells the other gateway that it has it.
   virtual void Deliver(std::vector<p2p::PeerAddress> gateways, const trunk::v1::DeliverRequest& request,
                        std::function<void(absl::StatusOr<bool> duplicate)> done) = 0;
   // What the other gateway says is the answer: to be checked.

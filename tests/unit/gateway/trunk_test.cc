@@ -132,6 +132,53 @@ TEST_F(TrunkTest, AResetBeforeTheAnswerSaysWhy) {
   EXPECT_THAT(std::string(refused.message()), HasSubstr("did not open the channel"));
 }
 
+// The far gateway's sessions end while it has a message and has not answered: `times` times, then it answers.
+void BreakUnder(p2p::Loop& loop, p2p::TestNode& near, p2p::TestNode& far, int times, int* heard) {
+  loop.Run([&] {
+    ServeTrunk(loop.context(), far.node(),
+               {.deliver = [&near, &far, times, heard](const trunk::v1::DeliverRequest&, const auto& done) {
+                 if (++*heard > times) return done(*heard > 1);
+                 far.node().Drop(near.key(), "a test");
+               }});
+  });
+}
+
+TEST_F(TrunkTest, AMessageIsSentAgainWhenItsSessionBreaks) {
+  int heard = 0;
+  BreakUnder(loop_, near_, far_, 1, &heard);
+  Outcome<absl::StatusOr<bool>> delivered;
+  loop_.Run([&] { trunk_->Deliver({far_.peer_}, trunk::v1::DeliverRequest(), delivered.Callback()); });
+  const absl::StatusOr<bool> duplicate = delivered.Wait();
+  ASSERT_TRUE(duplicate.ok()) << duplicate.status();
+  EXPECT_TRUE(*duplicate) << "its id shows that it was there";
+  EXPECT_EQ(heard, 2);
+}
+
+TEST_F(TrunkTest, AMessageIsSentAgainOnceOnly) {
+  int heard = 0;
+  BreakUnder(loop_, near_, far_, 100, &heard);
+  Outcome<absl::StatusOr<bool>> delivered;
+  loop_.Run([&] { trunk_->Deliver({far_.peer_}, trunk::v1::DeliverRequest(), delivered.Callback()); });
+  EXPECT_EQ(delivered.Wait().status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(heard, 2);
+}
+
+TEST_F(TrunkTest, ARequestIsNotSentAgain) {
+  int heard = 0;
+  loop_.Run([&] {
+    ServeTrunk(loop_.context(), far_.node(), {.request = [&](const trunk::v1::RequestCall&, const auto&) {
+                 ++heard;
+                 far_.node().Drop(near_.key(), "a test");
+               }});
+  });
+  Outcome<absl::StatusOr<Answer>> answered;
+  trunk::v1::RequestCall call;
+  call.set_timeout_ms(20'000);
+  loop_.Run([&] { trunk_->Request({far_.peer_}, call, answered.Callback()); });
+  EXPECT_EQ(answered.Wait().status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(heard, 1);
+}
+
 TEST_F(TrunkTest, ARequestThatIsNoneIsResetAsMalformed) {
   const auto stream = near_.Open(far_.peer_, kChannelProtocol);
   ASSERT_TRUE(stream.ok()) << stream.status();
