@@ -6,23 +6,18 @@
 namespace dotagent::p2p {
 
 AddressBuckets::AddressBuckets(double per_second, double burst, size_t max_addresses)
-    : per_second_(per_second), burst_(std::max(burst, 1.0)), max_young_(std::max<size_t>(max_addresses / 2, 1)) {}
+    : rate_{.per_second = per_second, .burst = std::max(burst, 1.0)},
+      max_young_(std::max<size_t>(max_addresses / 2, 1)) {}
 
 bool AddressBuckets::Take(const std::string& group, absl::Time now) {
-  if (per_second_ <= 0) return true;
-  Bucket& bucket = Find(group, now);
-  if (now > bucket.at) {
-    bucket.tokens = std::min(burst_, bucket.tokens + absl::ToDoubleSeconds(now - bucket.at) * per_second_);
-    bucket.at = now;
-  }
-  if (bucket.tokens < 1) return false;
-  bucket.tokens -= 1;
-  return true;
+  if (rate_.per_second <= 0) return true;
+  const absl::Duration time = now - absl::UnixEpoch();
+  return Find(group, time).Take(rate_, 1, time) == absl::ZeroDuration();
 }
 
-AddressBuckets::Bucket& AddressBuckets::Find(const std::string& group, absl::Time now) {
+abuse::TokenBucket& AddressBuckets::Find(const std::string& group, absl::Duration now) {
   if (const auto found = young_.find(group); found != young_.end()) return found->second;
-  Bucket bucket{.tokens = burst_, .at = now};
+  abuse::TokenBucket bucket(rate_.burst, now);
   if (const auto found = old_.find(group); found != old_.end()) {
     bucket = found->second;
     old_.erase(found);

@@ -11,6 +11,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
+#include "common/abuse/token_bucket.h"
 
 namespace dotagent::p2p {
 
@@ -25,16 +26,11 @@ class AddressBuckets {
   [[nodiscard]] size_t size() const { return young_.size() + old_.size(); }
 
  private:
-  struct Bucket {
-    double tokens = 0;
-    absl::Time at;  // when it had them
-  };
-  using Table = absl::flat_hash_map<std::string, Bucket>;
+  using Table = absl::flat_hash_map<std::string, abuse::TokenBucket>;
 
-  [[nodiscard]] Bucket& Find(const std::string& group, absl::Time now);
+  [[nodiscard]] abuse::TokenBucket& Find(const std::string& group, absl::Duration now);
 
-  const double per_second_;
-  const double burst_;
+  const abuse::Rate rate_;
   const size_t max_young_;
   Table young_;
   Table old_;
