@@ -10,8 +10,8 @@
 namespace dotagent::abuse {
 namespace {
 
-constexpr std::array<double, kAnomalies.size()> kPoints = {10, 10, 0.01, 0.5, 2, 5};
-constexpr std::array<absl::string_view, kAnomalies.size()> kNames = {"bad_signature", "replay",    "resend",
+constexpr std::array<double, kAnomalies.size()> kPoints = {10, 10, 1, 0.01, 0.5, 2, 5};
+constexpr std::array<absl::string_view, kAnomalies.size()> kNames = {"bad_signature", "replay",    "stale", "resend",
                                                                      "fan_out",       "rate_jump", "flood"};
 constexpr double kJump = 10;  // times the average
 constexpr absl::Duration kAverageTime = absl::Minutes(5);
@@ -117,21 +117,23 @@ void Conduct::CloseSecond(Party& party, absl::Duration now) {
 Verdict Conduct::Admit(absl::string_view key, double cost, absl::Duration now) {
   auto& entry = Find(key, now);
   Party& party = entry.second;
+  const Standing before = party.filed;
   if (limits_.rate.per_second > 0) CloseSecond(party, now);
   const Standing standing = StandingOf(party, now);
-  if (standing != party.filed) Refile(entry, now);
+  if (standing != before) Refile(entry, now);
+  Verdict verdict{.standing = standing, .fallen = standing > before};
   if (standing == Standing::kQuarantined) {
-    return {Verdict::Kind::kQuarantined, standing, party.quarantine_end - now};
+    verdict.kind = Verdict::Kind::kQuarantined;
+    verdict.retry_after = party.quarantine_end - now;
+    return verdict;
   }
   Rate rate = limits_.rate;
   if (standing == Standing::kThrottled) rate.per_second *= kThrottledShare;
-  const absl::Duration wait = party.bucket.Take(rate, cost, now);
-  if (wait > absl::ZeroDuration()) {
-    ++party.refused;
-    return {Verdict::Kind::kTooFast, standing, wait};
-  }
-  ++party.admitted;
-  return {Verdict::Kind::kAdmitted, standing, absl::ZeroDuration()};
+  verdict.retry_after = party.bucket.Take(rate, cost, now);
+  const bool admitted = verdict.retry_after == absl::ZeroDuration();
+  ++(admitted ? party.admitted : party.refused);
+  if (!admitted) verdict.kind = Verdict::Kind::kTooFast;
+  return verdict;
 }
 
 Verdict Conduct::AdmitRecipient(absl::string_view key, absl::string_view recipient, absl::Duration now) {
@@ -142,24 +144,27 @@ Verdict Conduct::AdmitRecipient(absl::string_view key, absl::string_view recipie
     DropRecipients(party);
     party.window = now;
   }
+  Verdict verdict{.standing = party.filed};
   const auto hash = static_cast<uint32_t>(absl::HashOf(seed_, recipient));
-  if (party.recipients.contains(hash)) return {Verdict::Kind::kAdmitted, party.filed, absl::ZeroDuration()};
+  if (party.recipients.contains(hash)) return verdict;
   if (party.recipients.size() >= limits_.max_recipients) {
-    Add(party, Anomaly::kFanOut, now);
-    Refile(entry, now);
-    return {Verdict::Kind::kTooManyRecipients, party.filed, party.window + kFanOutWindow - now};
-  }
-  if (remembered_recipients_ < limits_.max_remembered_recipients) {
+    verdict.kind = Verdict::Kind::kTooManyRecipients;
+    verdict.retry_after = party.window + kFanOutWindow - now;
+    verdict.fallen = Note(key, Anomaly::kFanOut, now);
+    verdict.standing = party.filed;
+  } else if (remembered_recipients_ < limits_.max_remembered_recipients) {
     party.recipients.insert(hash);
     ++remembered_recipients_;
   }
-  return {Verdict::Kind::kAdmitted, party.filed, absl::ZeroDuration()};
+  return verdict;
 }
 
-void Conduct::Note(absl::string_view key, Anomaly anomaly, absl::Duration now) {
+bool Conduct::Note(absl::string_view key, Anomaly anomaly, absl::Duration now) {
   auto& entry = Find(key, now);
+  const Standing before = entry.second.filed;
   Add(entry.second, anomaly, now);
   Refile(entry, now);
+  return entry.second.filed > before;
 }
 
 Record Conduct::Look(absl::string_view key, absl::Duration now) const {

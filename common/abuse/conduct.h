@@ -36,13 +36,14 @@ namespace dotagent::abuse {
 
 enum class Anomaly {
   kBadSignature,  // 10 points
-  kReplay,        // 10: a message id that was used for other bytes, or a message that is too old to be taken
+  kReplay,        // 10: a message id that was used for other bytes
+  kStale,         // 1: a message that is too old to be taken; also a slow clock
   kResend,        // 0.01: the same message again
   kFanOut,        // 0.5: a recipient too many
   kRateJump,      // 2: a second with over half the rate, and ten times what the party does on average
   kFlood,         // 5: a second in which at least 10 calls were refused, and more than admitted
 };
-inline constexpr std::array kAnomalies = {Anomaly::kBadSignature, Anomaly::kReplay,   Anomaly::kResend,
+inline constexpr std::array kAnomalies = {Anomaly::kBadSignature, Anomaly::kReplay,   Anomaly::kStale, Anomaly::kResend,
                                           Anomaly::kFanOut,       Anomaly::kRateJump, Anomaly::kFlood};
 // "bad_signature" and so on.
 [[nodiscard]] absl::string_view AnomalyName(Anomaly anomaly);
@@ -73,6 +74,7 @@ struct Verdict {
   Kind kind = Kind::kAdmitted;
   Standing standing = Standing::kGood;
   absl::Duration retry_after;  // if it was refused
+  bool fallen = false;         // the standing is worse than it was before this call
 
   [[nodiscard]] bool admitted() const { return kind == Kind::kAdmitted; }
 };
@@ -94,8 +96,9 @@ class Conduct {
   [[nodiscard]] Verdict Admit(absl::string_view party, double cost, absl::Duration now);
   // Counts a recipient, if it is a new one in this window.
   [[nodiscard]] Verdict AdmitRecipient(absl::string_view party, absl::string_view recipient, absl::Duration now);
-  // Adds to the party's score. Nothing of a party that is quarantined: it pays already.
-  void Note(absl::string_view party, Anomaly anomaly, absl::Duration now);
+  // Adds to the party's score. Nothing of a party that is quarantined: it pays already. True if its standing is worse
+  // than before.
+  bool Note(absl::string_view party, Anomaly anomaly, absl::Duration now);
 
   [[nodiscard]] Record Look(absl::string_view party, absl::Duration now) const;
 

@@ -1,7 +1,10 @@
 #include "common/rpc/status.h"
 
+#include <optional>
 #include <string>
 
+#include "absl/time/time.h"
+#include "common/base/retry_after.h"
 #include "common/base/status.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -20,17 +23,36 @@ std::string EncodeDetails(const absl::Status& status, const std::string& why) {
   details.set_code(status.raw_code());
   details.set_message(std::string(status.message()));
   details.add_details()->PackFrom(info);
+  if (const auto after = RetryAfterOf(status)) {
+    google::rpc::RetryInfo retry;
+    const absl::Duration whole = absl::Floor(*after, absl::Seconds(1));
+    retry.mutable_retry_delay()->set_seconds(absl::ToInt64Seconds(whole));
+    retry.mutable_retry_delay()->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(*after - whole)));
+    details.add_details()->PackFrom(retry);
+  }
   return details.SerializeAsString();
 }
 
-std::string ReasonFromDetails(const std::string& bytes) {
+struct Details {
+  std::string reason;
+  std::optional<absl::Duration> retry_after;
+};
+
+Details DecodeDetails(const std::string& bytes) {
+  Details decoded;
   google::rpc::Status details;
-  if (bytes.empty() || bytes.size() > kMaxDetails || !details.ParseFromString(bytes)) return {};
+  if (bytes.empty() || bytes.size() > kMaxDetails || !details.ParseFromString(bytes)) return decoded;
   for (const auto& detail : details.details()) {
     google::rpc::ErrorInfo info;
-    if (detail.Is<google::rpc::ErrorInfo>() && detail.UnpackTo(&info) && info.domain() == kDomain) return info.reason();
+    google::rpc::RetryInfo retry;
+    if (detail.Is<google::rpc::ErrorInfo>() && detail.UnpackTo(&info) && info.domain() == kDomain) {
+      if (decoded.reason.empty()) decoded.reason = info.reason();
+    } else if (detail.Is<google::rpc::RetryInfo>() && detail.UnpackTo(&retry)) {
+      const auto& delay = retry.retry_delay();
+      decoded.retry_after = absl::Seconds(delay.seconds()) + absl::Nanoseconds(delay.nanos());
+    }
   }
-  return {};
+  return decoded;
 }
 
 }  // namespace
@@ -47,10 +69,12 @@ grpc::Status ToGrpc(const absl::Status& status) {
 absl::Status FromGrpc(const grpc::Status& status) {
   if (status.ok()) return absl::OkStatus();
   const auto code = static_cast<absl::StatusCode>(status.error_code());
-  std::string why = ReasonFromDetails(status.error_details());
+  auto [why, retry_after] = DecodeDetails(status.error_details());
   // gRPC itself gives no reason when it cannot connect.
   if (why.empty() && code == absl::StatusCode::kUnavailable) why = std::string(reason::kUnreachable);
-  return why.empty() ? absl::Status(code, status.error_message()) : ErrorWithReason(code, why, status.error_message());
+  absl::Status error =
+      why.empty() ? absl::Status(code, status.error_message()) : ErrorWithReason(code, why, status.error_message());
+  return retry_after ? WithRetryAfter(std::move(error), *retry_after) : error;
 }
 
 absl::Status FromParts(int32_t code, absl::string_view message, absl::string_view reason) {

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "common/base/retry_after.h"
 #include "common/base/status.h"
 
 namespace dotagent::rpc {
@@ -21,6 +22,16 @@ TEST(StatusTest, CodeMessageAndReasonSurviveTheRoundTrip) {
     EXPECT_EQ(ReasonOf(received), reason::kNameTaken);
   }
   EXPECT_TRUE(FromGrpc(ToGrpc(absl::OkStatus())).ok());
+}
+
+TEST(StatusTest, WhenToTryAgainSurvivesTheRoundTrip) {
+  const absl::Status sent = WithRetryAfter(
+      ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit, "too fast"), absl::Microseconds(2'500'400));
+  const absl::Status received = FromGrpc(ToGrpc(sent));
+  EXPECT_EQ(RetryAfterOf(received), absl::Milliseconds(2501));  // rounded up
+  EXPECT_EQ(ReasonOf(received), reason::kLimit);
+  EXPECT_EQ(RetryAfterOf(absl::UnavailableError("")), std::nullopt);
+  EXPECT_TRUE(WithRetryAfter(absl::OkStatus(), absl::Seconds(1)).ok());
 }
 
 // The bytes are those of google.rpc.Status with an ErrorInfo, which other stacks decode.
