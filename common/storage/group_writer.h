@@ -11,6 +11,7 @@
 #ifndef DOTAGENT_COMMON_STORAGE_GROUP_WRITER_H_
 #define DOTAGENT_COMMON_STORAGE_GROUP_WRITER_H_
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
@@ -60,6 +61,11 @@ class GroupWriter {
   bool Flush();
 
   [[nodiscard]] size_t waiting() const { return waiting_; }
+  // How much that is of what may wait, by number or bytes: 1 when batches are refused, 2 when buffered ones are too.
+  [[nodiscard]] double fill() const {
+    return std::max(static_cast<double>(waiting_) / static_cast<double>(limits_.max_waiting),
+                    static_cast<double>(waiting_bytes_) / static_cast<double>(limits_.max_waiting_bytes));
+  }
   // How often it has gone to the disk.
   [[nodiscard]] uint64_t groups() const { return groups_; }
 

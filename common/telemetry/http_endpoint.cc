@@ -30,7 +30,8 @@ constexpr std::chrono::milliseconds kAcceptPause{100};  // after an accept faile
 // What the endpoint answers; knows nothing of sockets.
 class Pages {
  public:
-  Pages(const Metrics& metrics, std::function<bool()> ready) : metrics_(metrics), ready_(std::move(ready)) {}
+  Pages(const Metrics& metrics, std::function<bool()> ready, JsonPages json)
+      : metrics_(metrics), ready_(std::move(ready)), json_(std::move(json)) {}
 
   [[nodiscard]] std::string Answer(absl::string_view request) const {
     const absl::string_view line = request.substr(0, request.find("\r\n"));
@@ -55,6 +56,9 @@ class Pages {
     if (path == "/readyz") {
       return ready_() ? Response("200 OK", "ready\n") : Response("503 Service Unavailable", "not ready\n");
     }
+    if (const auto page = json_.find(std::string(path)); page != json_.end()) {
+      return Response("200 OK", page->second(), "Content-Type: application/json\r\n");
+    }
     return Response("404 Not Found", "there are /metrics, /livez and /readyz\n");
   }
 
@@ -66,6 +70,7 @@ class Pages {
 
   const Metrics& metrics_;
   const std::function<bool()> ready_;
+  const JsonPages json_;
 };
 
 // One request and its answer. Kept alive by the operations that it waits for; the deadline closes the socket under
@@ -130,8 +135,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
 class AsioHttpEndpoint : public HttpEndpoint {
  public:
-  AsioHttpEndpoint(const Metrics& metrics, std::function<bool()> ready)
-      : pages_(metrics, std::move(ready)), acceptor_(context_), pause_(context_) {}
+  AsioHttpEndpoint(const Metrics& metrics, std::function<bool()> ready, JsonPages pages)
+      : pages_(metrics, std::move(ready), std::move(pages)), acceptor_(context_), pause_(context_) {}
 
   ~AsioHttpEndpoint() override {
     context_.stop();
@@ -190,8 +195,9 @@ class AsioHttpEndpoint : public HttpEndpoint {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<HttpEndpoint>> StartHttpEndpoint(const std::string& host, uint16_t port,
-                                                                const Metrics& metrics, std::function<bool()> ready) {
-  auto endpoint = std::make_unique<AsioHttpEndpoint>(metrics, std::move(ready));
+                                                                const Metrics& metrics, std::function<bool()> ready,
+                                                                JsonPages pages) {
+  auto endpoint = std::make_unique<AsioHttpEndpoint>(metrics, std::move(ready), std::move(pages));
   RETURN_IF_ERROR(endpoint->Listen(host, port));
   return endpoint;
 }

@@ -1,5 +1,5 @@
-// The operators' HTTP port: /metrics, /livez and /readyz (differentiated, as Kubernetes probes want them). GET and HEAD
-// only, no request body, one request a connection.
+// The operators' HTTP port: /metrics, /livez and /readyz (differentiated, as Kubernetes probes want them), and what a
+// service has to tell its operator besides. GET and HEAD only, no request body, one request a connection.
 //
 // Defends against whoever reaches the port: a request has 8 KiB and 5 seconds, connections are capped, and one thread
 // serves them all, so that floods and slow readers delay scrapes, not the service. Written on asio: Debian's
@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -25,12 +26,16 @@ class HttpEndpoint {
   [[nodiscard]] virtual uint16_t port() const = 0;
 };
 
+// JSON pages of a service's own by their path, such as "/standings". Called from the endpoint's thread.
+using JsonPages = std::map<std::string, std::function<std::string()>>;
+
 // Listens on host:port (0: any free one). `host` is an IP address or "localhost". `ready` answers /readyz; it is called
 // from the endpoint's thread and must not block. `metrics` must outlive the endpoint. Unavailable if the port is taken,
 // InvalidArgument (BAD_ADDRESS) if `host` is no address.
 [[nodiscard]] absl::StatusOr<std::unique_ptr<HttpEndpoint>> StartHttpEndpoint(const std::string& host, uint16_t port,
                                                                               const Metrics& metrics,
-                                                                              std::function<bool()> ready);
+                                                                              std::function<bool()> ready,
+                                                                              JsonPages pages = {});
 
 }  // namespace dotagent::telemetry
 

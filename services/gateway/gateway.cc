@@ -22,6 +22,7 @@ constexpr absl::Duration kExpiryInterval = absl::Minutes(1);
 
 Gateway::Gateway(const Parts& parts)
     : parts_(parts),
+      admission_(parts.admission, parts.clock, parts.random, parts.metrics),
       authenticator_({.key = parts.key,
                       .channel_binding = parts.channel_binding,
                       .is_revoked = parts.is_revoked,
@@ -39,6 +40,7 @@ Gateway::Gateway(const Parts& parts)
                     .tap = parts.tap,
                     .guard = parts.guard,
                     .requests = requests_,
+                    .admission = admission_,
                     .is_revoked = parts.is_revoked,
                     .clock = parts.clock,
                     .metrics = parts.metrics}),
@@ -62,6 +64,7 @@ Gateway::Gateway(const Parts& parts)
                .random = parts.random,
                .post = parts.post,
                .metrics = parts.metrics,
+               .admission = admission_,
                .limits = parts.topics}) {}
 
 gateway::v1::GetInfoResponse Gateway::GetInfo() const {
@@ -69,7 +72,39 @@ gateway::v1::GetInfoResponse Gateway::GetInfo() const {
   response.set_peer_id(crypto::PeerIdFromKey(parts_.key.public_key()));
   for (const std::string& address : parts_.addresses()) response.add_addresses(address);
   response.set_version(Version());
+  response.set_now_ms(absl::ToUnixMillis(parts_.clock.Now()));
   return response;
+}
+
+absl::StatusOr<gateway::v1::GetStandingResponse> Gateway::GetStanding(absl::string_view token) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<Agent> agent, authenticator_.Caller(token));
+  const abuse::Record record = admission_.StandingOf(agent->key);
+  gateway::v1::GetStandingResponse response;
+  response.set_standing(record.standing == abuse::Standing::kQuarantined ? gateway::v1::STANDING_QUARANTINED
+                        : record.standing == abuse::Standing::kThrottled ? gateway::v1::STANDING_THROTTLED
+                                                                         : gateway::v1::STANDING_GOOD);
+  response.set_score(record.score);
+  response.set_throttle_score(admission_.limits().agents.throttle_score);
+  response.set_quarantine_score(admission_.limits().agents.quarantine_score);
+  response.set_quarantine_left_ms(absl::ToInt64Milliseconds(record.quarantine_left));
+  response.set_quarantines(static_cast<uint32_t>(record.quarantines));
+  return response;
+}
+
+absl::StatusOr<std::shared_ptr<Agent>> Gateway::Admit(absl::string_view token, double cost) {
+  ASSIGN_OR_RETURN(std::shared_ptr<Agent> agent, authenticator_.Caller(token));
+  RETURN_IF_ERROR(admission_.AdmitAgent(agent->key, cost));
+  return agent;
+}
+
+template <typename Envelope>
+absl::StatusOr<std::shared_ptr<Agent>> Gateway::AdmitMessage(absl::string_view token, const Envelope& request,
+                                                             size_t bytes, absl::string_view what) {
+  const abuse::Priority priority = PriorityOf(request.priority());
+  ASSIGN_OR_RETURN(std::shared_ptr<Agent> agent, Admit(token, call_cost::OfMessage(bytes, priority)));
+  admission_.SawBacklog(parts_.inboxes.backlog());
+  RETURN_IF_ERROR(admission_.CheckLoad(priority, what));
+  return agent;
 }
 
 absl::StatusOr<record::Record> Gateway::CheckRegistration(const std::string& json, const Agent& agent) const {
@@ -89,7 +124,7 @@ absl::StatusOr<record::Record> Gateway::CheckRegistration(const std::string& jso
 
 void Gateway::Register(absl::string_view token, const gateway::v1::RegisterRequest& request,
                        Done<gateway::v1::RegisterResponse> done) {
-  const auto agent = authenticator_.Caller(token);
+  const auto agent = Admit(token, call_cost::kRegister);
   if (!agent.ok()) return done(agent.status());
   const auto record = CheckRegistration(request.record_json(), **agent);
   if (!record.ok()) return done(record.status());
@@ -114,7 +149,7 @@ void Gateway::Register(absl::string_view token, const gateway::v1::RegisterReque
 
 void Gateway::Resolve(absl::string_view token, const gateway::v1::ResolveRequest& request,
                       Done<gateway::v1::ResolveResponse> done) {
-  if (const auto agent = authenticator_.Caller(token); !agent.ok()) return done(agent.status());
+  if (const auto agent = Admit(token, call_cost::kOne); !agent.ok()) return done(agent.status());
   const auto name = record::Name::Parse(request.name());
   if (!name.ok()) return done(name.status());
   parts_.directory.Resolve(*name, request.bypass_cache(),
@@ -137,7 +172,7 @@ void Gateway::Resolve(absl::string_view token, const gateway::v1::ResolveRequest
 
 void Gateway::GetRotation(absl::string_view token, const gateway::v1::GetRotationRequest& request,
                           Done<gateway::v1::GetRotationResponse> done) {
-  if (const auto agent = authenticator_.Caller(token); !agent.ok()) return done(agent.status());
+  if (const auto agent = Admit(token, call_cost::kOne); !agent.ok()) return done(agent.status());
   const auto id = identity::AgentId::FromBytes(request.agent_id());
   if (!id.ok()) return done(id.status());
   parts_.directory.GetRotation(*id, [done = std::move(done)](const absl::StatusOr<host::FoundRotation>& found) {
@@ -151,7 +186,8 @@ void Gateway::GetRotation(absl::string_view token, const gateway::v1::GetRotatio
 
 void Gateway::Send(absl::string_view token, const gateway::v1::SendRequest& request,
                    Done<gateway::v1::SendResponse> done) {
-  const auto agent = authenticator_.Caller(token);
+  const auto agent =
+      AdmitMessage(token, request, request.message_json().size() + request.attachment().size(), "messages");
   if (!agent.ok()) return done(agent.status());
   post_office_.Send(*agent, request, [done = std::move(done)](const absl::StatusOr<bool>& duplicate) {
     if (!duplicate.ok()) return done(duplicate.status());
@@ -163,7 +199,8 @@ void Gateway::Send(absl::string_view token, const gateway::v1::SendRequest& requ
 
 void Gateway::Request(absl::string_view token, const gateway::v1::RequestRequest& request, absl::Time deadline,
                       Done<gateway::v1::RequestResponse> done) {
-  const auto agent = authenticator_.Caller(token);
+  const auto agent =
+      AdmitMessage(token, request, request.message_json().size() + request.attachment().size(), "requests");
   if (!agent.ok()) return done(agent.status());
   const absl::Time now = parts_.clock.Now();
   if (deadline == absl::InfiniteFuture()) deadline = now + kDefaultRequestTimeout;
@@ -180,7 +217,7 @@ void Gateway::Request(absl::string_view token, const gateway::v1::RequestRequest
 
 void Gateway::SetInboxPolicy(absl::string_view token, const gateway::v1::SetInboxPolicyRequest& request,
                              Done<gateway::v1::SetInboxPolicyResponse> done) {
-  const auto agent = authenticator_.Caller(token);
+  const auto agent = Admit(token, call_cost::kDisk);
   if (!agent.ok()) return done(agent.status());
   const auto name = record::Name::Parse(request.name());
   if (!name.ok()) return done(name.status());
@@ -197,7 +234,7 @@ void Gateway::SetInboxPolicy(absl::string_view token, const gateway::v1::SetInbo
 
 void Gateway::ListDeadLetters(absl::string_view token, const gateway::v1::ListDeadLettersRequest& request,
                               Done<gateway::v1::ListDeadLettersResponse> done) {
-  const auto agent = authenticator_.Caller(token);
+  const auto agent = Admit(token, call_cost::kDisk);
   if (!agent.ok()) return done(agent.status());
   const auto name = record::Name::Parse(request.name());
   if (!name.ok()) return done(name.status());
@@ -208,37 +245,71 @@ void Gateway::ListDeadLetters(absl::string_view token, const gateway::v1::ListDe
 }
 
 void Gateway::Inbox(absl::string_view token, std::shared_ptr<InboxStream> stream) {
-  const auto agent = authenticator_.Caller(token);
+  const auto agent = Admit(token, call_cost::kStream);
   if (!agent.ok()) return stream->Finish(agent.status());
   listeners_.Serve(*agent, std::move(stream));
 }
 
 void Gateway::OpenChannel(absl::string_view token, std::shared_ptr<ChannelStream> stream) {
-  const auto agent = authenticator_.Caller(token);
+  const auto agent = Admit(token, call_cost::kStream);
   if (!agent.ok()) return stream->Finish(agent.status());
   channels_.Serve(*agent, std::move(stream));
 }
 
 void Gateway::Publish(absl::string_view token, const gateway::v1::PublishRequest& request,
                       Done<gateway::v1::PublishResponse> done) {
-  const auto agent = authenticator_.Caller(token);
+  const auto agent = AdmitMessage(token, request, request.message_json().size(), "publications");
   if (!agent.ok()) return done(agent.status());
-  topics_.Publish(*agent, request, std::move(done));
+  topics_.Publish(
+      *agent, request,
+      [this, agent = *agent, done = std::move(done)](absl::StatusOr<gateway::v1::PublishResponse> response) {
+        if (response.ok() && response->duplicate()) admission_.NoteResend(agent->key);
+        done(std::move(response));
+      });
 }
 
 void Gateway::Subscribe(absl::string_view token, const gateway::v1::SubscribeRequest& request,
                         std::shared_ptr<EventStream> stream) {
-  const auto agent = authenticator_.Caller(token);
+  const auto agent = Admit(token, call_cost::kStream);
   if (!agent.ok()) return stream->Finish(agent.status());
   topics_.Subscribe(*agent, request, std::move(stream));
 }
 
+absl::Status Gateway::AdmitTrunk(const crypto::PublicKey& gateway, const trunk::v1::DeliverRequest& request) {
+  const abuse::Priority priority = PriorityOf(request.priority());
+  const size_t bytes = request.message_json().size() + request.attachment().size();
+  RETURN_IF_ERROR(admission_.AdmitSender(gateway, request.sender_key(), call_cost::OfMessage(bytes, priority)));
+  admission_.SawBacklog(parts_.inboxes.backlog());
+  return admission_.CheckLoad(priority, "messages");
+}
+
 TrunkHandlers Gateway::trunk_handlers() {
-  return {.deliver = [this](const auto& request, auto done) { post_office_.Receive(request, std::move(done)); },
-          .request = [this](const auto& call, auto done) { post_office_.ReceiveRequest(call, std::move(done)); },
-          .channel = [this](IncomingTrunk incoming) { channels_.Receive(std::move(incoming)); },
-          .topics = [this](const crypto::PublicKey& gateway,
-                           std::shared_ptr<Pipe> pipe) { topics_.Receive(gateway, std::move(pipe)); }};
+  return {.deliver =
+              [this](const crypto::PublicKey& gateway, const auto& request, auto done) {
+                if (const absl::Status can = AdmitTrunk(gateway, request); !can.ok()) return done(can);
+                post_office_.Receive(gateway, request,
+                                     [this, gateway, sender = request.sender_key(),
+                                      done = std::move(done)](const absl::StatusOr<bool>& duplicate) {
+                                       if (duplicate.ok() && *duplicate) admission_.NoteResendOf(gateway, sender);
+                                       done(duplicate);
+                                     });
+              },
+          .request =
+              [this](const crypto::PublicKey& gateway, const auto& call, auto done) {
+                if (const absl::Status can = AdmitTrunk(gateway, call.request()); !can.ok()) return done(can);
+                post_office_.ReceiveRequest(gateway, call, std::move(done));
+              },
+          .channel =
+              [this](const crypto::PublicKey& gateway, IncomingTrunk incoming) {
+                const absl::Status can =
+                    admission_.AdmitSender(gateway, incoming.request.caller_key(), call_cost::kStream);
+                can.ok() ? channels_.Receive(std::move(incoming)) : incoming.refuse(can);
+              },
+          .topics =
+              [this](const crypto::PublicKey& gateway, std::shared_ptr<Pipe> pipe) {
+                const absl::Status can = admission_.AdmitGateway(gateway, call_cost::kStream);
+                can.ok() ? topics_.Receive(gateway, std::move(pipe)) : pipe->Abort(can);
+              }};
 }
 
 void Gateway::MoveFromRetiredKeys(const std::string& rotation_chain, const record::Name& name, const Agent& agent) {
@@ -295,6 +366,7 @@ void Gateway::Tick() {
   requests_.Expire(now);
   post_office_.ShowInboxes();
   topics_.Tick();
+  admission_.Tick();
   if (now < next_expiry_) return;
   next_expiry_ = now + kExpiryInterval;
   authenticator_.DropExpired(now);

@@ -17,6 +17,7 @@
 #include "common/rpc/call.h"
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
+#include "services/gateway/admission.h"
 #include "services/gateway/authenticator.h"
 #include "services/gateway/channels.h"
 #include "services/gateway/inbox_guard.h"
@@ -54,6 +55,7 @@ class Gateway {
     uint64_t max_channels_per_agent = 64;
     rpc::Executor post;  // runs work later on the loop
     TopicLimits topics = {};
+    AdmissionLimits admission = {};
   };
   // All parts must outlive it.
   explicit Gateway(const Parts& parts);
@@ -61,8 +63,12 @@ class Gateway {
   [[nodiscard]] gateway::v1::GetInfoResponse GetInfo() const;
   // The calls Challenge and Authenticate; from any thread.
   [[nodiscard]] Authenticator& authenticator() { return authenticator_; }
+  // From any thread.
+  [[nodiscard]] Admission& admission() { return admission_; }
+  // Is not refused to agents that may not call: it says why. From any thread.
+  [[nodiscard]] absl::StatusOr<gateway::v1::GetStandingResponse> GetStanding(absl::string_view token);
 
-  // The calls below take the caller's token first and fail as Authenticator::Caller.
+  // The calls below take the caller's token first and fail as Authenticator::Caller and Admission::AdmitAgent.
   void Register(absl::string_view token, const gateway::v1::RegisterRequest& request,
                 Done<gateway::v1::RegisterResponse> done);
   void Resolve(absl::string_view token, const gateway::v1::ResolveRequest& request,
@@ -102,7 +108,16 @@ class Gateway {
   void MoveFromRetiredKeys(const std::string& rotation_chain, const record::Name& name, const Agent& agent);
   [[nodiscard]] absl::StatusOr<record::Record> CheckRegistration(const std::string& json, const Agent& agent) const;
 
+  // Whose token this is, if the agent may make a call that costs so much.
+  [[nodiscard]] absl::StatusOr<std::shared_ptr<Agent>> Admit(absl::string_view token, double cost);
+  // The same for what is shed when the gateway cannot keep up.
+  template <typename Envelope>
+  [[nodiscard]] absl::StatusOr<std::shared_ptr<Agent>> AdmitMessage(absl::string_view token, const Envelope& request,
+                                                                    size_t bytes, absl::string_view what);
+  [[nodiscard]] absl::Status AdmitTrunk(const crypto::PublicKey& gateway, const trunk::v1::DeliverRequest& request);
+
   const Parts parts_;
+  Admission admission_;
   Authenticator authenticator_;
   Listeners listeners_;
   Requests requests_;

@@ -58,6 +58,7 @@ class GatewayServer : public host::Service {
     if (options.resolver.empty()) {
       return absl::InvalidArgumentError("--resolver is missing: give the host:port of a resolver's gRPC port");
     }
+    RETURN_IF_ERROR(options.admission.Check());
     ASSIGN_OR_RETURN(relays_, ParseRelays(options.relays));
     ASSIGN_OR_RETURN(tap_, Tap::Open(options.tap));
     ASSIGN_OR_RETURN(resolver_, host_->Dial(options.resolver));
@@ -83,7 +84,7 @@ class GatewayServer : public host::Service {
                                 [this](const capability::TokenRevocation& revocation) { OnTokenRevoked(revocation); }));
     host_->loop().Run([&] { BuildGateway(options); });
     shell_ = std::make_unique<Shell>(*gateway_, host_->loop().context(), host_->clock(), host_->metrics());
-    return host_->Serve({shell_.get()});
+    return host_->Serve({shell_.get()}, {{"/standings", [this] { return gateway_->admission().Standings(); }}});
   }
 
   [[nodiscard]] host::Host& host() override { return *host_; }
@@ -107,7 +108,8 @@ class GatewayServer : public host::Service {
         .metrics = host_->metrics(),
         .tokens = {.lifetime = options.token_lifetime},
         .max_channels_per_agent = options.max_channels_per_agent,
-        .post = host_->executor()});
+        .post = host_->executor(),
+        .admission = options.admission.Limits()});
     ServeTrunk(context, host_->node(), gateway_->trunk_handlers());
     for (const p2p::Multiaddr& relay : relays_) {
       host_->node().HoldReservation(relay, [address = relay.ToString()](bool held) {
@@ -186,6 +188,7 @@ void Options::AddTo(OptionTable& table) {
   table.Add("dead-letter-lifetime", &dead_letter_lifetime,
             "How long messages that were given up are kept for their recipient to list; 0: not at all");
   table.Add("max-channels-per-agent", &max_channels_per_agent, "Channels that one agent may have open");
+  admission.AddTo(table);
   table.Add("tap", &tap, "File to which a copy of everything forwarded for agents is appended");
   table.AddExample(
       "dotagent-gateway --data-dir /var/lib/dotagent-gateway --resolver resolver-0:7443 --identity identity:7443");

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/base/config.h"
+#include "services/gateway/admission_options.h"
 #include "services/host/host.h"
 
 namespace dotagent::gateway_service {
@@ -26,6 +27,7 @@ struct Options {
   uint64_t max_deliveries = 100;                              // --max-deliveries, of a message; 0: any number
   absl::Duration dead_letter_lifetime = absl::Hours(24 * 7);  // --dead-letter-lifetime; 0: none are kept
   uint64_t max_channels_per_agent = 64;                       // --max-channels-per-agent
+  AdmissionOptions admission;
   std::string
       tap;  // --tap: appends a copy of everything forwarded for agents to this file, to show what a gateway can see
 

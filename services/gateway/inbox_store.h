@@ -131,6 +131,8 @@ class InboxStore {
   bool Flush() { return writer_.Flush(); }
   // How many messages and deletions have not been written yet, and how often the disk was synced or written to.
   [[nodiscard]] size_t being_written() const { return writer_.waiting(); }
+  // 0 to 1: how much that is of what may.
+  [[nodiscard]] double backlog() const { return writer_.fill(); }
   [[nodiscard]] uint64_t commits() const { return writer_.groups(); }
 
  private:

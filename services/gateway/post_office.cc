@@ -94,13 +94,17 @@ absl::StatusOr<std::shared_ptr<const PostOffice::Letter>> PostOffice::Open(const
                            "a publication goes to its topic's subscribers and into no inbox: use Publish");
   }
   if (parts_.is_revoked(sender_key)) return Revoked(message.sender());
-  return std::make_shared<const Letter>(Letter{std::move(message), attachment, envelope.token(), sender_key});
+  return std::make_shared<const Letter>(
+      Letter{std::move(message), attachment, envelope.token(), sender_key, envelope.priority()});
 }
 
 void PostOffice::Send(const std::shared_ptr<Agent>& sender, const gateway::v1::SendRequest& request, Done done) {
   done = Counted(std::move(done));
   auto letter = Open(request, sender->key);
+  parts_.admission.NoteChecked(sender->key, letter.status());
   if (!letter.ok()) return done(letter.status());
+  const absl::Status admitted = parts_.admission.AdmitMessage(sender->key, (*letter)->message);
+  if (!admitted.ok()) return done(admitted);
   parts_.tap.Append(request.message_json());
   parts_.tap.Append(request.attachment());
   CheckHolder(parts_.directory, parts_.clock, sender, (*letter)->message.sender(),
@@ -121,16 +125,18 @@ void PostOffice::Forward(const std::shared_ptr<const Letter>& letter, Done done)
     request.set_attachment(letter->attachment);
     request.set_sender_key(std::string(letter->sender_key.bytes()));
     request.set_token(letter->token);
+    request.set_priority(letter->priority);
     parts_.trunk.Deliver(*std::move(gateways), request, done);
   });
 }
 
-void PostOffice::Receive(const trunk::v1::DeliverRequest& request, Done done) {
+void PostOffice::Receive(const crypto::PublicKey& gateway, const trunk::v1::DeliverRequest& request, Done done) {
   done = Counted(std::move(done));
   // Unchecked: CheckSender has it equal the key of a record, which was checked.
   const auto sender_key = crypto::PublicKey::FromUncheckedBytes(request.sender_key());
   if (!sender_key.ok()) return done(WithContext(sender_key.status(), "sender_key"));
   auto letter = Open(request, *sender_key);
+  parts_.admission.NoteCheckedOf(gateway, *sender_key, letter.status());
   if (!letter.ok()) return done(letter.status());
   parts_.tap.Append(request.message_json());
   parts_.tap.Append(request.attachment());
@@ -158,8 +164,12 @@ void PostOffice::FindRecipientHere(const std::shared_ptr<const Letter>& letter,
 void PostOffice::Request(const std::shared_ptr<Agent>& sender, const gateway::v1::RequestRequest& request,
                          absl::Time deadline, AnswerDone done) {
   auto letter = Open(request, sender->key);
+  parts_.admission.NoteChecked(sender->key, letter.status());
   if (!letter.ok()) return done(letter.status());
+  const absl::Status admitted = parts_.admission.AdmitMessage(sender->key, (*letter)->message);
+  if (!admitted.ok()) return done(admitted);
   const absl::Status form = Requests::CheckForm((*letter)->message, parts_.clock.Now());
+  parts_.admission.NoteChecked(sender->key, form);
   if (!form.ok()) return done(form);
   parts_.tap.Append(request.message_json());
   parts_.tap.Append(request.attachment());
@@ -186,6 +196,7 @@ void PostOffice::ForwardRequest(const std::shared_ptr<const Letter>& letter, abs
     call.mutable_request()->set_attachment(letter->attachment);
     call.mutable_request()->set_sender_key(std::string(letter->sender_key.bytes()));
     call.mutable_request()->set_token(letter->token);
+    call.mutable_request()->set_priority(letter->priority);
     const absl::Duration left = std::max(deadline - parts_.clock.Now(), absl::Milliseconds(1));
     call.set_timeout_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(left)));
     parts_.trunk.Request(*std::move(gateways), call,
@@ -201,13 +212,16 @@ void PostOffice::ForwardRequest(const std::shared_ptr<const Letter>& letter, abs
   });
 }
 
-void PostOffice::ReceiveRequest(const trunk::v1::RequestCall& call, Requests::Done done) {
+void PostOffice::ReceiveRequest(const crypto::PublicKey& gateway, const trunk::v1::RequestCall& call,
+                                Requests::Done done) {
   const auto sender_key = crypto::PublicKey::FromUncheckedBytes(call.request().sender_key());  // as in Receive
   if (!sender_key.ok()) return done(WithContext(sender_key.status(), "sender_key"));
   auto letter = Open(call.request(), *sender_key);
+  parts_.admission.NoteCheckedOf(gateway, *sender_key, letter.status());
   if (!letter.ok()) return done(letter.status());
   const absl::Time now = parts_.clock.Now();
   const absl::Status form = Requests::CheckForm((*letter)->message, now);
+  parts_.admission.NoteCheckedOf(gateway, *sender_key, form);
   if (!form.ok()) return done(form);
   parts_.tap.Append(call.request().message_json());
   parts_.tap.Append(call.request().attachment());

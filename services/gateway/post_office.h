@@ -26,6 +26,7 @@
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
 #include "dotagent/trunk/v1/trunk.pb.h"
+#include "services/gateway/admission.h"
 #include "services/gateway/authenticator.h"
 #include "services/gateway/inbox_guard.h"
 #include "services/gateway/inbox_store.h"
@@ -53,6 +54,7 @@ class PostOffice {
     Tap& tap;
     InboxGuard& guard;
     Requests& requests;
+    Admission& admission;
     RevocationCheck is_revoked;
     const Clock& clock;
     telemetry::Metrics& metrics;
@@ -79,13 +81,13 @@ class PostOffice {
   void Request(const std::shared_ptr<Agent>& sender, const gateway::v1::RequestRequest& request, absl::Time deadline,
                AnswerDone done);
   // The same from another gateway. As Receive and Requests.
-  void ReceiveRequest(const trunk::v1::RequestCall& call, Requests::Done done);
+  void ReceiveRequest(const crypto::PublicKey& gateway, const trunk::v1::RequestCall& call, Requests::Done done);
 
   // Brings the metrics of inboxes up to date; call about once a second.
   void ShowInboxes();
 
   // A message from another gateway. As Send, and FailedPrecondition (BAD_ADDRESS) if the recipient does not live here.
-  void Receive(const trunk::v1::DeliverRequest& request, Done done);
+  void Receive(const crypto::PublicKey& gateway, const trunk::v1::DeliverRequest& request, Done done);
 
  private:
   struct Letter {
@@ -93,6 +95,7 @@ class PostOffice {
     std::string attachment;
     std::string token;
     crypto::PublicKey sender_key;
+    int priority = 0;  // a gateway.v1.Priority
   };
   // `envelope`: a SendRequest or a DeliverRequest.
   template <typename Envelope>

@@ -1,11 +1,14 @@
 #include "services/gateway/shell.h"
 
+#include <asio/ip/address.hpp>
 #include <asio/post.hpp>
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 #include "common/base/status.h"
+#include "common/p2p/address_group.h"
 #include "services/gateway/bidi_stream.h"
 #include "services/gateway/event_stream.h"
 
@@ -23,6 +26,19 @@ std::string BearerToken(const grpc::CallbackServerContext& context) {
   const absl::string_view text(value.data(), value.size());
   if (!absl::StartsWithIgnoreCase(text, kScheme)) return "";
   return std::string(text.substr(kScheme.size()));
+}
+
+// Whom limits by address count as one; empty for a socket that has none.
+std::string AddressOf(const grpc::CallbackServerContext& context) {
+  const std::string peer = context.peer();  // ipv4:192.0.2.1:4711 or ipv6:%5B2001:db8::1%5D:4711
+  const size_t scheme = peer.find(':');
+  const size_t port = peer.rfind(':');
+  if (!absl::StartsWith(peer, "ipv") || port <= scheme) return "";
+  const std::string text = absl::StrReplaceAll(peer.substr(scheme + 1, port - scheme - 1),
+                                               {{"%5B", ""}, {"%5D", ""}, {"[", ""}, {"]", ""}, {"%25", "%"}});
+  std::error_code error;
+  const auto address = asio::ip::make_address(text, error);
+  return error ? text : p2p::AddressGroup(address);
 }
 
 telemetry::Histogram& Seconds(telemetry::Metrics& metrics, const std::string& method) {
@@ -47,7 +63,8 @@ Shell::Shell(Gateway& gateway, asio::io_context& loop, const Clock& clock, telem
       request_seconds_(Seconds(metrics, "Request")),
       set_inbox_policy_seconds_(Seconds(metrics, "SetInboxPolicy")),
       list_dead_letters_seconds_(Seconds(metrics, "ListDeadLetters")),
-      publish_seconds_(Seconds(metrics, "Publish")) {}
+      publish_seconds_(Seconds(metrics, "Publish")),
+      get_standing_seconds_(Seconds(metrics, "GetStanding")) {}
 
 template <typename Response, typename Start>
 grpc::ServerUnaryReactor* Shell::Measured(grpc::CallbackServerContext* context, Response* response,
@@ -55,6 +72,7 @@ grpc::ServerUnaryReactor* Shell::Measured(grpc::CallbackServerContext* context, 
   const absl::Duration began = clock_.Elapsed();
   return rpc::Unary(context, post_, response,
                     [this, began, &seconds, start = std::move(start)](rpc::Done<Response> done) {
+                      gateway_.admission().SawWait(clock_.Elapsed() - began);
                       start(rpc::Done<Response>([this, began, &seconds, done = std::move(done)](auto result) {
                         seconds.Observe(absl::ToDoubleSeconds(clock_.Elapsed() - began));
                         done(std::move(result));
@@ -78,15 +96,22 @@ grpc::ServerUnaryReactor* Shell::GetInfo(grpc::CallbackServerContext* context, c
 
 grpc::ServerUnaryReactor* Shell::Challenge(grpc::CallbackServerContext* context, const v1::ChallengeRequest* request,
                                            v1::ChallengeResponse* response) {
-  return MeasuredHere(context, response, challenge_seconds_,
-                      [&] { return gateway_.authenticator().Challenge(*request); });
+  return MeasuredHere(context, response, challenge_seconds_, [&]() -> absl::StatusOr<v1::ChallengeResponse> {
+    RETURN_IF_ERROR(gateway_.admission().AdmitAddress(AddressOf(*context), call_cost::kOne));
+    return gateway_.authenticator().Challenge(*request);
+  });
 }
 
 grpc::ServerUnaryReactor* Shell::Authenticate(grpc::CallbackServerContext* context,
                                               const v1::AuthenticateRequest* request,
                                               v1::AuthenticateResponse* response) {
-  return MeasuredHere(context, response, authenticate_seconds_,
-                      [&] { return gateway_.authenticator().Authenticate(*request); });
+  return MeasuredHere(context, response, authenticate_seconds_, [&]() -> absl::StatusOr<v1::AuthenticateResponse> {
+    const std::string address = AddressOf(*context);
+    RETURN_IF_ERROR(gateway_.admission().AdmitAddress(address, call_cost::kOne));
+    auto authenticated = gateway_.authenticator().Authenticate(*request);
+    gateway_.admission().NoteProof(address, authenticated.status());
+    return authenticated;
+  });
 }
 
 grpc::ServerUnaryReactor* Shell::Register(grpc::CallbackServerContext* context, const v1::RegisterRequest* request,
@@ -181,6 +206,12 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* Shell::Subscribe(grpc::CallbackServe
     gateway_.Subscribe(token, parsed, stream);
   });
   return stream.get();
+}
+
+grpc::ServerUnaryReactor* Shell::GetStanding(grpc::CallbackServerContext* context, const v1::GetStandingRequest*,
+                                             v1::GetStandingResponse* response) {
+  return MeasuredHere(context, response, get_standing_seconds_,
+                      [&] { return gateway_.GetStanding(BearerToken(*context)); });
 }
 
 }  // namespace dotagent::gateway_service

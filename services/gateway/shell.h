@@ -53,6 +53,9 @@ class Shell : public gateway::v1::GatewayService::WithRawCallbackMethod_Subscrib
                                     gateway::v1::PublishResponse* response) override;
   grpc::ServerWriteReactor<grpc::ByteBuffer>* Subscribe(grpc::CallbackServerContext* context,
                                                         const grpc::ByteBuffer* request) override;
+  grpc::ServerUnaryReactor* GetStanding(grpc::CallbackServerContext* context,
+                                        const gateway::v1::GetStandingRequest* request,
+                                        gateway::v1::GetStandingResponse* response) override;
 
  private:
   // rpc::Unary that also measures the call.
@@ -79,6 +82,7 @@ class Shell : public gateway::v1::GatewayService::WithRawCallbackMethod_Subscrib
   telemetry::Histogram& set_inbox_policy_seconds_;
   telemetry::Histogram& list_dead_letters_seconds_;
   telemetry::Histogram& publish_seconds_;
+  telemetry::Histogram& get_standing_seconds_;
 };
 
 }  // namespace dotagent::gateway_service

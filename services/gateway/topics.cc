@@ -134,6 +134,7 @@ void Topics::Publish(const std::shared_ptr<Agent>& agent, const gateway::v1::Pub
     done(result);
   };
   const auto draft = OpenPublication(request.message_json(), agent->key);
+  parts_.admission.NoteChecked(agent->key, draft.status());
   if (!draft.ok()) return done(draft.status());
   const auto feed = FeedOf((*draft)->message.sender());
   if (!feed.ok()) return done(feed.status());

@@ -34,6 +34,7 @@
 #include "common/rpc/call.h"
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
+#include "services/gateway/admission.h"
 #include "services/gateway/event_stream.h"
 #include "services/gateway/inbox_guard.h"
 #include "services/gateway/post_office.h"
@@ -72,6 +73,7 @@ class Topics {
     Random& random;
     rpc::Executor post;
     telemetry::Metrics& metrics;
+    Admission& admission;
     TopicLimits limits = {};
   };
   // All parts must outlive it.

@@ -197,7 +197,7 @@ void RefuseTrunk(const std::shared_ptr<p2p::Stream>& stream, const absl::Status&
 }
 
 void ServeChannel(asio::io_context& context, const std::shared_ptr<p2p::Stream>& stream,
-                  const std::function<void(IncomingTrunk)>& handler) {
+                  const std::function<void(const crypto::PublicKey&, IncomingTrunk)>& handler) {
   StreamDeadline deadline(context, stream, kRequestTimeout);
   p2p::ReadMessage(stream, kMaxChannelRequest,
                    [stream, deadline, handler](const absl::StatusOr<std::string>& bytes, std::string rest) mutable {
@@ -209,7 +209,7 @@ void ServeChannel(asio::io_context& context, const std::shared_ptr<p2p::Stream>&
                      incoming.relayed = stream->relayed();
                      incoming.accept = [stream, rest](auto done) { AcceptTrunk(stream, rest, std::move(done)); };
                      incoming.refuse = [stream](const absl::Status& status) { RefuseTrunk(stream, status); };
-                     handler(std::move(incoming));
+                     handler(stream->peer(), std::move(incoming));
                    });
 }
 
@@ -222,7 +222,7 @@ std::unique_ptr<Trunk> NewNodeTrunk(asio::io_context& context, p2p::Node& node) 
 void ServeTrunk(asio::io_context& context, p2p::Node& node, TrunkHandlers handlers) {
   node.ServeCalls(
       kDeliverProtocol, kMaxDeliverRequest,
-      [deliver = std::move(handlers.deliver)](const crypto::PublicKey&, const std::string& bytes,
+      [deliver = std::move(handlers.deliver)](const crypto::PublicKey& gateway, const std::string& bytes,
                                               std::function<void(std::string)> respond) {
         trunk::v1::DeliverRequest request;
         const auto answer = [respond = std::move(respond)](const absl::StatusOr<bool>& duplicate) {
@@ -234,12 +234,12 @@ void ServeTrunk(asio::io_context& context, p2p::Node& node, TrunkHandlers handle
           }
           respond(response.SerializeAsString());
         };
-        if (request.ParseFromString(bytes)) return deliver(request, answer);
+        if (request.ParseFromString(bytes)) return deliver(gateway, request, answer);
         answer(ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol, "this is no DeliverRequest"));
       });
   node.ServeCalls(
       kRequestProtocol, kMaxRequestCall,
-      [request = std::move(handlers.request)](const crypto::PublicKey&, const std::string& bytes,
+      [request = std::move(handlers.request)](const crypto::PublicKey& gateway, const std::string& bytes,
                                               std::function<void(std::string)> respond) {
         trunk::v1::RequestCall call;
         const auto respond_with = [respond = std::move(respond)](absl::StatusOr<Answer> answer) {
@@ -252,7 +252,7 @@ void ServeTrunk(asio::io_context& context, p2p::Node& node, TrunkHandlers handle
           }
           respond(response.SerializeAsString());
         };
-        if (call.ParseFromString(bytes)) return request(call, respond_with);
+        if (call.ParseFromString(bytes)) return request(gateway, call, respond_with);
         respond_with(ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol, "this is no RequestCall"));
       });
   node.Serve(kChannelProtocol,

@@ -65,9 +65,13 @@ struct IncomingTrunk {
 };
 
 struct TrunkHandlers {
-  std::function<void(const trunk::v1::DeliverRequest&, std::function<void(absl::StatusOr<bool> duplicate)>)> deliver;
-  std::function<void(const trunk::v1::RequestCall&, std::function<void(absl::StatusOr<Answer>)>)> request;
-  std::function<void(IncomingTrunk)> channel;
+  std::function<void(const crypto::PublicKey& gateway, const trunk::v1::DeliverRequest&,
+                     std::function<void(absl::StatusOr<bool> duplicate)>)>
+      deliver;
+  std::function<void(const crypto::PublicKey& gateway, const trunk::v1::RequestCall&,
+                     std::function<void(absl::StatusOr<Answer>)>)>
+      request;
+  std::function<void(const crypto::PublicKey& gateway, IncomingTrunk)> channel;
   std::function<void(const crypto::PublicKey& gateway, std::shared_ptr<Pipe>)> topics;
 };
 

@@ -206,13 +206,14 @@ absl::StatusOr<std::unique_ptr<rpc::Channel>> Host::Dial(const std::string& targ
                                   .known_nodes = absl::StrCat(impl_->options.data_dir, "/known_nodes")});
 }
 
-absl::Status Host::Serve(const std::vector<grpc::Service*>& services) {
+absl::Status Host::Serve(const std::vector<grpc::Service*>& services, telemetry::JsonPages pages) {
   ASSIGN_OR_RETURN(const HostPort grpc_listen, ParseHostPort(impl_->options.grpc_listen, "grpc-listen"));
   ASSIGN_OR_RETURN(const HostPort http_listen, ParseHostPort(impl_->options.http_listen, "http-listen"));
   impl_->grpc_host = grpc_listen.host;
   impl_->http_host = http_listen.host;
-  ASSIGN_OR_RETURN(impl_->http, telemetry::StartHttpEndpoint(http_listen.host, http_listen.port, impl_->metrics,
-                                                             [serving = &impl_->serving] { return serving->load(); }));
+  ASSIGN_OR_RETURN(impl_->http, telemetry::StartHttpEndpoint(
+                                    http_listen.host, http_listen.port, impl_->metrics,
+                                    [serving = &impl_->serving] { return serving->load(); }, std::move(pages)));
   ASSIGN_OR_RETURN(
       impl_->server,
       rpc::Server::Start({.listen = impl_->options.grpc_listen, .certificate = &impl_->certificate}, services));

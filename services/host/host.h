@@ -90,8 +90,8 @@ class Host {
   // A channel to another service, showing this node's certificate.
   [[nodiscard]] absl::StatusOr<std::unique_ptr<rpc::Channel>> Dial(const std::string& target);
 
-  // Opens the gRPC and HTTP ports, reports ready. `services` must outlive the host's drain.
-  [[nodiscard]] absl::Status Serve(const std::vector<grpc::Service*>& services);
+  // Opens the gRPC and HTTP ports, reports ready. `services`, and what `pages` use, must outlive the host's drain.
+  [[nodiscard]] absl::Status Serve(const std::vector<grpc::Service*>& services, telemetry::JsonPages pages = {});
 
   // Multiaddrs of the public port with /p2p/.
   [[nodiscard]] std::vector<std::string> p2p_addresses();

@@ -182,6 +182,12 @@ class ChartTest(unittest.TestCase):
         self.assertEqual(resolver["DOTAGENT_MAX_NODES_PER_IP_GROUP_IN_TABLE"], "0")
         self.assertEqual(resolver["DOTAGENT_MAX_NODES_PER_IP_GROUP_IN_BUCKET"], "2")
 
+    def test_what_one_party_may_do_reaches_the_gateways(self):
+        gateway = environment(of_kind(render({"gateway": {"limits": {"addressRate": 0, "agentRate": 1000000}}}), "StatefulSet")["agents-dotagent-gateway"])
+        self.assertEqual(gateway["DOTAGENT_ADDRESS_RATE"], "0")
+        self.assertEqual(gateway["DOTAGENT_AGENT_RATE"], "1000000")
+        self.assertEqual(gateway["DOTAGENT_QUARANTINE_TIME"], "1m")
+
     def test_registrars_need_their_policy(self):
         run = helm("template", "agents", str(CHART), values={"network": {"registrars": EVERYTHING["network"]["registrars"]}})
         self.assertNotEqual(run.returncode, 0)

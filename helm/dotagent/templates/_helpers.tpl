@@ -88,6 +88,30 @@ theirs on their volumes. */}}
   value: {{ $resolver | quote }}
 - name: DOTAGENT_IDENTITY
   value: {{ $identity | quote }}
+{{- with $root.Values.gateway.limits }}
+- name: DOTAGENT_AGENT_RATE
+  value: {{ int .agentRate | quote }}
+- name: DOTAGENT_AGENT_BURST
+  value: {{ int .agentBurst | quote }}
+- name: DOTAGENT_MAX_RECIPIENTS
+  value: {{ int .maxRecipients | quote }}
+- name: DOTAGENT_GATEWAY_RATE
+  value: {{ int .gatewayRate | quote }}
+- name: DOTAGENT_GATEWAY_BURST
+  value: {{ int .gatewayBurst | quote }}
+- name: DOTAGENT_ADDRESS_RATE
+  value: {{ int .addressRate | quote }}
+- name: DOTAGENT_ADDRESS_BURST
+  value: {{ int .addressBurst | quote }}
+- name: DOTAGENT_THROTTLE_SCORE
+  value: {{ int .throttleScore | quote }}
+- name: DOTAGENT_QUARANTINE_SCORE
+  value: {{ int .quarantineScore | quote }}
+- name: DOTAGENT_QUARANTINE_TIME
+  value: {{ .quarantineTime | quote }}
+- name: DOTAGENT_OVERLOAD_TARGET
+  value: {{ .overloadTarget | quote }}
+{{- end }}
 {{- end -}}
 {{- end -}}
 

@@ -214,7 +214,7 @@ class FakeTrunk : public Trunk {
     trunks_.tasks().Post([this, gateways = std::move(gateways), request, done = std::move(done)] {
       const TrunkHandlers* other = trunks_.Find(gateways);
       if (other == nullptr) return done(Unreachable());
-      other->deliver(request, done);
+      other->deliver(self_, request, done);
     });
   }
   void Request(std::vector<p2p::PeerAddress> gateways, const trunk::v1::RequestCall& call,
@@ -222,7 +222,7 @@ class FakeTrunk : public Trunk {
     trunks_.tasks().Post([this, gateways = std::move(gateways), call, done = std::move(done)] {
       const TrunkHandlers* other = trunks_.Find(gateways);
       if (other == nullptr) return done(Unreachable());
-      other->request(call, [this, done](absl::StatusOr<Answer> answer) {
+      other->request(self_, call, [this, done](absl::StatusOr<Answer> answer) {
         if (answer.ok() && trunks_.lie) trunks_.lie(*answer);
         done(std::move(answer));
       });
@@ -236,14 +236,14 @@ class FakeTrunk : public Trunk {
       const auto [near, far] = FakePipe::Pair(trunks_.tasks());
       trunks_.pipes.push_back(near);
       trunks_.pipes.push_back(far);
-      other->channel({.request = request,
-                      .relayed = trunks_.relayed,
-                      .accept =
-                          [this, done, near = near, far = far](auto accepted) {
-                            done(OpenTrunk{near, trunks_.relayed});
-                            accepted(std::shared_ptr<Pipe>(far));
-                          },
-                      .refuse = [done](const absl::Status& status) { done(status); }});
+      other->channel(self_, {.request = request,
+                             .relayed = trunks_.relayed,
+                             .accept =
+                                 [this, done, near = near, far = far](auto accepted) {
+                                   done(OpenTrunk{near, trunks_.relayed});
+                                   accepted(std::shared_ptr<Pipe>(far));
+                                 },
+                             .refuse = [done](const absl::Status& status) { done(status); }});
     });
   }
   void OpenTopics(const p2p::PeerAddress& gateway,
@@ -439,7 +439,7 @@ struct World {
 // A real gateway in that world.
 struct TestGateway {
   explicit TestGateway(World& w, uint64_t max_channels = 8, InboxLimits limits = {}, const TopicLimits& topics = {},
-                       std::optional<crypto::SigningKey> own_key = std::nullopt)
+                       std::optional<crypto::SigningKey> own_key = std::nullopt, const AdmissionLimits& admission = {})
       : world(w),
         key(own_key ? *std::move(own_key) : crypto::SigningKey::Generate(w.random)),
         inboxes(*InboxStore::Open(*store, PostNothing, limits)),
@@ -459,7 +459,8 @@ struct TestGateway {
                        .metrics = metrics,
                        .max_channels_per_agent = max_channels,
                        .post = [this](std::function<void()> work) { world.tasks.Post(std::move(work)); },
-                       .topics = topics});
+                       .topics = topics,
+                       .admission = admission});
     world.trunks.Join(key.public_key(), logic->trunk_handlers());
     world.tasks.AddElsewhere(this, [this] { return inboxes->Flush(); });
   }

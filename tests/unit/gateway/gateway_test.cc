@@ -156,7 +156,7 @@ TEST_F(GatewayTest, BelievesNothingBecauseAGatewaySaysSo) {
     request.set_message_json(json);
     request.set_sender_key(std::string(key.bytes()));
     absl::StatusOr<bool> result = absl::UnknownError("not answered");
-    to.logic->trunk_handlers().deliver(request, [&](auto duplicate) { result = duplicate; });
+    to.logic->trunk_handlers().deliver(one_.key.public_key(), request, [&](auto duplicate) { result = duplicate; });
     world_.tasks.Run();
     return result;
   };

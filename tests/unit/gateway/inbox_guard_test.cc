@@ -256,7 +256,7 @@ TEST_F(InboxGuardTest, AnotherGatewayCannotLendAName) {
     absl::Status refused;
     incoming.accept = [](const auto&) { FAIL() << "nobody has taken the call"; };
     incoming.refuse = [&refused](const absl::Status& why) { refused = why; };
-    home_.logic->trunk_handlers().channel(std::move(incoming));
+    home_.logic->trunk_handlers().channel(home_.key.public_key(), std::move(incoming));
     world_.tasks.Run();
     return ReasonOf(refused);
   };

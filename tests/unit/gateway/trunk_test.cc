@@ -30,9 +30,10 @@ class TrunkTest : public testing::Test {
   void SetUp() override {
     loop_.Run([&] {
       trunk_ = NewNodeTrunk(loop_.context(), near_.node());
-      ServeTrunk(loop_.context(), far_.node(),
-                 {.deliver = [](const trunk::v1::DeliverRequest&, const auto& done) { done(true); },
-                  .channel = [this](IncomingTrunk incoming) { incoming_ = std::move(incoming); }});
+      ServeTrunk(
+          loop_.context(), far_.node(),
+          {.deliver = [](const crypto::PublicKey&, const trunk::v1::DeliverRequest&, const auto& done) { done(true); },
+           .channel = [this](const crypto::PublicKey&, IncomingTrunk incoming) { incoming_ = std::move(incoming); }});
     });
   }
   void TearDown() override {

@@ -62,7 +62,8 @@ class HttpEndpointTest : public testing::Test {
  protected:
   HttpEndpointTest() {
     metrics_.AddCounter("dotagent_test_total", "Test.").Increment();
-    endpoint_ = *StartHttpEndpoint("127.0.0.1", 0, metrics_, [this] { return ready_.load(); });
+    endpoint_ = *StartHttpEndpoint("127.0.0.1", 0, metrics_, [this] { return ready_.load(); },
+                                   {{"/standings", [] { return std::string("{}"); }}});
   }
   std::string Get(absl::string_view request) {
     Client client(endpoint_->port());
@@ -91,6 +92,13 @@ TEST_F(HttpEndpointTest, LivenessAndReadinessDiffer) {
 TEST_F(HttpEndpointTest, HeadHasNoBody) {
   EXPECT_THAT(Get("HEAD /metrics HTTP/1.1\r\n\r\n"),
               AllOf(StartsWith("HTTP/1.1 200"), Not(HasSubstr("dotagent_test_total"))));
+}
+
+TEST_F(HttpEndpointTest, ServesPagesOfAServicesOwn) {
+  const std::string answer = Get("GET /standings HTTP/1.1\r\n\r\n");
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(answer, HasSubstr("Content-Type: application/json\r\n"));
+  EXPECT_THAT(answer, HasSubstr("\r\n\r\n{}"));
 }
 
 TEST_F(HttpEndpointTest, RefusesWhatItDoesNotServe) {
