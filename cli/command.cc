@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <iostream>
 #include <iterator>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -169,6 +170,19 @@ CLI::App* AddCommand(CLI::App* parent, const std::string& name, const std::strin
   return command;
 }
 
+void AddPriorityOption(CLI::App* command, sdk::Priority* target) {
+  using sdk::Priority;
+  const std::map<std::string, Priority> names = {{"low", Priority::kLow},
+                                                 {"normal", Priority::kNormal},
+                                                 {"high", Priority::kHigh},
+                                                 {"critical", Priority::kCritical}};
+  command
+      ->add_option("--priority", *target,
+                   "low, normal, high or critical: what a gateway that cannot keep up refuses last; high and critical "
+                   "ones take 2 and 4 times as much of the agent's rate (default: normal)")
+      ->transform(CLI::CheckedTransformer(names).description(""));
+}
+
 absl::Status WriteFileAtOnce(const std::string& path, absl::string_view content) {
   const std::string temporary = absl::StrCat(path, ".", getpid(), ".new");
   std::FILE* file = std::fopen(temporary.c_str(), "wb");
@@ -254,6 +268,7 @@ int Main(int argc, char** argv) {
   AddTokenCommands(app, globals, chosen);
   AddDocumentCommands(app, globals, chosen);
   AddStatusCommand(app, globals, chosen);
+  AddDoctorCommand(app, globals, chosen);
   AddUpCommand(app, globals, chosen);
 
   try {

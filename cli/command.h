@@ -83,7 +83,11 @@ void AddRevokeCommand(CLI::App& app, Globals& globals, Chosen& chosen);     // r
 void AddTokenCommands(CLI::App& app, Globals& globals, Chosen& chosen);     // token
 void AddDocumentCommands(CLI::App& app, Globals& globals, Chosen& chosen);  // record, message
 void AddStatusCommand(CLI::App& app, Globals& globals, Chosen& chosen);     // status
+void AddDoctorCommand(CLI::App& app, Globals& globals, Chosen& chosen);     // doctor
 void AddUpCommand(CLI::App& app, Globals& globals, Chosen& chosen);         // up
+
+// --priority, of whatever a gateway that cannot keep up may refuse.
+void AddPriorityOption(CLI::App* command, sdk::Priority* target);
 
 // The whole program.
 int Main(int argc, char** argv);

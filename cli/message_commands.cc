@@ -31,10 +31,12 @@ struct SendArguments {
   std::string media_type = "application/octet-stream";
   std::string type = "NOTIFICATION";
   std::string token;
+  sdk::Priority priority = sdk::Priority::kNormal;
 };
 
 absl::StatusOr<sdk::OutgoingMessage> MessageOf(const SendArguments& arguments) {
-  sdk::OutgoingMessage message{.recipient = arguments.recipient, .media_type = arguments.media_type};
+  sdk::OutgoingMessage message{
+      .recipient = arguments.recipient, .media_type = arguments.media_type, .priority = arguments.priority};
   ASSIGN_OR_RETURN(message.type, record::ParseMessageType(arguments.type));
   if (!arguments.file.empty()) {
     ASSIGN_OR_RETURN(message.attachment, ReadInput(arguments.file, record::kMaxAttachmentSize));
@@ -316,6 +318,7 @@ void AddWhatToSend(CLI::App* command, SendArguments& arguments) {
   content->excludes(file);
   command->add_option("--media-type", arguments.media_type, "Of --file")->capture_default_str();
   command->add_option("--token", arguments.token, "File with a capability token, where the recipient asks for one");
+  AddPriorityOption(command, &arguments.priority);
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ struct PublishArguments {
   std::string text;
   std::string content;
   bool lines = false;
+  sdk::Priority priority = sdk::Priority::kNormal;
 };
 
 void PrintPublished(const sdk::PublishedMessage& published, const std::string& topic, bool json) {
@@ -33,15 +34,16 @@ void PrintPublished(const sdk::PublishedMessage& published, const std::string& t
 }
 
 // Each line of standard input is a publication; says how many there were.
-absl::StatusOr<int> PublishLines(sdk::Agent& agent, const std::string& topic, bool json) {
+absl::StatusOr<int> PublishLines(sdk::Agent& agent, const PublishArguments& arguments, bool json) {
   uint64_t count = 0;
   uint64_t last = 0;
   for (std::string line; std::getline(std::cin, line); ++count) {
-    ASSIGN_OR_RETURN(const sdk::PublishedMessage published, agent.Publish(topic, {{"text", line}}));
+    ASSIGN_OR_RETURN(const sdk::PublishedMessage published,
+                     agent.Publish(arguments.topic, {{"text", line}}, arguments.priority));
     last = published.sequence;
   }
   Report report;
-  report.Add("topic", "Topic", topic);
+  report.Add("topic", "Topic", arguments.topic);
   report.Add("count", "Published", count);
   report.Add("sequence", "Last number", last);
   report.Print(json);
@@ -59,8 +61,9 @@ absl::StatusOr<int> Publish(const Globals& globals, const PublishArguments& argu
     return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadMessage, "--content is not a JSON object");
   }
   ASSIGN_OR_RETURN(const auto agent, globals.Connect());
-  if (arguments.lines) return PublishLines(*agent, arguments.topic, globals.json);
-  ASSIGN_OR_RETURN(const sdk::PublishedMessage published, agent->Publish(arguments.topic, std::move(content)));
+  if (arguments.lines) return PublishLines(*agent, arguments, globals.json);
+  ASSIGN_OR_RETURN(const sdk::PublishedMessage published,
+                   agent->Publish(arguments.topic, std::move(content), arguments.priority));
   PrintPublished(published, arguments.topic, globals.json);
   return kOk;
 }
@@ -140,6 +143,7 @@ void AddTopicCommands(CLI::App& app, Globals& globals, Chosen& chosen) {
                     "dotagent publish prices.eu --content '{\"gas\":42}' --name alice.agent --key alice.pem",
                     "tail -f log | dotagent publish logs.web --lines --name alice.agent --key alice.pem"});
     command->add_option("topic", arguments->topic, "1 to 16 words with dots between, such as prices.eu")->required();
+    AddPriorityOption(command, &arguments->priority);
     auto* text = command->add_option("text", arguments->text, "The text to publish, as {\"text\": …}");
     auto* content = command->add_option("--content", arguments->content, "The content, a JSON object");
     auto* lines = command->add_flag("--lines", arguments->lines, "Publish each line of standard input, as a text");

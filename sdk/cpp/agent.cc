@@ -17,6 +17,23 @@
 namespace dotagent::sdk {
 
 namespace v1 = ::dotagent::gateway::v1;
+namespace {
+
+v1::Priority PriorityOf(Priority priority) {
+  switch (priority) {
+    case Priority::kLow:
+      return v1::PRIORITY_LOW;
+    case Priority::kNormal:
+      return v1::PRIORITY_NORMAL;
+    case Priority::kHigh:
+      return v1::PRIORITY_HIGH;
+    case Priority::kCritical:
+      return v1::PRIORITY_CRITICAL;
+  }
+  return v1::PRIORITY_UNSPECIFIED;
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Agent>> Agent::Connect(const AgentOptions& options,
                                                       std::shared_ptr<const crypto::Signer> key) {
@@ -193,13 +210,14 @@ absl::StatusOr<SentMessage> Agent::Send(const OutgoingMessage& message) {
   request.set_message_json(signed_message.json());
   request.set_attachment(message.attachment);
   request.set_token(message.token);
+  request.set_priority(PriorityOf(message.priority));
   v1::SendResponse response;
   RETURN_IF_ERROR(
       gateway_->Run([&](grpc::ClientContext& context) { return gateway_->stub().Send(&context, request, &response); }));
   return SentMessage{std::move(signed_message), response.duplicate()};
 }
 
-absl::StatusOr<PublishedMessage> Agent::Publish(absl::string_view topic, record::Json content) {
+absl::StatusOr<PublishedMessage> Agent::Publish(absl::string_view topic, record::Json content, Priority priority) {
   RETURN_IF_ERROR(RequireName());
   ASSIGN_OR_RETURN(const record::Topic parsed, record::Topic::Parse(topic));
   ASSIGN_OR_RETURN(content, record::PublicationContent(parsed, std::move(content)));
@@ -213,6 +231,7 @@ absl::StatusOr<PublishedMessage> Agent::Publish(absl::string_view topic, record:
                                                                          gateway_->key()));
   v1::PublishRequest request;
   request.set_message_json(signed_message.json());
+  request.set_priority(PriorityOf(priority));
   v1::PublishResponse response;
   RETURN_IF_ERROR(gateway_->Run(
       [&](grpc::ClientContext& context) { return gateway_->stub().Publish(&context, request, &response); }));
@@ -249,6 +268,7 @@ absl::StatusOr<AnsweredRequest> Agent::Request(const OutgoingMessage& message, a
   request.set_message_json(asked.json());
   request.set_attachment(message.attachment);
   request.set_token(message.token);
+  request.set_priority(PriorityOf(message.priority));
   v1::RequestResponse response;
   RETURN_IF_ERROR(gateway_->Run(
       [&](grpc::ClientContext& context) { return gateway_->stub().Request(&context, request, &response); }, timeout));

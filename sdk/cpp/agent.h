@@ -73,6 +73,10 @@ struct FoundRotationChain {
   uint32_t agreeing_nodes = 0;  // DHT nodes that returned this very chain
 };
 
+// What a gateway that cannot keep up refuses last. A high one takes twice as much of the agent's rate, a critical one
+// four times.
+enum class Priority { kLow, kNormal, kHigh, kCritical };
+
 struct OutgoingMessage {
   std::string recipient;
   record::MessageType type = record::MessageType::kNotification;
@@ -81,6 +85,7 @@ struct OutgoingMessage {
   std::string media_type = "application/octet-stream";
   // A capability token (capability/token.h) made out to this agent's key, where the recipient asks for one.
   std::string token;
+  Priority priority = Priority::kNormal;
 };
 
 // Who may write to an agent.
@@ -166,7 +171,8 @@ class Agent {
 
   // Signs a publication on a topic of this agent's own (record/topic.h), and hands it to whoever subscribes to it now.
   // FailedPrecondition (BAD_ADDRESS) if the gateway is not the first that this agent's record lists.
-  [[nodiscard]] absl::StatusOr<PublishedMessage> Publish(absl::string_view topic, record::Json content);
+  [[nodiscard]] absl::StatusOr<PublishedMessage> Publish(absl::string_view topic, record::Json content,
+                                                         Priority priority = Priority::kNormal);
 
   // Publications of another agent whose topics match `pattern`. The agent must outlive it. PermissionDenied
   // (NOT_A_CONTACT, TOKEN_REQUIRED, or as the token is refused) if the publisher's policy keeps this agent out.
