@@ -27,6 +27,13 @@ absl::StatusOr<RunningService> StartService(const std::string& programs, const s
                                       absl::StrCat("/ip4/", host, "/tcp/0"),
                                       "--log-level",
                                       "error"};
+  // What one agent or address may do is bounded, but beyond what is measured here.
+  if (service == "gateway") {
+    for (const char* const limit : {"agent-rate", "agent-burst", "gateway-rate", "gateway-burst", "address-rate",
+                                    "address-burst", "max-recipients"}) {
+      command.push_back(absl::StrCat("--", limit, "=1000000"));
+    }
+  }
   command.insert(command.end(), options.begin(), options.end());
   RunningService running;
   ASSIGN_OR_RETURN(running.process, Process::Start(command));
