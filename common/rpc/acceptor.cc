@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <asio/io_context.hpp>
 #include <asio/ip/tcp.hpp>
+#include <asio/local/stream_protocol.hpp>
 #include <asio/steady_timer.hpp>
 #include <chrono>
 #include <system_error>
@@ -15,7 +16,9 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "common/base/status.h"
+#include "common/rpc/local_socket.h"
 
 namespace dotagent::rpc {
 namespace {
@@ -52,10 +55,66 @@ absl::StatusOr<HostPort> Split(const std::string& listen) {
   return parts;
 }
 
+// What both kinds share: the thread, and going on whatever happens.
+template <typename Protocol>
 class AsioAcceptor : public Acceptor {
  public:
   AsioAcceptor() : acceptor_(context_), pause_(context_) {}
-  ~AsioAcceptor() override { Stop(); }
+
+  void Start(std::function<void(int fd)> take) override {
+    take_ = std::move(take);
+    Accept();
+    thread_ = std::thread([this] { context_.run(); });
+  }
+
+  void Stop() override {
+    context_.stop();
+    if (thread_.joinable()) thread_.join();
+    std::error_code ignored;
+    acceptor_.close(ignored);
+  }
+
+ protected:
+  [[nodiscard]] virtual bool Welcomes(int /*fd*/) const { return true; }
+
+  asio::io_context context_{1};
+  asio::basic_socket_acceptor<Protocol> acceptor_;
+
+ private:
+  void Accept() {
+    acceptor_.async_accept([this](const std::error_code& error, asio::basic_stream_socket<Protocol> socket) {
+      if (error) {
+        pause_.expires_after(kPause);
+        pause_.async_wait([this](const std::error_code&) { Accept(); });
+        return;
+      }
+      if (socket.native_handle() < highest_descriptor_ && Welcomes(socket.native_handle())) Take(std::move(socket));
+      Accept();
+    });
+  }
+
+  void Take(asio::basic_stream_socket<Protocol> socket) {
+    std::error_code error;
+    const int fd = socket.release(error);
+    if (error) return;
+    // gRPC's poller expects what its own accept4 would have set.
+    const bool ready = fcntl(fd, F_SETFL, O_NONBLOCK) == 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
+    if (ready) {
+      take_(fd);
+    } else {
+      close(fd);
+    }
+  }
+
+  const int highest_descriptor_ = HighestDescriptor();
+  asio::steady_timer pause_;
+  std::function<void(int fd)> take_;
+  std::thread thread_;
+};
+
+class TcpAcceptor final : public AsioAcceptor<tcp> {
+ public:
+  ~TcpAcceptor() override { Stop(); }
 
   absl::Status Open(const std::string& listen) {
     ASSIGN_OR_RETURN(const HostPort parts, Split(listen));
@@ -81,60 +140,52 @@ class AsioAcceptor : public Acceptor {
 
   [[nodiscard]] uint16_t port() const override { return port_; }
 
-  void Start(std::function<void(int fd)> take) override {
-    take_ = std::move(take);
-    Accept();
-    thread_ = std::thread([this] { context_.run(); });
+ private:
+  uint16_t port_ = 0;
+};
+
+class LocalAcceptor final : public AsioAcceptor<asio::local::stream_protocol> {
+ public:
+  ~LocalAcceptor() override { Stop(); }
+
+  absl::Status Open(const std::string& path) {
+    ASSIGN_OR_RETURN(const LocalSocket socket, ListenOnLocalSocket(path));
+    path_ = path;
+    inode_ = socket.inode;
+    std::error_code error;
+    acceptor_.assign(asio::local::stream_protocol(), socket.fd, error);
+    if (!error) return absl::OkStatus();
+    close(socket.fd);
+    return absl::InternalError(absl::StrCat("cannot accept on ", path, ": ", error.message()));
   }
 
   void Stop() override {
-    context_.stop();
-    if (thread_.joinable()) thread_.join();
-    std::error_code ignored;
-    acceptor_.close(ignored);
+    AsioAcceptor::Stop();
+    if (!path_.empty()) RemoveLocalSocket(path_, inode_);
+    path_.clear();
   }
+
+  [[nodiscard]] uint16_t port() const override { return 0; }
 
  private:
-  void Accept() {
-    acceptor_.async_accept([this](const std::error_code& error, tcp::socket socket) {
-      if (error) {
-        pause_.expires_after(kPause);
-        pause_.async_wait([this](const std::error_code&) { Accept(); });
-        return;
-      }
-      if (socket.native_handle() < highest_descriptor_) Take(std::move(socket));
-      Accept();
-    });
-  }
+  [[nodiscard]] bool Welcomes(int fd) const override { return IsSameUser(fd); }
 
-  void Take(tcp::socket socket) {
-    std::error_code error;
-    const int fd = socket.release(error);
-    if (error) return;
-    // gRPC's poller expects what its own accept4 would have set.
-    const bool ready = fcntl(fd, F_SETFL, O_NONBLOCK) == 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
-    if (ready) {
-      take_(fd);
-    } else {
-      close(fd);
-    }
-  }
-
-  const int highest_descriptor_ = HighestDescriptor();
-  asio::io_context context_{1};
-  tcp::acceptor acceptor_;
-  asio::steady_timer pause_;
-  uint16_t port_ = 0;
-  std::function<void(int fd)> take_;
-  std::thread thread_;
+  std::string path_;  // empty: removed
+  unsigned long inode_ = 0;
 };
+
+template <typename Kind>
+absl::StatusOr<std::unique_ptr<Acceptor>> Open(const std::string& where) {
+  auto acceptor = std::make_unique<Kind>();
+  RETURN_IF_ERROR(acceptor->Open(where));
+  return acceptor;
+}
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Bind(const std::string& listen) {
-  auto acceptor = std::make_unique<AsioAcceptor>();
-  RETURN_IF_ERROR(acceptor->Open(listen));
-  return acceptor;
+  absl::string_view path = listen;
+  return absl::ConsumePrefix(&path, "unix:") ? Open<LocalAcceptor>(std::string(path)) : Open<TcpAcceptor>(listen);
 }
 
 }  // namespace dotagent::rpc

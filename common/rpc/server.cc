@@ -41,9 +41,10 @@ std::shared_ptr<grpc::ServerCredentials> MakeCredentials(const identity::NodeCer
   return grpc::experimental::TlsServerCredentials(options);
 }
 
+// Or closer still.
 bool IsLoopback(absl::string_view listen) {
   return absl::StartsWith(listen, "127.") || absl::StartsWith(listen, "localhost:") ||
-         absl::StartsWith(listen, "[::1]:");
+         absl::StartsWith(listen, "[::1]:") || absl::StartsWith(listen, "unix:");
 }
 
 void SetLimits(grpc::ServerBuilder& builder, const ServerOptions& options) {

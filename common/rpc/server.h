@@ -27,9 +27,9 @@
 namespace dotagent::rpc {
 
 struct ServerOptions {
-  std::string listen = "127.0.0.1:0";  // host:port; port 0: any free one
+  std::string listen = "127.0.0.1:0";  // host:port, port 0: any free one; or unix:/PATH
   const identity::NodeCertificate* certificate =
-      nullptr;  // nullptr: no TLS (loopback and tests only; Start refuses it on other addresses)
+      nullptr;  // nullptr: no TLS (Unix sockets, loopback and tests only; Start refuses it on other addresses)
   int max_message_bytes = 2 * 1024 * 1024;
   int max_concurrent_streams = 1000;  // a connection
 };

@@ -57,6 +57,10 @@ class Authenticator {
   [[nodiscard]] absl::StatusOr<gateway::v1::AuthenticateResponse> Authenticate(
       const gateway::v1::AuthenticateRequest& request);
 
+  // A token for the one agent whose key this process holds (sidecar.h): it proves nothing, has no end of its own, and
+  // dies with the key. A second call takes the first one's place.
+  [[nodiscard]] std::string AdmitLocal(const crypto::PublicKey& key);
+
   // Whose token this is. As TokenTable::Check; PermissionDenied (KEY_REVOKED).
   [[nodiscard]] absl::StatusOr<std::shared_ptr<Agent>> Caller(absl::string_view token) const;
   // Forgets every token of `key`; returns how many.
@@ -71,6 +75,8 @@ class Authenticator {
   identity::Challenger challenger_;
   mutable Mutex mutex_;
   TokenTable tokens_ ABSL_GUARDED_BY(mutex_);
+  std::string local_token_ ABSL_GUARDED_BY(mutex_);  // empty: there is no local agent
+  std::shared_ptr<Agent> local_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_set<crypto::PublicKey> proved_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_set<crypto::PublicKey> proved_before_ ABSL_GUARDED_BY(mutex_);
   telemetry::Counter& authenticated_;

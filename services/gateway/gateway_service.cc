@@ -42,7 +42,9 @@ class GatewayServer : public host::Service {
     host_->loop().Run([this] {
       if (gateway_) gateway_->Drain();
     });
-    host_->Drain();
+    host_->Drain([this](absl::Duration left) {
+      if (sidecar_) sidecar_->Drain(left);
+    });
     host_->loop().Run([this] {
       tick_.cancel();
       stopping_ = true;
@@ -83,6 +85,12 @@ class GatewayServer : public host::Service {
                                 },
                                 [this](const capability::TokenRevocation& revocation) { OnTokenRevoked(revocation); }));
     host_->loop().Run([&] { BuildGateway(options); });
+    if (options.sidecar.enabled()) {
+      ASSIGN_OR_RETURN(sidecar_, StartSidecar(options.sidecar, *host_, *gateway_, [this] { return Addresses(); }));
+      host_->loop().Run([this] { Tick(); });
+      return host_->Serve({});  // health, for whoever runs it; the one agent is at its socket
+    }
+    host_->loop().Run([this] { Tick(); });
     shell_ = std::make_unique<Shell>(*gateway_, host_->loop().context(), host_->clock(), host_->metrics());
     return host_->Serve({shell_.get()}, {{"/standings", [this] { return gateway_->admission().Standings(); }}});
   }
@@ -118,7 +126,6 @@ class GatewayServer : public host::Service {
                        {{"relay", address}});
       });
     }
-    Tick();
   }
 
   void OnRevoked(const crypto::PublicKey& key) {
@@ -148,6 +155,7 @@ class GatewayServer : public host::Service {
 
   void Tick() {
     gateway_->Tick();
+    if (sidecar_) sidecar_->Tick();
     tick_.expires_after(kTick);
     tick_.async_wait([this](const asio::error_code& error) {
       if (!error && !stopping_) Tick();
@@ -168,6 +176,7 @@ class GatewayServer : public host::Service {
   std::unique_ptr<Trunk> trunk_;
   std::unique_ptr<Gateway> gateway_;
   std::unique_ptr<Shell> shell_;
+  std::unique_ptr<SidecarServer> sidecar_;
   asio::steady_timer tick_;
   bool stopping_ = false;  // set on the loop when no call is left, so that gRPC's threads may read it
 };
@@ -189,6 +198,7 @@ void Options::AddTo(OptionTable& table) {
             "How long messages that were given up are kept for their recipient to list; 0: not at all");
   table.Add("max-channels-per-agent", &max_channels_per_agent, "Channels that one agent may have open");
   admission.AddTo(table);
+  sidecar.AddTo(table);
   table.Add("tap", &tap, "File to which a copy of everything forwarded for agents is appended");
   table.AddExample(
       "dotagent-gateway --data-dir /var/lib/dotagent-gateway --resolver resolver-0:7443 --identity identity:7443");

@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "common/base/config.h"
 #include "services/gateway/admission_options.h"
+#include "services/gateway/sidecar_server.h"
 #include "services/host/host.h"
 
 namespace dotagent::gateway_service {
@@ -30,6 +31,7 @@ struct Options {
   AdmissionOptions admission;
   std::string
       tap;  // --tap: appends a copy of everything forwarded for agents to this file, to show what a gateway can see
+  SidecarOptions sidecar;
 
   void AddTo(OptionTable& table);
 };

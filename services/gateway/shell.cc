@@ -48,11 +48,13 @@ telemetry::Histogram& Seconds(telemetry::Metrics& metrics, const std::string& me
 
 }  // namespace
 
-Shell::Shell(Gateway& gateway, asio::io_context& loop, const Clock& clock, telemetry::Metrics& metrics)
+Shell::Shell(Gateway& gateway, asio::io_context& loop, const Clock& clock, telemetry::Metrics& metrics,
+             std::string local_token)
     : gateway_(gateway),
       loop_(loop),
       post_([&loop](std::function<void()> work) { asio::post(loop, std::move(work)); }),
       clock_(clock),
+      local_token_(std::move(local_token)),
       get_info_seconds_(Seconds(metrics, "GetInfo")),
       challenge_seconds_(Seconds(metrics, "Challenge")),
       authenticate_seconds_(Seconds(metrics, "Authenticate")),
@@ -65,6 +67,10 @@ Shell::Shell(Gateway& gateway, asio::io_context& loop, const Clock& clock, telem
       list_dead_letters_seconds_(Seconds(metrics, "ListDeadLetters")),
       publish_seconds_(Seconds(metrics, "Publish")),
       get_standing_seconds_(Seconds(metrics, "GetStanding")) {}
+
+std::string Shell::TokenOf(const grpc::CallbackServerContext& context) const {
+  return local_token_.empty() ? BearerToken(context) : local_token_;
+}
 
 template <typename Response, typename Start>
 grpc::ServerUnaryReactor* Shell::Measured(grpc::CallbackServerContext* context, Response* response,
@@ -116,21 +122,21 @@ grpc::ServerUnaryReactor* Shell::Authenticate(grpc::CallbackServerContext* conte
 
 grpc::ServerUnaryReactor* Shell::Register(grpc::CallbackServerContext* context, const v1::RegisterRequest* request,
                                           v1::RegisterResponse* response) {
-  return Measured(context, response, register_seconds_, [this, request, token = BearerToken(*context)](auto done) {
+  return Measured(context, response, register_seconds_, [this, request, token = TokenOf(*context)](auto done) {
     gateway_.Register(token, *request, std::move(done));
   });
 }
 
 grpc::ServerUnaryReactor* Shell::Resolve(grpc::CallbackServerContext* context, const v1::ResolveRequest* request,
                                          v1::ResolveResponse* response) {
-  return Measured(context, response, resolve_seconds_, [this, request, token = BearerToken(*context)](auto done) {
+  return Measured(context, response, resolve_seconds_, [this, request, token = TokenOf(*context)](auto done) {
     gateway_.Resolve(token, *request, std::move(done));
   });
 }
 
 grpc::ServerUnaryReactor* Shell::GetRotation(grpc::CallbackServerContext* context,
                                              const v1::GetRotationRequest* request, v1::GetRotationResponse* response) {
-  return Measured(context, response, get_rotation_seconds_, [this, request, token = BearerToken(*context)](auto done) {
+  return Measured(context, response, get_rotation_seconds_, [this, request, token = TokenOf(*context)](auto done) {
     gateway_.GetRotation(token, *request, std::move(done));
   });
 }
@@ -138,15 +144,14 @@ grpc::ServerUnaryReactor* Shell::GetRotation(grpc::CallbackServerContext* contex
 grpc::ServerUnaryReactor* Shell::SetInboxPolicy(grpc::CallbackServerContext* context,
                                                 const v1::SetInboxPolicyRequest* request,
                                                 v1::SetInboxPolicyResponse* response) {
-  return Measured(context, response, set_inbox_policy_seconds_,
-                  [this, request, token = BearerToken(*context)](auto done) {
-                    gateway_.SetInboxPolicy(token, *request, std::move(done));
-                  });
+  return Measured(context, response, set_inbox_policy_seconds_, [this, request, token = TokenOf(*context)](auto done) {
+    gateway_.SetInboxPolicy(token, *request, std::move(done));
+  });
 }
 
 grpc::ServerUnaryReactor* Shell::Send(grpc::CallbackServerContext* context, const v1::SendRequest* request,
                                       v1::SendResponse* response) {
-  return Measured(context, response, send_seconds_, [this, request, token = BearerToken(*context)](auto done) {
+  return Measured(context, response, send_seconds_, [this, request, token = TokenOf(*context)](auto done) {
     gateway_.Send(token, *request, std::move(done));
   });
 }
@@ -154,10 +159,9 @@ grpc::ServerUnaryReactor* Shell::Send(grpc::CallbackServerContext* context, cons
 grpc::ServerUnaryReactor* Shell::ListDeadLetters(grpc::CallbackServerContext* context,
                                                  const v1::ListDeadLettersRequest* request,
                                                  v1::ListDeadLettersResponse* response) {
-  return Measured(context, response, list_dead_letters_seconds_,
-                  [this, request, token = BearerToken(*context)](auto done) {
-                    gateway_.ListDeadLetters(token, *request, std::move(done));
-                  });
+  return Measured(context, response, list_dead_letters_seconds_, [this, request, token = TokenOf(*context)](auto done) {
+    gateway_.ListDeadLetters(token, *request, std::move(done));
+  });
 }
 
 grpc::ServerUnaryReactor* Shell::Request(grpc::CallbackServerContext* context, const v1::RequestRequest* request,
@@ -165,27 +169,27 @@ grpc::ServerUnaryReactor* Shell::Request(grpc::CallbackServerContext* context, c
   // The wall clock's, as gRPC has it; what counts is how long is left.
   const absl::Duration left = rpc::TimeLeft(*context);
   return Measured(context, response, request_seconds_,
-                  [this, request, deadline = clock_.Now() + left, token = BearerToken(*context)](auto done) {
+                  [this, request, deadline = clock_.Now() + left, token = TokenOf(*context)](auto done) {
                     gateway_.Request(token, *request, deadline, std::move(done));
                   });
 }
 
 grpc::ServerBidiReactor<v1::InboxRequest, v1::InboxResponse>* Shell::Inbox(grpc::CallbackServerContext* context) {
   auto stream = GrpcBidiStream<v1::InboxRequest, v1::InboxResponse>::Create(context, loop_);
-  post_([this, stream, token = BearerToken(*context)] { gateway_.Inbox(token, stream); });
+  post_([this, stream, token = TokenOf(*context)] { gateway_.Inbox(token, stream); });
   return stream.get();
 }
 
 grpc::ServerBidiReactor<v1::OpenChannelRequest, v1::OpenChannelResponse>* Shell::OpenChannel(
     grpc::CallbackServerContext* context) {
   auto stream = GrpcBidiStream<v1::OpenChannelRequest, v1::OpenChannelResponse>::Create(context, loop_);
-  post_([this, stream, token = BearerToken(*context)] { gateway_.OpenChannel(token, stream); });
+  post_([this, stream, token = TokenOf(*context)] { gateway_.OpenChannel(token, stream); });
   return stream.get();
 }
 
 grpc::ServerUnaryReactor* Shell::Publish(grpc::CallbackServerContext* context, const v1::PublishRequest* request,
                                          v1::PublishResponse* response) {
-  return Measured(context, response, publish_seconds_, [this, request, token = BearerToken(*context)](auto done) {
+  return Measured(context, response, publish_seconds_, [this, request, token = TokenOf(*context)](auto done) {
     gateway_.Publish(token, *request, std::move(done));
   });
 }
@@ -202,7 +206,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* Shell::Subscribe(grpc::CallbackServe
     });
     return stream.get();
   }
-  post_([this, stream, parsed = std::move(parsed), token = BearerToken(*context)] {
+  post_([this, stream, parsed = std::move(parsed), token = TokenOf(*context)] {
     gateway_.Subscribe(token, parsed, stream);
   });
   return stream.get();

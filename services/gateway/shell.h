@@ -17,8 +17,10 @@ namespace dotagent::gateway_service {
 class Shell : public gateway::v1::GatewayService::WithRawCallbackMethod_Subscribe<
                   gateway::v1::GatewayService::CallbackService> {
  public:
-  // All must outlive every call. `loop` is where `gateway` lives.
-  Shell(Gateway& gateway, asio::io_context& loop, const Clock& clock, telemetry::Metrics& metrics);
+  // All must outlive every call. `loop` is where `gateway` lives. `local_token`: the token of every call, whatever it
+  // brings: of a socket that only one agent reaches (sidecar.h).
+  Shell(Gateway& gateway, asio::io_context& loop, const Clock& clock, telemetry::Metrics& metrics,
+        std::string local_token = "");
 
   grpc::ServerUnaryReactor* GetInfo(grpc::CallbackServerContext* context, const gateway::v1::GetInfoRequest* request,
                                     gateway::v1::GetInfoResponse* response) override;
@@ -58,6 +60,7 @@ class Shell : public gateway::v1::GatewayService::WithRawCallbackMethod_Subscrib
                                         gateway::v1::GetStandingResponse* response) override;
 
  private:
+  [[nodiscard]] std::string TokenOf(const grpc::CallbackServerContext& context) const;
   // rpc::Unary that also measures the call.
   template <typename Response, typename Start>
   grpc::ServerUnaryReactor* Measured(grpc::CallbackServerContext* context, Response* response,
@@ -71,6 +74,7 @@ class Shell : public gateway::v1::GatewayService::WithRawCallbackMethod_Subscrib
   asio::io_context& loop_;
   const rpc::Executor post_;
   const Clock& clock_;
+  const std::string local_token_;
   telemetry::Histogram& get_info_seconds_;
   telemetry::Histogram& challenge_seconds_;
   telemetry::Histogram& authenticate_seconds_;
