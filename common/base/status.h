@@ -50,6 +50,7 @@ inline constexpr absl::string_view kLimit = "LIMIT";
 inline constexpr absl::string_view kUnreachable = "UNREACHABLE";
 inline constexpr absl::string_view kStorage = "STORAGE";
 inline constexpr absl::string_view kProtocol = "PROTOCOL";
+inline constexpr absl::string_view kVersion = "VERSION";
 // Of capability tokens.
 inline constexpr absl::string_view kBadToken = "BAD_TOKEN";
 inline constexpr absl::string_view kUnknownField = "UNKNOWN_FIELD";

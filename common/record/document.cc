@@ -66,6 +66,12 @@ absl::Status CheckFields(const DocumentKind& kind, const Json& members) {
       return Refuse(kind, absl::StrCat("field \"", field.name, "\" must be ", TypeName(field.type)));
     }
   }
+  if (const auto version = members.find("version"); version != members.end() && !kind.version.empty()) {
+    return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kVersion,
+                           absl::StrCat(kind.noun, ": it is of a version, ",
+                                        Quoted(version->is_string() ? version->get_ref<const std::string&>() : "?"),
+                                        ", that is not spoken here: only ", kind.version, ", which has no such field"));
+  }
   for (const auto& [name, value] : members.items()) {
     if (std::none_of(kind.fields.begin(), kind.fields.end(),
                      [&, &member = name](const Field& field) { return field.name == member; })) {

@@ -34,6 +34,7 @@ struct DocumentKind {
   size_t max_size;
   absl::string_view size_hint;     // what to do about one that is too large
   absl::Span<const Field> fields;  // all of them, each required; `signature` is one
+  absl::string_view version = {};  // the protocol whose documents these are; a field `version` is refused with it
 };
 
 // A document of the right shape. Its signature is checked by VerifySignature, its values by the caller.

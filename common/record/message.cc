@@ -28,6 +28,7 @@ constexpr DocumentKind kMessageKind = {
     .max_size = kMaxMessageSize,
     .size_hint = "send large content as an attachment or over a channel",
     .fields = kFields,
+    .version = "/dotagent/message/1.0.0",
 };
 
 constexpr std::array<std::pair<MessageType, absl::string_view>, 5> kTypes = {{

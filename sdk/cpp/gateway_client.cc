@@ -3,6 +3,8 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/algorithm/container.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
@@ -16,6 +18,7 @@ namespace {
 namespace v1 = ::dotagent::gateway::v1;
 
 constexpr size_t kNonceSize = 32;
+constexpr char kSpoken[] = "1.0.0";  // of the gateway protocol
 
 void SetDeadline(grpc::ClientContext& context, absl::Duration timeout) {
   context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(timeout));
@@ -30,8 +33,35 @@ absl::StatusOr<std::shared_ptr<GatewayClient>> GatewayClient::Connect(const Gate
                                                                        .plaintext = options.plaintext}));
   RETURN_IF_ERROR(client->channel_->WaitUntilReady(options.timeout));
   client->stub_ = v1::GatewayService::NewStub(client->channel_->grpc());
+  RETURN_IF_ERROR(client->Negotiate());
   RETURN_IF_ERROR(client->Authenticate());
   return client;
+}
+
+absl::Status GatewayClient::Negotiate() {
+  v1::NegotiateRequest ask;
+  ask.add_versions(kSpoken);
+  grpc::ClientContext context;
+  SetDeadline(context, options_.timeout);
+  const absl::Status answered = rpc::FromGrpc(stub_->Negotiate(&context, ask, &spoken_));
+  if (absl::IsUnimplemented(answered)) {
+    return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kVersion,
+                           absl::StrCat("what answers at ", options_.gateway,
+                                        " does not negotiate versions: it is no gateway for agents, "
+                                        "or one that is older than this program, which speaks ",
+                                        kSpoken, " of the gateway protocol"));
+  }
+  RETURN_IF_ERROR(WithContext(answered, absl::StrCat("the gateway at ", options_.gateway)));
+  if (spoken_.version() == kSpoken) return absl::OkStatus();
+  return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kVersion,
+                         absl::StrCat("the gateway at ", options_.gateway, " chose a version that was not offered"));
+}
+
+absl::Status GatewayClient::Require(const std::string& feature) const {
+  if (absl::c_linear_search(spoken_.features(), feature)) return absl::OkStatus();
+  return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kVersion,
+                         absl::StrCat("the gateway at ", options_.gateway, " (release ",
+                                      absl::CHexEscape(spoken_.release().substr(0, 64)), ") has no ", feature));
 }
 
 absl::Status GatewayClient::Authenticate() {

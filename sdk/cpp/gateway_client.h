@@ -1,5 +1,5 @@
-// An authenticated connection to a gateway: dials, proves the agent's key, checks the gateway's, renews the token when
-// it has lapsed.
+// An authenticated connection to a gateway: dials, agrees on what to speak, proves the agent's key, checks the
+// gateway's, renews the token when it has lapsed.
 #ifndef DOTAGENT_SDK_CPP_GATEWAY_CLIENT_H_
 #define DOTAGENT_SDK_CPP_GATEWAY_CLIENT_H_
 
@@ -30,7 +30,8 @@ struct GatewayOptions {
 // Thread-safe.
 class GatewayClient {
  public:
-  // Connects and authenticates. Unavailable (UNREACHABLE), Unauthenticated, or PermissionDenied (KEY_REVOKED).
+  // Connects, negotiates and authenticates. Unavailable (UNREACHABLE), FailedPrecondition (VERSION) if the gateway
+  // speaks no version of the protocol that this does, Unauthenticated, or PermissionDenied (KEY_REVOKED).
   [[nodiscard]] static absl::StatusOr<std::shared_ptr<GatewayClient>> Connect(
       const GatewayOptions& options, std::shared_ptr<const crypto::Signer> key);
 
@@ -54,15 +55,21 @@ class GatewayClient {
     return gateway_key_;
   }
   [[nodiscard]] const GatewayOptions& options() const { return options_; }
+  // What it speaks and takes, as it said when this connected.
+  [[nodiscard]] const gateway::v1::NegotiateResponse& spoken() const { return spoken_; }
+  // FailedPrecondition (VERSION) unless the gateway has `feature`, as docs/protocol.md names it.
+  [[nodiscard]] absl::Status Require(const std::string& feature) const;
 
  private:
   GatewayClient(GatewayOptions options, std::shared_ptr<const crypto::Signer> key)
       : options_(std::move(options)), key_(std::move(key)) {}
+  [[nodiscard]] absl::Status Negotiate();
 
   const GatewayOptions options_;
   const std::shared_ptr<const crypto::Signer> key_;
   std::unique_ptr<rpc::Channel> channel_;
   std::unique_ptr<gateway::v1::GatewayService::Stub> stub_;
+  gateway::v1::NegotiateResponse spoken_;  // set by Connect
   mutable absl::Mutex mutex_;
   crypto::PublicKey gateway_key_ ABSL_GUARDED_BY(mutex_);
   std::string token_ ABSL_GUARDED_BY(mutex_);

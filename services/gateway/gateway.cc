@@ -12,6 +12,7 @@
 #include "common/telemetry/log.h"
 #include "services/gateway/holder_check.h"
 #include "services/gateway/homes.h"
+#include "services/gateway/negotiate.h"
 
 namespace dotagent::gateway_service {
 namespace {
@@ -105,6 +106,12 @@ absl::StatusOr<std::shared_ptr<Agent>> Gateway::AdmitMessage(absl::string_view t
   admission_.SawBacklog(parts_.inboxes.backlog());
   RETURN_IF_ERROR(admission_.CheckLoad(priority, what));
   return agent;
+}
+
+absl::StatusOr<gateway::v1::NegotiateResponse> Gateway::Negotiate(const gateway::v1::NegotiateRequest& request) const {
+  return gateway_service::Negotiate(request, {.inbox_messages = parts_.inboxes.max_messages(),
+                                              .channels = parts_.max_channels_per_agent,
+                                              .subscriptions = parts_.topics.max_per_agent});
 }
 
 absl::StatusOr<record::Record> Gateway::CheckRegistration(const std::string& json, const Agent& agent) const {

@@ -61,6 +61,9 @@ class Gateway {
   explicit Gateway(const Parts& parts);
 
   [[nodiscard]] gateway::v1::GetInfoResponse GetInfo() const;
+  // From any thread; as in negotiate.h.
+  [[nodiscard]] absl::StatusOr<gateway::v1::NegotiateResponse> Negotiate(
+      const gateway::v1::NegotiateRequest& request) const;
   // The calls Challenge and Authenticate; from any thread.
   [[nodiscard]] Authenticator& authenticator() { return authenticator_; }
   // From any thread.

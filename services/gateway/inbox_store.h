@@ -117,6 +117,7 @@ class InboxStore {
   [[nodiscard]] uint64_t pending(const InboxId& inbox) const;
   // In all inboxes.
   [[nodiscard]] uint64_t size() const { return size_; }
+  [[nodiscard]] uint64_t max_messages() const { return limits_.max_messages; }  // an inbox's; from any thread
   [[nodiscard]] uint64_t dead_letters() const { return dead_letters_; }
   // How many messages have become dead letters since Open, also where none are kept.
   [[nodiscard]] uint64_t expired() const { return expired_; }

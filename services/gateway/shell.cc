@@ -56,6 +56,7 @@ Shell::Shell(Gateway& gateway, asio::io_context& loop, const Clock& clock, telem
       clock_(clock),
       local_token_(std::move(local_token)),
       get_info_seconds_(Seconds(metrics, "GetInfo")),
+      negotiate_seconds_(Seconds(metrics, "Negotiate")),
       challenge_seconds_(Seconds(metrics, "Challenge")),
       authenticate_seconds_(Seconds(metrics, "Authenticate")),
       register_seconds_(Seconds(metrics, "Register")),
@@ -98,6 +99,11 @@ grpc::ServerUnaryReactor* Shell::MeasuredHere(grpc::CallbackServerContext* conte
 grpc::ServerUnaryReactor* Shell::GetInfo(grpc::CallbackServerContext* context, const v1::GetInfoRequest*,
                                          v1::GetInfoResponse* response) {
   return Measured(context, response, get_info_seconds_, [this](auto done) { done(gateway_.GetInfo()); });
+}
+
+grpc::ServerUnaryReactor* Shell::Negotiate(grpc::CallbackServerContext* context, const v1::NegotiateRequest* request,
+                                           v1::NegotiateResponse* response) {
+  return MeasuredHere(context, response, negotiate_seconds_, [&] { return gateway_.Negotiate(*request); });
 }
 
 grpc::ServerUnaryReactor* Shell::Challenge(grpc::CallbackServerContext* context, const v1::ChallengeRequest* request,

@@ -24,6 +24,9 @@ class Shell : public gateway::v1::GatewayService::WithRawCallbackMethod_Subscrib
 
   grpc::ServerUnaryReactor* GetInfo(grpc::CallbackServerContext* context, const gateway::v1::GetInfoRequest* request,
                                     gateway::v1::GetInfoResponse* response) override;
+  grpc::ServerUnaryReactor* Negotiate(grpc::CallbackServerContext* context,
+                                      const gateway::v1::NegotiateRequest* request,
+                                      gateway::v1::NegotiateResponse* response) override;
   grpc::ServerUnaryReactor* Challenge(grpc::CallbackServerContext* context,
                                       const gateway::v1::ChallengeRequest* request,
                                       gateway::v1::ChallengeResponse* response) override;
@@ -76,6 +79,7 @@ class Shell : public gateway::v1::GatewayService::WithRawCallbackMethod_Subscrib
   const Clock& clock_;
   const std::string local_token_;
   telemetry::Histogram& get_info_seconds_;
+  telemetry::Histogram& negotiate_seconds_;
   telemetry::Histogram& challenge_seconds_;
   telemetry::Histogram& authenticate_seconds_;
   telemetry::Histogram& register_seconds_;

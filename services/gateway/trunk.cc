@@ -2,6 +2,7 @@
 
 #include <asio/steady_timer.hpp>
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -64,11 +65,12 @@ class StreamDeadline {
 
 class NodeTrunk : public Trunk {
  public:
-  NodeTrunk(asio::io_context& context, p2p::Node& node) : context_(context), node_(node) {}
+  NodeTrunk(asio::io_context& context, p2p::Node& node, TrunkProtocols protocols)
+      : context_(context), node_(node), protocols_(std::move(protocols)) {}
 
   void Deliver(std::vector<p2p::PeerAddress> gateways, const trunk::v1::DeliverRequest& request,
                std::function<void(absl::StatusOr<bool>)> done) override {
-    CallFirst({kDeliverProtocol, request.SerializeAsString(), kMaxResponse, kDeliverTimeout, /*tries=*/2},
+    CallFirst({protocols_.deliver, request.SerializeAsString(), kMaxResponse, kDeliverTimeout, /*tries=*/2},
               std::move(gateways), [done = std::move(done)](const absl::StatusOr<std::string>& answer) {
                 const auto response = ParseAnswer<trunk::v1::DeliverResponse>(answer);
                 response.ok() ? done(response->duplicate()) : done(response.status());
@@ -77,7 +79,7 @@ class NodeTrunk : public Trunk {
 
   void Request(std::vector<p2p::PeerAddress> gateways, const trunk::v1::RequestCall& call,
                std::function<void(absl::StatusOr<Answer>)> done) override {
-    CallFirst({kRequestProtocol, call.SerializeAsString(), kMaxRequestAnswer,
+    CallFirst({protocols_.request, call.SerializeAsString(), kMaxRequestAnswer,
                absl::Milliseconds(call.timeout_ms()) + kOnTheWay, /*tries=*/1},
               std::move(gateways), [done = std::move(done)](const absl::StatusOr<std::string>& answer) {
                 auto response = ParseAnswer<trunk::v1::RequestAnswer>(answer);
@@ -102,30 +104,49 @@ class NodeTrunk : public Trunk {
 
  private:
   struct UnaryCall {
-    const char* protocol;
+    const std::vector<std::string>& protocols;
     std::string request;
     size_t max_response;
     absl::Duration timeout;
     int tries;  // over a new session when one breaks; more than one only for what is done once however often it comes
   };
   using CallDone = std::function<void(const absl::StatusOr<std::string>&)>;
+  struct Attempt {
+    size_t gateway = 0;  // of those that may be asked
+    size_t version = 0;  // of the protocols
+    int tries = 1;       // this one included
+  };
+
+  // What is to be tried after an attempt that ended so, if anything.
+  static std::optional<Attempt> Next(const UnaryCall& call, size_t gateways, Attempt attempt,
+                                     const absl::Status& outcome) {
+    if (NotReached(outcome) && attempt.gateway + 1 < gateways) {
+      return Attempt{.gateway = attempt.gateway + 1, .tries = attempt.tries};
+    }
+    if (absl::IsUnimplemented(outcome) && attempt.version + 1 < call.protocols.size()) {
+      ++attempt.version;
+      return attempt;
+    }
+    if (Broke(outcome) && attempt.tries > 1) {
+      --attempt.tries;
+      return attempt;
+    }
+    return std::nullopt;
+  }
 
   // To the first of `gateways`, of which there is one, that is reached.
   void CallFirst(UnaryCall call, std::vector<p2p::PeerAddress> gateways, CallDone done) {
-    const int tries = call.tries;
-    CallAt(std::make_shared<const UnaryCall>(std::move(call)), std::move(gateways), 0, tries, std::move(done));
+    const Attempt first{.tries = call.tries};
+    CallAt(std::make_shared<const UnaryCall>(std::move(call)), std::move(gateways), first, std::move(done));
   }
-  void CallAt(const std::shared_ptr<const UnaryCall>& call, std::vector<p2p::PeerAddress> gateways, size_t index,
-              int tries, CallDone done) {
-    const p2p::PeerAddress gateway = gateways[index];
-    node_.Call(gateway, call->protocol, call->request, call->max_response, call->timeout,
-               [this, call, gateways = std::move(gateways), index, tries,
+  void CallAt(const std::shared_ptr<const UnaryCall>& call, std::vector<p2p::PeerAddress> gateways, Attempt attempt,
+              CallDone done) {
+    const p2p::PeerAddress gateway = gateways[attempt.gateway];
+    node_.Call(gateway, call->protocols[attempt.version], call->request, call->max_response, call->timeout,
+               [this, call, gateways = std::move(gateways), attempt,
                 done = std::move(done)](const absl::StatusOr<std::string>& answer) mutable {
-                 if (NotReached(answer.status()) && index + 1 < gateways.size()) {
-                   return CallAt(call, std::move(gateways), index + 1, tries, std::move(done));
-                 }
-                 if (Broke(answer.status()) && tries > 1) {
-                   return CallAt(call, std::move(gateways), index, tries - 1, std::move(done));
+                 if (const std::optional<Attempt> next = Next(*call, gateways.size(), attempt, answer.status())) {
+                   return CallAt(call, std::move(gateways), *next, std::move(done));
                  }
                  done(answer);
                });
@@ -179,6 +200,7 @@ class NodeTrunk : public Trunk {
 
   asio::io_context& context_;
   p2p::Node& node_;
+  const TrunkProtocols protocols_;
 };
 
 void AcceptTrunk(const std::shared_ptr<p2p::Stream>& stream, std::string rest,
@@ -215,8 +237,8 @@ void ServeChannel(asio::io_context& context, const std::shared_ptr<p2p::Stream>&
 
 }  // namespace
 
-std::unique_ptr<Trunk> NewNodeTrunk(asio::io_context& context, p2p::Node& node) {
-  return std::make_unique<NodeTrunk>(context, node);
+std::unique_ptr<Trunk> NewNodeTrunk(asio::io_context& context, p2p::Node& node, TrunkProtocols protocols) {
+  return std::make_unique<NodeTrunk>(context, node, std::move(protocols));
 }
 
 void ServeTrunk(asio::io_context& context, p2p::Node& node, TrunkHandlers handlers) {

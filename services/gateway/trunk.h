@@ -52,8 +52,16 @@ class Trunk {
                           std::function<void(absl::StatusOr<std::shared_ptr<Pipe>>)> done) = 0;
 };
 
+// What to speak, newest first. A gateway that does not know a version resets the stream with kUnknownProtocol, and is
+// asked in the next one; a topics link or a channel begins in the only one that there is.
+struct TrunkProtocols {
+  std::vector<std::string> deliver = {kDeliverProtocol};
+  std::vector<std::string> request = {kRequestProtocol};
+};
+
 // `node` and `context` must outlive it.
-[[nodiscard]] std::unique_ptr<Trunk> NewNodeTrunk(asio::io_context& context, p2p::Node& node);
+[[nodiscard]] std::unique_ptr<Trunk> NewNodeTrunk(asio::io_context& context, p2p::Node& node,
+                                                  TrunkProtocols protocols = {});
 
 // A channel that another gateway asks for, between its request and the answer.
 struct IncomingTrunk {

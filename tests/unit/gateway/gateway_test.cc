@@ -31,6 +31,45 @@ TEST_F(GatewayTest, TellsWhoItIs) {
   EXPECT_FALSE(info.version().empty());
 }
 
+TEST_F(GatewayTest, NegotiatesVersionsAndFeatures) {
+  gateway::v1::NegotiateRequest request;
+  for (const char* version : {"2.0.0", "1.0.0", "0.9.0", "nonsense"}) request.add_versions(version);
+  request.add_required_features("topics");
+  const auto spoken = one_.logic->Negotiate(request);
+  ASSERT_TRUE(spoken.ok()) << spoken.status();
+  EXPECT_EQ(spoken->version(), "1.0.0");
+  ASSERT_EQ(spoken->message_versions_size(), 1);
+  EXPECT_EQ(spoken->message_versions(0), "1.0.0");
+  EXPECT_EQ(spoken->limits().message_bytes(), record::kMaxMessageSize);
+  EXPECT_EQ(spoken->limits().channels(), 8u);
+  EXPECT_EQ(spoken->limits().inbox_messages(), InboxLimits().max_messages);
+  EXPECT_FALSE(spoken->release().empty());
+
+  request.add_required_features("telepathy");
+  const auto missing = one_.logic->Negotiate(request);
+  EXPECT_TRUE(absl::IsFailedPrecondition(missing.status())) << missing.status();
+  EXPECT_EQ(ReasonOf(missing.status()), reason::kVersion);
+  EXPECT_NE(missing.status().message().find("telepathy"), std::string::npos);
+  EXPECT_NE(missing.status().message().find("dead-letters"), std::string::npos);
+
+  request.Clear();
+  request.add_versions("2.0.0");
+  const auto newer = one_.logic->Negotiate(request);
+  EXPECT_EQ(ReasonOf(newer.status()), reason::kVersion);
+  EXPECT_NE(newer.status().message().find("1.0.0 is spoken here, and 2.0.0 was offered"), std::string::npos)
+      << newer.status();
+}
+
+TEST_F(GatewayTest, AMessageOfAnUnknownVersionIsRefusedAsThat) {
+  alice_.Settle();
+  record::Json message = record::Json::parse(alice_.SignMessage("bob.agent", "m1"));
+  message["version"] = "2.0.0";
+  const auto sent = alice_.Send(message.dump());
+  EXPECT_TRUE(absl::IsFailedPrecondition(sent.status())) << sent.status();
+  EXPECT_EQ(ReasonOf(sent.status()), reason::kVersion);
+  EXPECT_NE(sent.status().message().find("/dotagent/message/1.0.0"), std::string::npos);
+}
+
 TEST_F(GatewayTest, EveryCallNeedsAToken) {
   const auto record = alice_.MakeRecord({one_.address()});
   EXPECT_EQ(ReasonOf(alice_.Register(record->json()).status()), reason::kNotAuthenticated);

@@ -86,6 +86,26 @@ class TrunkTest : public testing::Test {
   std::shared_ptr<Pipe> there_;
 };
 
+TEST_F(TrunkTest, AVersionThatTheOtherGatewayDoesNotKnowFallsBack) {
+  loop_.Run([&] {
+    trunk_ = NewNodeTrunk(loop_.context(), near_.node(), {.deliver = {"/dotagent/deliver/9.0.0", kDeliverProtocol}});
+  });
+  Outcome<absl::StatusOr<bool>> delivered;
+  loop_.Run([&] { trunk_->Deliver({far_.peer_}, trunk::v1::DeliverRequest(), delivered.Callback()); });
+  const auto duplicate = delivered.Wait();
+  ASSERT_TRUE(duplicate.ok()) << duplicate.status();
+  EXPECT_TRUE(*duplicate);  // as the handler of the known version says
+}
+
+TEST_F(TrunkTest, WithoutACommonVersionTheCallFailsAsThat) {
+  loop_.Run([&] { trunk_ = NewNodeTrunk(loop_.context(), near_.node(), {.deliver = {"/dotagent/deliver/9.0.0"}}); });
+  Outcome<absl::StatusOr<bool>> delivered;
+  loop_.Run([&] { trunk_->Deliver({far_.peer_}, trunk::v1::DeliverRequest(), delivered.Callback()); });
+  const absl::Status status = delivered.Wait().status();
+  EXPECT_TRUE(absl::IsUnimplemented(status)) << status;
+  EXPECT_EQ(ReasonOf(status), reason::kProtocol);
+}
+
 TEST_F(TrunkTest, AbortTellsTheOtherGatewayWhy) {
   Connect();
   EXPECT_EQ(Write(here_, "hello"), absl::OkStatus());

@@ -212,6 +212,10 @@ FakeGateway::FakeGateway(const identity::NodeCertificate* certificate)
   EXPECT_TRUE(server.ok()) << server.status();
   server_ = *std::move(server);
   SetInbox({});
+  v1::NegotiateResponse spoken;
+  spoken.set_version("1.0.0");
+  spoken.add_features("topics");
+  Speak(spoken);
 }
 
 FakeGateway::~FakeGateway() { Stop(); }
@@ -358,6 +362,14 @@ grpc::ServerUnaryReactor* FakeGateway::Challenge(grpc::CallbackServerContext* co
   response->set_server_key(std::string(key_.public_key().bytes()));
   response->set_server_signature(forge_challenges_ ? std::string(64, 'x') : challenge->server_signature);
   return Answer(context, absl::OkStatus());
+}
+
+grpc::ServerUnaryReactor* FakeGateway::Negotiate(grpc::CallbackServerContext* context, const v1::NegotiateRequest*,
+                                                 v1::NegotiateResponse* response) {
+  absl::MutexLock lock(&mutex_);
+  ++counts_["Negotiate"];
+  *response = spoken_;
+  return Answer(context, refusals_["Negotiate"]);
 }
 
 grpc::ServerUnaryReactor* FakeGateway::Authenticate(grpc::CallbackServerContext* context,

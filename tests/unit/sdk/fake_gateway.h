@@ -59,7 +59,12 @@ class FakeGateway : public gateway::v1::GatewayService::CallbackService {
   void AddRecord(const std::string& json, const std::string& name = "");
   // No token is good any more.
   void ForgetTokens();
-  // What Authenticate, Resolve, Send, OpenChannel and Inbox answer from now on, if not OK.
+  // What Negotiate answers, if it is not refused; version 1.0.0 and the feature "topics" at first.
+  void Speak(const gateway::v1::NegotiateResponse& spoken) {
+    absl::MutexLock lock(&mutex_);
+    spoken_ = spoken;
+  }
+  // What Negotiate, Authenticate, Resolve, Send, OpenChannel and Inbox answer from now on, if not OK.
   void Refuse(const std::string& method, const absl::Status& status);
   // Signs challenges with garbage.
   void ForgeChallenges();
@@ -97,6 +102,9 @@ class FakeGateway : public gateway::v1::GatewayService::CallbackService {
   grpc::ServerUnaryReactor* Challenge(grpc::CallbackServerContext* context,
                                       const gateway::v1::ChallengeRequest* request,
                                       gateway::v1::ChallengeResponse* response) override;
+  grpc::ServerUnaryReactor* Negotiate(grpc::CallbackServerContext* context,
+                                      const gateway::v1::NegotiateRequest* request,
+                                      gateway::v1::NegotiateResponse* response) override;
   grpc::ServerUnaryReactor* Authenticate(grpc::CallbackServerContext* context,
                                          const gateway::v1::AuthenticateRequest* request,
                                          gateway::v1::AuthenticateResponse* response) override;
@@ -145,6 +153,7 @@ class FakeGateway : public gateway::v1::GatewayService::CallbackService {
   std::vector<ChannelOffer> offers_ ABSL_GUARDED_BY(mutex_);
   std::optional<std::vector<gateway::v1::OpenChannelResponse>> own_answer_ ABSL_GUARDED_BY(mutex_);
   bool then_end_ ABSL_GUARDED_BY(mutex_) = false;
+  gateway::v1::NegotiateResponse spoken_ ABSL_GUARDED_BY(mutex_);
   gateway::v1::RegisterRequest last_register_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<rpc::Server> server_;
 };

@@ -29,6 +29,39 @@ TEST(GatewayClientTest, ProvesItselfAndLearnsTheGatewaysKey) {
   EXPECT_EQ(gateway.Count("Authenticate"), 1);
 }
 
+TEST(GatewayClientTest, LearnsWhatTheGatewaySpeaks) {
+  FakeGateway gateway;
+  const auto client = ConnectTo(gateway);
+  ASSERT_TRUE(client.ok()) << client.status();
+  EXPECT_EQ((*client)->spoken().version(), "1.0.0");
+  EXPECT_EQ((*client)->Require("topics"), absl::OkStatus());
+  const absl::Status missing = (*client)->Require("telepathy");
+  EXPECT_EQ(missing.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ReasonOf(missing), reason::kVersion);
+  EXPECT_THAT(std::string(missing.message()), HasSubstr("telepathy"));
+}
+
+TEST(GatewayClientTest, AGatewayOfAnotherVersionIsRefusedBeforeTheKeyIsProved) {
+  FakeGateway gateway;
+  const auto refused = [&] {
+    const absl::Status status = ConnectTo(gateway).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+    EXPECT_EQ(ReasonOf(status), reason::kVersion);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(gateway.address()));
+    EXPECT_EQ(gateway.Count("Authenticate"), 0);
+    return std::string(status.message());
+  };
+  gateway.Refuse("Negotiate", ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kVersion, "only 2.0.0"));
+  EXPECT_THAT(refused(), HasSubstr("only 2.0.0"));
+  gateway.Refuse("Negotiate", absl::UnimplementedError(""));  // as one that has no such method
+  EXPECT_THAT(refused(), HasSubstr("does not negotiate"));
+  gateway.Refuse("Negotiate", absl::OkStatus());
+  gateway::v1::NegotiateResponse other;
+  other.set_version("2.0.0");
+  gateway.Speak(other);
+  EXPECT_THAT(refused(), HasSubstr("not offered"));
+}
+
 TEST(GatewayClientTest, OverTlsTheChallengeIsBoundToTheCertificate) {
   const SystemClock clock{};
   const crypto::SigningKey other = KeyFromSeed(2);
