@@ -112,7 +112,7 @@ struct Dht::Impl {
               clock_in, random, store),
         values(options.signer, store, options.values),
         bootstrap(&peers),
-        upkeep(&peers, &values, store, options.refresh_interval, options.republish_interval),
+        upkeep(&peers, &values, store, options.refresh_interval, options.stretch, options.republish_interval),
         claim_check(&peers, &values),
         handover(&peers, &values) {}
 

@@ -44,7 +44,9 @@ struct DhtOptions {
   size_t paths = 8;                        // d
   PuzzleDifficulty puzzle;                 // the same at every node of a network (network_rules.h)
   RoutingTableOptions table;
-  absl::Duration refresh_interval = absl::Hours(1);    // of buckets without traffic
+  absl::Duration refresh_interval = absl::Hours(1);  // of buckets without traffic
+  // By how much refresh_interval is stretched now, 1 or more: on a battery, say. Asked each time; null: not at all.
+  std::function<double()> stretch = nullptr;
   absl::Duration republish_interval = absl::Hours(1);  // of stored values to the nodes nearest now
   ValueStoreOptions values;
 };

@@ -35,7 +35,7 @@ void Upkeep::Start() {
 void Upkeep::ScheduleRefresh() {
   // Ten times an interval, so that a bucket waits little longer than its interval.
   peers_->RunAfter(Jittered(refresh_interval_ / 10), lifeline_.Guard([this] {
-    Refresh(StaleBuckets(), Passing::kNone);
+    Refresh(StaleBuckets(stretch_ ? stretch_() : 1), Passing::kNone);
     ScheduleRefresh();
   }));
 }
@@ -59,8 +59,8 @@ void Upkeep::SampleSize(size_t left) {
   }));
 }
 
-std::vector<size_t> Upkeep::StaleBuckets() const {
-  return peers_->table().StaleBuckets(refresh_interval_, peers_->clock().Elapsed());
+std::vector<size_t> Upkeep::StaleBuckets(double stretch) const {
+  return peers_->table().StaleBuckets(stretch * refresh_interval_, peers_->clock().Elapsed());
 }
 
 void Upkeep::Refresh(std::vector<size_t> buckets, Passing passing) {

@@ -12,7 +12,9 @@
 #ifndef DOTAGENT_COMMON_DHT_UPKEEP_H_
 #define DOTAGENT_COMMON_DHT_UPKEEP_H_
 
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -28,22 +30,23 @@ class Upkeep {
  public:
   // Pointers must outlive it.
   Upkeep(Peers* peers, ValueStore* values, storage::Store* store, absl::Duration refresh_interval,
-         absl::Duration republish_interval)
+         std::function<double()> stretch, absl::Duration republish_interval)
       : peers_(peers),
         values_(values),
         store_(store),
         refresh_interval_(refresh_interval),
+        stretch_(std::move(stretch)),
         republish_interval_(republish_interval) {}
 
   // Call once.
   void Start();
 
   // Once the node has joined: looks around in the buckets that are not full yet.
-  void FillBuckets() { Refresh(StaleBuckets(), Passing::kFull); }
+  void FillBuckets() { Refresh(StaleBuckets(1), Passing::kFull); }
 
  private:
   enum class Passing { kNone, kFull };
-  [[nodiscard]] std::vector<size_t> StaleBuckets() const;
+  [[nodiscard]] std::vector<size_t> StaleBuckets(double stretch) const;
   // Looks up what refreshes each of these buckets, the deepest first, one after the other, and passes over those that
   // are full by then if so told.
   void Refresh(std::vector<size_t> buckets, Passing passing);
@@ -75,6 +78,7 @@ class Upkeep {
   ValueStore* const values_;
   storage::Store* const store_;
   const absl::Duration refresh_interval_;
+  const std::function<double()> stretch_;  // of refresh_interval_; may be null
   const absl::Duration republish_interval_;
   std::string cursor_;           // of the walk; empty at its start
   std::vector<HeldValue> page_;  // what is left of the page that the walk is at

@@ -38,6 +38,8 @@ absl::StatusOr<HostPort> ParseHostPort(const std::string& text, absl::string_vie
   return HostPort{text.substr(0, colon), static_cast<uint16_t>(port)};
 }
 
+constexpr double kMaxBatteryFactor = 100;
+
 absl::Status MakeDataDir(const std::string& path) {
   std::error_code error;
   const bool made = std::filesystem::create_directories(path, error);
@@ -93,6 +95,7 @@ struct Host::Impl {
   identity::NodeCertificate certificate;
   std::unique_ptr<storage::Store> store;
   const std::shared_ptr<p2p::Loop> loop = std::make_shared<p2p::Loop>();
+  std::unique_ptr<PowerWatch> power;
   std::unique_ptr<p2p::Node> node;  // on the loop's thread only
   std::atomic<bool> serving = false;
   std::unique_ptr<rpc::Server> server;
@@ -116,6 +119,9 @@ void HostOptions::AddTo(OptionTable& table) {
       "profile", &profile,
       "edge, standard or server: windows, caches, connections and upkeep for a small machine, a usual one, or one "
       "with many peers");
+  table.Add("battery-factor", &battery_factor,
+            "On a battery, how many times longer a node waits before it looks around in what nobody asked for; 1 or "
+            "more");
   table.Add("p2p-max-connections", &p2p_max_connections,
             "Connections of others to the public port; 0: as many as the profile says");
   table.Add("p2p-max-connections-per-address", &p2p_max_connections_per_address,
@@ -151,6 +157,9 @@ absl::StatusOr<std::unique_ptr<Host>> Host::Create(const std::string& service, c
 
   ASSIGN_OR_RETURN(impl.profile, FindProfile(options.profile));
   ASSIGN_OR_RETURN(const p2p::NewcomerLimits newcomers, CheckNewcomers(options, impl.profile));
+  if (options.battery_factor < 1 || options.battery_factor > kMaxBatteryFactor) {
+    return OutOfRange("battery-factor", absl::StrCat("1 to ", kMaxBatteryFactor));
+  }
   RETURN_IF_ERROR(MakeDataDir(options.data_dir));
   const std::string key_file =
       options.key_file.empty() ? absl::StrCat(options.data_dir, "/node.pem") : options.key_file;
@@ -173,6 +182,7 @@ absl::StatusOr<std::unique_ptr<Host>> Host::Create(const std::string& service, c
   node_options.windows = impl.profile.windows;
   node_options.newcomers = newcomers;
   const absl::Status listening = impl.loop->Run([&] {
+    impl.power = std::make_unique<PowerWatch>(impl.loop->context(), impl.metrics, kPowerFolder, options.battery_factor);
     impl.node = std::make_unique<p2p::Node>(impl.loop->context(), std::move(node_options));
     return options.p2p_listen.empty() ? absl::OkStatus() : impl.node->Listen();
   });
@@ -194,6 +204,7 @@ rpc::Executor Host::executor() {
 
 p2p::Node& Host::node() { return *impl_->node; }
 const Profile& Host::profile() const { return impl_->profile; }
+double Host::stretch() const { return impl_->power->stretch(); }
 const crypto::Signer& Host::key() const { return *impl_->key; }
 const identity::NodeCertificate& Host::certificate() const { return impl_->certificate; }
 storage::Store& Host::store() { return *impl_->store; }
@@ -252,6 +263,7 @@ void Host::Drain(const std::function<void(absl::Duration)>& finish) {
   // Closed, not destroyed: the handlers that hold it are still there.
   impl_->loop->Run([this] {
     if (impl_->node) impl_->node->Close();
+    if (impl_->power) impl_->power->Stop();
   });
 }
 

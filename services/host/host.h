@@ -34,6 +34,7 @@
 #include "common/storage/store.h"
 #include "common/telemetry/http_endpoint.h"
 #include "common/telemetry/metrics.h"
+#include "services/host/power.h"
 #include "services/host/profile.h"
 
 namespace dotagent::host {
@@ -46,6 +47,7 @@ struct HostOptions {
   std::string p2p_listen = "/ip4/127.0.0.1/tcp/0";  // --p2p-listen; empty: dials only
   std::vector<std::string> p2p_advertise;           // --p2p-advertise
   std::string profile = "standard";  // --profile: edge, standard or server; what is 0 below is the profile's
+  double battery_factor = 4;         // --battery-factor
   uint64_t p2p_max_connections = 0;  // --p2p-max-connections
   uint64_t p2p_max_connections_per_address = 0;    // --p2p-max-connections-per-address
   uint64_t p2p_max_handshakes = 0;                 // --p2p-max-handshakes
@@ -80,6 +82,8 @@ class Host {
   [[nodiscard]] rpc::Executor executor();
   [[nodiscard]] p2p::Node& node();  // on the loop's thread only
   [[nodiscard]] const Profile& profile() const;
+  // By how much to stretch the intervals of what only this node has a use for (power.h). From any thread.
+  [[nodiscard]] double stretch() const;
   [[nodiscard]] const crypto::Signer& key() const;
   [[nodiscard]] const identity::NodeCertificate& certificate() const;
   [[nodiscard]] storage::Store& store();

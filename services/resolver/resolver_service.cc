@@ -107,6 +107,7 @@ class ResolverServer : public host::Service {
                         .puzzle = settings_.puzzle,
                         .table = settings_.table,
                         .refresh_interval = host_->profile().bucket_refresh_interval,
+                        .stretch = [this] { return host_->stretch(); },
                         .values = {.policy = settings_.policy}},
         bootstrap_network_.get(), &host_->clock(), &host_->random(), &host_->store());
     handler_ = std::make_unique<Handler>(Handler::Parts{.dht = *dht_,

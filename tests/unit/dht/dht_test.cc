@@ -158,6 +158,36 @@ TEST(DhtTest, CopiesAreMadeAgainWithinAnIntervalButLiveNoLonger) {
   }));
 }
 
+// On a battery nodes look around less often, and as often as ever once that is over.
+TEST(DhtTest, LookingAroundIsStretchedAndNothingElse) {
+  double stretch = 1;
+  Simulation simulation({.seed = 3, .start = kStart});
+  for (int i = 0; i < 60; ++i) simulation.AddNode({.stretch = [&] { return stretch; }});
+  simulation.StartAll();
+  simulation.RunFor(absl::Hours(2));
+  ASSERT_TRUE(simulation.Put(0, kRecord, SignedRecord(KeyFromSeed(1), "bob.agent", simulation.clock().Now())).ok());
+  size_t looks = 0;
+  size_t copies = 0;
+  simulation.Observe([&](const MessageSeen& message) {
+    if (message.is_answer) return;
+    if (std::holds_alternative<FindNodeCall>(message.request.call)) ++looks;
+    if (std::holds_alternative<StoreCall>(message.request.call)) ++copies;
+  });
+  const auto looks_within = [&](absl::Duration time) {
+    looks = 0;
+    simulation.RunFor(time);
+    return looks;
+  };
+  const size_t usual = looks_within(absl::Hours(8));
+  stretch = 4;
+  copies = 0;
+  const size_t stretched = looks_within(absl::Hours(8));
+  EXPECT_LT(stretched, usual / 2) << usual;
+  EXPECT_GE(copies, kReplicationFactor - 1);
+  stretch = 1;
+  EXPECT_GT(looks_within(absl::Hours(8)), usual * 3 / 4);
+}
+
 // Restarts do not put off the work: it falls due an interval after it was done last, whoever restarted in between.
 TEST(DhtTest, NodesThatRestartAllTheTimeStillCopyTheirValues) {
   const auto simulation = MakeNetwork(50);
