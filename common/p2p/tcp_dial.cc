@@ -102,6 +102,7 @@ void TuneTcp(tcp::socket& socket) {
   socket.set_option(integer<IPPROTO_TCP, TCP_KEEPINTVL>(3), ignored);  // seconds
   socket.set_option(integer<IPPROTO_TCP, TCP_KEEPCNT>(3), ignored);
   socket.set_option(integer<IPPROTO_TCP, TCP_USER_TIMEOUT>(20000), ignored);  // milliseconds
+  socket.set_option(integer<IPPROTO_TCP, TCP_NOTSENT_LOWAT>(kMaxUnsent), ignored);
 }
 
 }  // namespace dotagent::p2p

@@ -19,9 +19,16 @@ namespace dotagent::p2p {
 [[nodiscard]] std::shared_ptr<Operation> DialTcp(asio::io_context& context, const Multiaddr& address,
                                                  std::function<void(absl::StatusOr<asio::ip::tcp::socket>)> done);
 
-// No delay, and an end within about 20 s when the other side vanishes without a word (half-open connections): keepalive
-// probes while idle, a user timeout (RFC 5482) on bytes that nobody acknowledges. The latter also ends a connection
-// whose peer has stopped reading altogether; a session's flow control never stops reading.
+// What the kernel takes from us and has not sent yet, in bytes; beyond it, and the write that crosses it, a socket is
+// not writable. What is in the kernel's hands is past the scheduler (session/scheduler.h): without a bound a frame of
+// level `critical` would wait behind the up to 4 MiB of `low` ones that a send buffer grows to; with this one, behind
+// 192 KiB. Bytes that are under way and not acknowledged do not count, so a long path is filled all the same.
+inline constexpr int kMaxUnsent = 128 * 1024;
+
+// No delay, a bound on what waits unsent, and an end within about 20 s when the other side vanishes without a word
+// (half-open connections): keepalive probes while idle, a user timeout (RFC 5482) on bytes that nobody acknowledges.
+// The latter also ends a connection whose peer has stopped reading altogether; a session's flow control never stops
+// reading.
 void TuneTcp(asio::ip::tcp::socket& socket);
 
 }  // namespace dotagent::p2p
