@@ -1,5 +1,7 @@
 #include "services/gateway/inbox_store.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/status.h"
@@ -69,13 +71,16 @@ absl::Status InboxStore::CheckRoom(const InboxId& inbox, const Index* index, uin
 }
 
 absl::StatusOr<uint64_t> InboxStore::NextSequence(const std::string& inbox, absl::Time now) const {
+  const auto by_clock = static_cast<uint64_t>(absl::ToUnixMicros(now));
+  const uint64_t least = limits_.clustered ? by_clock : 0;
   const auto index = inboxes_.find(inbox);
-  if (index != inboxes_.end() && index->second.next_sequence > 0) return index->second.next_sequence;
+  if (index != inboxes_.end() && index->second.next_sequence > 0) return std::max(index->second.next_sequence, least);
   const absl::StatusOr<std::string> counter = store_.Get(CounterKey(inbox));
-  if (absl::IsNotFound(counter.status())) return static_cast<uint64_t>(absl::ToUnixMicros(now));
+  if (absl::IsNotFound(counter.status())) return by_clock;
   RETURN_IF_ERROR(counter.status());
   const auto next = ParseNumbers(*counter);
-  return next && next->size() == 1 ? absl::StatusOr<uint64_t>(next->front()) : Corrupt("counter");
+  if (!next || next->size() != 1) return Corrupt("counter");
+  return std::max(next->front(), least);
 }
 
 void InboxStore::Add(const InboxId& inbox, const NewMessage& message, absl::Time now, Added done) {
@@ -185,7 +190,9 @@ absl::StatusOr<size_t> InboxStore::AckThrough(const InboxId& inbox, uint64_t seq
   std::vector<uint64_t> sequences;
   if (const auto found = inboxes_.find(id); found != inboxes_.end()) {
     const auto& messages = found->second.messages;
-    for (auto it = messages.begin(); it != messages.upper_bound(sequence); ++it) sequences.push_back(it->first);
+    for (auto it = messages.begin(); it != messages.upper_bound(sequence); ++it) {
+      if (!limits_.clustered || it->second.handed_out) sequences.push_back(it->first);
+    }
   }
   Ack(inbox, sequences, std::move(done));
   return sequences.size();
@@ -216,6 +223,7 @@ absl::StatusOr<gateway::v1::InboxMessage> InboxStore::Deliver(const InboxId& inb
     absl::StatusOr<gateway::v1::InboxMessage> read = Read(id, sequence);
     if (absl::IsNotFound(read.status())) return Corrupt("a message is missing");
     ASSIGN_OR_RETURN(gateway::v1::InboxMessage message, std::move(read));
+    waiting.handed_out = true;
     message.set_deliveries(static_cast<uint32_t>(++waiting.deliveries));
     if (waiting.deliveries > 1) {
       // The first is not noted, since most are acknowledged then. Nor does it matter if this cannot be.

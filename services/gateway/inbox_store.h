@@ -41,6 +41,7 @@
 #include "common/record/name.h"
 #include "common/storage/group_writer.h"
 #include "common/storage/store.h"
+#include "dotagent/cluster/v1/cluster.pb.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
 
 namespace dotagent::gateway_service {
@@ -63,6 +64,10 @@ struct InboxLimits {
   absl::Duration dead_letter_lifetime = absl::Hours(24 * 7);
   uint64_t max_dead_letters = 1'000;
   uint64_t max_dead_letter_bytes = uint64_t{64} << 20;
+  // An inbox may have other homes before and after this one, and at times beside it. Its sequences are then at least
+  // the time, so that they rise over all homes; and a cursor acknowledges only what was handed out here since
+  // ForgetHandedOut: it may be another home's, where the agent has never seen what waits here.
+  bool clustered = false;
 };
 
 struct NewMessage {
@@ -114,6 +119,25 @@ class InboxStore {
   [[nodiscard]] absl::StatusOr<gateway::v1::ListDeadLettersResponse> DeadLetters(const InboxId& inbox,
                                                                                  uint64_t after) const;
 
+  // An inbox that moves to another gateway of the cluster (inbox_move.cc) does so in parts: each is packed here,
+  // unpacked there, and discarded here once it is on disk there. A crash on either side, or a part that is sent twice,
+  // loses nothing, and what was unpacked already is recognised.
+  //
+  // Every inbox of which anything is kept. One pass over one row an inbox.
+  [[nodiscard]] absl::StatusOr<std::vector<InboxId>> Kept() const;
+  // The next part, oldest messages first: about `max_bytes`, but at least one message. Nothing in it: no more is left.
+  // Unavailable while something of the inbox is being written.
+  [[nodiscard]] absl::StatusOr<cluster::v1::MoveInbox> Pack(const InboxId& inbox, size_t max_bytes) const;
+  // Forgets a part; `done` as in Ack.
+  void Discard(const InboxId& inbox, const cluster::v1::MoveInbox& part, Done done);
+  // Forgets that there ever was an inbox, once Pack has found nothing left.
+  void Close(const InboxId& inbox);
+  // Takes a part, behind what waits, whatever the quota says: its senders were told that it is kept. `done` once it is
+  // on disk, maybe from inside; InvalidArgument (PROTOCOL), Unavailable if the same message is being written just now.
+  void Unpack(const InboxId& inbox, const cluster::v1::MoveInbox& part, absl::Time now, Done done);
+  // Cursors acknowledge nothing of what was handed out so far: inboxes may have other homes now.
+  void ForgetHandedOut();
+
   [[nodiscard]] uint64_t pending(const InboxId& inbox) const;
   // In all inboxes.
   [[nodiscard]] uint64_t size() const { return size_; }
@@ -141,7 +165,8 @@ class InboxStore {
     int64_t expires_ms = 0;
     uint64_t bytes = 0;
     uint64_t deliveries = 0;
-    bool dying = false;  // it is being written that it is a dead letter
+    bool dying = false;       // it is being written that it is a dead letter
+    bool handed_out = false;  // since ForgetHandedOut
   };
   struct Dead {
     int64_t expires_ms = 0;
@@ -187,6 +212,16 @@ class InboxStore {
   [[nodiscard]] absl::StatusOr<uint64_t> Renumber(const Message& from, const std::string& to, absl::Time now,
                                                   storage::Batch& batch) const;
   [[nodiscard]] bool IsBeingWritten(const std::string& inbox) const;
+
+  // inbox_move.cc
+  struct Unpacked;
+  [[nodiscard]] absl::Status UnpackMessages(const std::string& id, const cluster::v1::MoveInbox& part, absl::Time now,
+                                            Unpacked& unpacked) const;
+  [[nodiscard]] absl::Status UnpackSeen(const std::string& id, const cluster::v1::MoveInbox& part,
+                                        Unpacked& unpacked) const;
+  void EndUnpack(const std::string& id, const Unpacked& unpacked, const absl::Status& written);
+  [[nodiscard]] absl::Status PackMessages(const std::string& id, const Index& index, size_t max_bytes,
+                                          cluster::v1::MoveInbox& part) const;
 
   // inbox_burial.cc
   [[nodiscard]] Burial BeginBurial(const Message& message, gateway::v1::DeadLetterReason reason, absl::Time now,

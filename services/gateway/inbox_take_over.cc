@@ -65,7 +65,8 @@ absl::StatusOr<uint64_t> InboxStore::Renumber(const Message& from, const std::st
 }
 
 absl::Status InboxStore::MoveFirst(const std::string& from, const std::string& to, absl::Time now) {
-  const auto [old_sequence, waiting] = *inboxes_.at(from).messages.begin();
+  auto [old_sequence, waiting] = *inboxes_.at(from).messages.begin();
+  waiting.handed_out = false;
   storage::Batch batch;
   ASSIGN_OR_RETURN(const uint64_t sequence, Renumber({from, old_sequence}, to, now, batch));
   batch.Delete(inbox_rows::MessageTimelineKey(waiting.expires_ms, from, old_sequence));
