@@ -1,5 +1,6 @@
 #include "sdk/cpp/agent.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/algorithm/container.h"
@@ -94,11 +95,18 @@ absl::StatusOr<Registration> Agent::Refresh(const record::Record& record) {
   RETURN_IF_ERROR(CheckOwn(record));
   ASSIGN_OR_RETURN(const v1::GetInfoResponse info, GatewayInfo());
   RegisterOptions options{.ttl_seconds = absl::ToInt64Seconds(record.ttl()), .protocols = record.protocols()};
-  // The gateway's own may be of yesterday.
-  const std::string of_gateway = absl::StrCat("/p2p/", info.peer_id());
+  // The gateway's own may be of yesterday, and so may be those of others of its cluster that it lists.
+  const auto is_of_listed = [&](const std::string& address) {
+    if (absl::EndsWith(address, absl::StrCat("/p2p/", info.peer_id()))) return true;
+    return absl::c_any_of(info.addresses(), [&](const std::string& listed) {
+      const size_t peer = listed.rfind("/p2p/");
+      return listed == address || (peer != std::string::npos && absl::EndsWith(address, listed.substr(peer)));
+    });
+  };
+  // Gateways that a cluster no longer lists come last, and go when there are too many.
+  const size_t room = record::kMaxAddresses - std::min<size_t>(record::kMaxAddresses, info.addresses_size());
   for (const std::string& address : record.addresses()) {
-    const bool listed = absl::c_linear_search(info.addresses(), address);
-    if (!listed && !absl::EndsWith(address, of_gateway)) options.extra_addresses.push_back(address);
+    if (!is_of_listed(address) && options.extra_addresses.size() < room) options.extra_addresses.push_back(address);
   }
   return SignAndRegister(info, options);
 }
