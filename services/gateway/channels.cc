@@ -7,7 +7,6 @@
 #include "common/base/status.h"
 #include "common/telemetry/log.h"
 #include "services/gateway/holder_check.h"
-#include "services/gateway/homes.h"
 
 namespace dotagent::gateway_service {
 
@@ -124,13 +123,18 @@ void Channels::Call(const LegPtr& leg, const std::shared_ptr<Agent>& agent, cons
               [this, leg, caller = *caller, recipient = *recipient](const absl::Status& holds) {
                 if (leg->over) return;
                 if (!holds.ok()) return EndLeg(leg, WithContext(holds, "caller"));
-                parts_.directory.Resolve(recipient, false, [this, leg, caller](absl::StatusOr<host::Resolution> found) {
-                  if (leg->over) return;
-                  const auto record = CheckRecipient(std::move(found));
-                  if (!record.ok()) return EndLeg(leg, record.status());
-                  leg->other = record->public_key();
-                  LivesAt(*record, parts_.self) ? CallHere(leg, caller, *record) : CallThere(leg, caller, *record);
-                });
+                parts_.directory.Resolve(
+                    recipient, false, [this, leg, caller, recipient](absl::StatusOr<host::Resolution> found) {
+                      if (leg->over) return;
+                      const auto record = CheckRecipient(std::move(found));
+                      if (!record.ok()) return EndLeg(leg, record.status());
+                      leg->other = record->public_key();
+                      if (!parts_.homes.LivesHere(*record)) return CallThere(leg, caller, *record, GatewaysOf(*record));
+                      const auto home = parts_.homes.HomeOf(recipient);
+                      if (!home.ok()) return EndLeg(leg, home.status());
+                      if (!*home) return CallHere(leg, caller, *record);
+                      CallThere(leg, caller, *record, std::vector<p2p::PeerAddress>{(*home)->address()});
+                    });
               });
 }
 
@@ -153,8 +157,8 @@ void Channels::CallHere(const LegPtr& leg, const record::Name& caller, const rec
   });
 }
 
-void Channels::CallThere(const LegPtr& leg, const record::Name& caller, const record::Record& recipient) {
-  auto gateways = GatewaysOf(recipient);
+void Channels::CallThere(const LegPtr& leg, const record::Name& caller, const record::Record& recipient,
+                         absl::StatusOr<std::vector<p2p::PeerAddress>> gateways) {
   if (!gateways.ok()) return EndLeg(leg, gateways.status());
   trunk::v1::ChannelRequest request;
   request.set_recipient(recipient.name().text());
@@ -218,17 +222,47 @@ void Channels::ReceiveFor(const LegPtr& leg, const IncomingTrunk& incoming, cons
     if (leg->over) return;
     const auto record = CheckRecipient(std::move(found));
     if (!record.ok()) return EndLeg(leg, record.status());
-    if (!LivesAt(*record, parts_.self)) {
+    if (!parts_.homes.LivesHere(*record)) {
       return EndLeg(leg, ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kBadAddress,
                                          absl::StrCat(record->name().text(), " does not live at this gateway")));
     }
     leg->other = record->public_key();
+    if (!parts_.homes.IsFellow(incoming.from)) {
+      const auto home = parts_.homes.HomeOf(record->name());
+      if (!home.ok()) return EndLeg(leg, home.status());
+      if (*home) return PassOn(leg, incoming, (*home)->address());
+    }
     const std::string path = incoming.relayed ? "relayed" : "direct";
     MakeOffer(leg, *record, caller, path, [this, leg, incoming, path](const absl::StatusOr<LegPtr>& callee) {
       if (!callee.ok()) return EndLeg(leg, callee.status());
       AcceptTrunk(leg, incoming, *callee, path);
     });
   });
+}
+
+void Channels::PassOn(const LegPtr& leg, const IncomingTrunk& incoming, const p2p::PeerAddress& home) {
+  parts_.trunk.OpenChannel({home}, incoming.request, [this, leg, incoming](const absl::StatusOr<OpenTrunk>& far) {
+    if (leg->over) {
+      if (far.ok()) far->pipe->Abort(HungUp());
+      return;
+    }
+    if (!far.ok()) return EndLeg(leg, far.status());
+    incoming.accept([this, leg, far = far->pipe](const absl::StatusOr<std::shared_ptr<Pipe>>& near) {
+      if (near.ok() && !leg->over) return JoinTrunks(leg, *near, far);
+      if (near.ok()) (*near)->Abort(HungUp());
+      far->Abort(HungUp());
+      Forget(leg);
+    });
+  });
+}
+
+void Channels::JoinTrunks(const LegPtr& leg, std::shared_ptr<Pipe> near, std::shared_ptr<Pipe> far) {
+  leg->deadline = absl::InfiniteFuture();
+  opened_.Increment();
+  const auto splice = Splice::Start(
+      std::move(near), std::move(far), [this](bool, absl::string_view bytes) { parts_.tap.Append(bytes); },
+      [this, leg](const absl::Status&) { Forget(leg); });
+  leg->end = [splice](const absl::Status& why) { splice->Abort(why); };
 }
 
 void Channels::AcceptTrunk(const LegPtr& leg, const IncomingTrunk& incoming, const LegPtr& callee,

@@ -28,6 +28,7 @@
 #include "common/crypto/keys.h"
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
+#include "services/gateway/homes.h"
 #include "services/gateway/inbox_guard.h"
 #include "services/gateway/listeners.h"
 #include "services/gateway/pipe.h"
@@ -49,7 +50,7 @@ inline constexpr size_t kMaxPendingOffers = 4096;
 class Channels {
  public:
   struct Parts {
-    crypto::PublicKey self;
+    const Homes& homes;
     Listeners& listeners;
     host::Directory& directory;
     Trunk& trunk;
@@ -94,7 +95,12 @@ class Channels {
 
   void Call(const LegPtr& leg, const std::shared_ptr<Agent>& agent, const gateway::v1::ChannelCall& call);
   void CallHere(const LegPtr& leg, const record::Name& caller, const record::Record& recipient);
-  void CallThere(const LegPtr& leg, const record::Name& caller, const record::Record& recipient);
+  // To the first of `gateways` that is reached.
+  void CallThere(const LegPtr& leg, const record::Name& caller, const record::Record& recipient,
+                 absl::StatusOr<std::vector<p2p::PeerAddress>> gateways);
+  // What another gateway asks of the whole cluster, at the member where the callee's inbox is.
+  void PassOn(const LegPtr& leg, const IncomingTrunk& incoming, const p2p::PeerAddress& home);
+  void JoinTrunks(const LegPtr& leg, std::shared_ptr<Pipe> near, std::shared_ptr<Pipe> far);
   // As CallThere and CallHere, for another gateway's leg.
   void ReceiveFor(const LegPtr& leg, const IncomingTrunk& incoming, const record::Name& caller,
                   const record::Name& recipient);

@@ -142,6 +142,11 @@ std::vector<ClusterMember> ClusterMembers::Untold() const {
   return untold;
 }
 
+uint64_t ClusterMembers::ToldGeneration(const crypto::PublicKey& key) const {
+  const auto found = others_.find(key);
+  return found != others_.end() && found->second.told ? found->second.member.generation : 0;
+}
+
 bool ClusterMembers::HoldsForRestarts(const crypto::PublicKey& key) const {
   const auto found = others_.find(key);
   return found != others_.end() && found->second.restarted && now_ < found->second.hold_until;

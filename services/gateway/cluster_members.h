@@ -86,6 +86,8 @@ class ClusterMembers {
   [[nodiscard]] std::vector<ClusterMember> Up() const;
   // Those that answer and do not have all of our policies yet.
   [[nodiscard]] std::vector<ClusterMember> Untold() const;
+  // The generation in which it was told all of our policies; 0: it was not yet.
+  [[nodiscard]] uint64_t ToldGeneration(const crypto::PublicKey& key) const;
   // We have it on hold since it restarts too often: it should know.
   [[nodiscard]] bool HoldsForRestarts(const crypto::PublicKey& key) const;
 

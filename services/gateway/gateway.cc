@@ -24,6 +24,8 @@ constexpr absl::Duration kExpiryInterval = absl::Minutes(1);
 Gateway::Gateway(const Parts& parts)
     : parts_(parts),
       admission_(parts.admission, parts.clock, parts.random, parts.metrics),
+      lone_home_(parts.key.public_key()),
+      homes_(parts.cluster == nullptr ? static_cast<const Homes&>(lone_home_) : *parts.cluster),
       authenticator_({.key = parts.key,
                       .channel_binding = parts.channel_binding,
                       .is_revoked = parts.is_revoked,
@@ -33,7 +35,7 @@ Gateway::Gateway(const Parts& parts)
                       .tokens = parts.tokens}),
       listeners_(parts.inboxes, parts.directory, parts.clock, parts.metrics),
       requests_(listeners_, parts.clock, parts.metrics),
-      post_office_({.self = parts.key.public_key(),
+      post_office_({.homes = homes_,
                     .inboxes = parts.inboxes,
                     .listeners = listeners_,
                     .directory = parts.directory,
@@ -45,7 +47,7 @@ Gateway::Gateway(const Parts& parts)
                     .is_revoked = parts.is_revoked,
                     .clock = parts.clock,
                     .metrics = parts.metrics}),
-      channels_({.self = parts.key.public_key(),
+      channels_({.homes = homes_,
                  .listeners = listeners_,
                  .directory = parts.directory,
                  .trunk = parts.trunk,
@@ -66,12 +68,50 @@ Gateway::Gateway(const Parts& parts)
                .post = parts.post,
                .metrics = parts.metrics,
                .admission = admission_,
-               .limits = parts.topics}) {}
+               .limits = parts.topics}) {
+  if (parts.cluster != nullptr) JoinCluster();
+}
+
+void Gateway::JoinCluster() {
+  cluster_calls_ = std::make_unique<ClusterCalls>(ClusterCalls::Parts{
+      .homes = homes_,
+      .link = *parts_.cluster_link,
+      .listeners = listeners_,
+      .channels = channels_,
+      .address_of = [this](const crypto::PublicKey& member) { return parts_.cluster->AddressOf(member); },
+      .clock = parts_.clock,
+      .metrics = parts_.metrics});
+  parts_.cluster->Serve(
+      {.deliver = [this](const auto& request,
+                         auto done) { post_office_.Receive(PostOffice::kFellow, request, std::move(done)); },
+       .request = [this](const auto& call,
+                         auto done) { post_office_.ReceiveRequest(PostOffice::kFellow, call, std::move(done)); },
+       .relay = [this](const auto& open, auto pipe) { cluster_calls_->Receive(open, std::move(pipe)); },
+       .registered =
+           [this](const std::string& chain, const record::Name& name, const crypto::PublicKey& key) {
+             post_office_.OnRegistered(name);
+             MoveFromRetiredKeys(chain, name, key);
+           },
+       .came = [this](const InboxId& inbox) { listeners_.Notify(inbox); },
+       .leaving = [this](const InboxId& inbox) { listeners_.EndInbox(inbox, InboxMoved()); },
+       .members_changed =
+           [this] {
+             listeners_.EndWhere(
+                 [this](const InboxId& inbox) {
+                   const auto home = homes_.HomeOf(inbox.name);
+                   return home.ok() && *home != nullptr;
+                 },
+                 InboxMoved());
+             cluster_calls_->OnMembersChanged();
+           }});
+}
 
 gateway::v1::GetInfoResponse Gateway::GetInfo() const {
   gateway::v1::GetInfoResponse response;
   response.set_peer_id(crypto::PeerIdFromKey(parts_.key.public_key()));
-  for (const std::string& address : parts_.addresses()) response.add_addresses(address);
+  const std::vector<std::string> addresses =
+      parts_.cluster == nullptr ? parts_.addresses() : parts_.cluster->RecordAddresses();
+  for (const std::string& address : addresses) response.add_addresses(address);
   response.set_version(Version());
   response.set_now_ms(absl::ToUnixMillis(parts_.clock.Now()));
   return response;
@@ -143,7 +183,10 @@ void Gateway::Register(absl::string_view token, const gateway::v1::RegisterReque
                              if (!published.ok()) return done(published.status());
                              NoteHolder(*agent, name, parts_.clock.Now());
                              post_office_.OnRegistered(name);
-                             MoveFromRetiredKeys(chain, name, *agent);
+                             MoveFromRetiredKeys(chain, name, agent->key);
+                             if (parts_.cluster != nullptr) {
+                               parts_.cluster->ShareRegistration(chain, name, agent->key);
+                             }
                              telemetry::Log(
                                  telemetry::Level::kInfo, "name registered",
                                  {{"name", name.text()}, {"stored_by", absl::StrCat(published->stored_by.size())}});
@@ -235,7 +278,10 @@ void Gateway::SetInboxPolicy(absl::string_view token, const gateway::v1::SetInbo
                 if (!set.ok()) return done(set);
                 telemetry::Log(telemetry::Level::kInfo, "inbox policy set",
                                {{"name", name.text()}, {"mode", gateway::v1::InboxMode_Name(policy.mode())}});
-                done(gateway::v1::SetInboxPolicyResponse());
+                if (parts_.cluster == nullptr) return done(gateway::v1::SetInboxPolicyResponse());
+                parts_.cluster->SharePolicy(name, [done](const absl::Status& shared) {
+                  shared.ok() ? done(gateway::v1::SetInboxPolicyResponse()) : done(shared);
+                });
               });
 }
 
@@ -245,22 +291,27 @@ void Gateway::ListDeadLetters(absl::string_view token, const gateway::v1::ListDe
   if (!agent.ok()) return done(agent.status());
   const auto name = record::Name::Parse(request.name());
   if (!name.ok()) return done(name.status());
-  CheckHolder(
-      parts_.directory, parts_.clock, *agent, *name,
-      [this, inbox = InboxId{*name, (*agent)->key}, after = request.after_sequence(), done = std::move(done)](
-          const absl::Status& holds) { holds.ok() ? done(parts_.inboxes.DeadLetters(inbox, after)) : done(holds); });
+  CheckHolder(parts_.directory, parts_.clock, *agent, *name,
+              [this, inbox = InboxId{*name, (*agent)->key}, after = request.after_sequence(),
+               done = std::move(done)](const absl::Status& holds) {
+                if (!holds.ok()) return done(holds);
+                const auto home = homes_.HomeOf(inbox.name);
+                if (!home.ok()) return done(home.status());
+                if (!*home) return done(parts_.inboxes.DeadLetters(inbox, after));
+                parts_.cluster->ListDeadLetters((*home)->address(), inbox, after, done);
+              });
 }
 
 void Gateway::Inbox(absl::string_view token, std::shared_ptr<InboxStream> stream) {
   const auto agent = Admit(token, call_cost::kStream);
   if (!agent.ok()) return stream->Finish(agent.status());
-  listeners_.Serve(*agent, std::move(stream));
+  cluster_calls_ ? cluster_calls_->ServeInbox(*agent, stream) : listeners_.Serve(*agent, std::move(stream));
 }
 
 void Gateway::OpenChannel(absl::string_view token, std::shared_ptr<ChannelStream> stream) {
   const auto agent = Admit(token, call_cost::kStream);
   if (!agent.ok()) return stream->Finish(agent.status());
-  channels_.Serve(*agent, std::move(stream));
+  cluster_calls_ ? cluster_calls_->ServeChannel(*agent, stream) : channels_.Serve(*agent, std::move(stream));
 }
 
 void Gateway::Publish(absl::string_view token, const gateway::v1::PublishRequest& request,
@@ -307,9 +358,9 @@ TrunkHandlers Gateway::trunk_handlers() {
                 post_office_.ReceiveRequest(gateway, call, std::move(done));
               },
           .channel =
-              [this](const crypto::PublicKey& gateway, IncomingTrunk incoming) {
+              [this](IncomingTrunk incoming) {
                 const absl::Status can =
-                    admission_.AdmitSender(gateway, incoming.request.caller_key(), call_cost::kStream);
+                    admission_.AdmitSender(incoming.from, incoming.request.caller_key(), call_cost::kStream);
                 can.ok() ? channels_.Receive(std::move(incoming)) : incoming.refuse(can);
               },
           .topics =
@@ -319,16 +370,16 @@ TrunkHandlers Gateway::trunk_handlers() {
               }};
 }
 
-void Gateway::MoveFromRetiredKeys(const std::string& rotation_chain, const record::Name& name, const Agent& agent) {
+void Gateway::MoveFromRetiredKeys(const std::string& rotation_chain, const record::Name& name,
+                                  const crypto::PublicKey& key) {
   if (rotation_chain.empty()) return;
   const auto statements = identity::DecodeRotationChain(rotation_chain);
   if (!statements.ok()) return;  // the DHT has taken it, so it is in order
   const auto chain = identity::VerifyRotationChain(*statements, parts_.clock.Now());
-  if (!chain.ok() || chain->current() != agent.key) return;
+  if (!chain.ok() || chain->current() != key) return;
   for (const identity::RotationEvent& event : chain->events) {
-    if (event.key == agent.key) continue;
-    const absl::StatusOr<size_t> moved =
-        parts_.inboxes.TakeOver({name, event.key}, {name, agent.key}, parts_.clock.Now());
+    if (event.key == key) continue;
+    const absl::StatusOr<size_t> moved = parts_.inboxes.TakeOver({name, event.key}, {name, key}, parts_.clock.Now());
     if (!moved.ok()) {
       telemetry::Log(telemetry::Level::kError, "cannot move an inbox to its owner's new key",
                      {{"name", name.text()}, {"why", moved.status().ToString()}});
@@ -338,14 +389,16 @@ void Gateway::MoveFromRetiredKeys(const std::string& rotation_chain, const recor
         ErrorWithReason(absl::StatusCode::kAborted, reason::kSuperseded,
                         "the key was rotated; go on with the new one, which has the inbox now");
     listeners_.End(event.key, rotated);
+    if (cluster_calls_) cluster_calls_->End(event.key, rotated);
     topics_.End(event.key, rotated);
   }
-  listeners_.Notify({name, agent.key});
+  listeners_.Notify({name, key});
 }
 
 void Gateway::OnRevoked(const crypto::PublicKey& key) {
   const size_t tokens = authenticator_.Revoke(key);
   listeners_.End(key, KeyRevoked());
+  if (cluster_calls_) cluster_calls_->End(key, KeyRevoked());
   topics_.End(key, KeyRevoked());
   parts_.guard.OnKeyRevoked(key);
   channels_.End(key, ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
@@ -364,6 +417,7 @@ void Gateway::Drain() {
   const absl::Status why = ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
                                            "this gateway is shutting down; connect again, or to another one");
   listeners_.Drain(why);
+  if (cluster_calls_) cluster_calls_->Drain(why);
   topics_.Drain(why);
 }
 
@@ -371,6 +425,7 @@ void Gateway::Tick() {
   const absl::Time now = parts_.clock.Now();
   channels_.Expire(now);
   requests_.Expire(now);
+  if (cluster_calls_) cluster_calls_->Expire(now);
   post_office_.ShowInboxes();
   topics_.Tick();
   admission_.Tick();

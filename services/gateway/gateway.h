@@ -20,6 +20,10 @@
 #include "services/gateway/admission.h"
 #include "services/gateway/authenticator.h"
 #include "services/gateway/channels.h"
+#include "services/gateway/cluster.h"
+#include "services/gateway/cluster_calls.h"
+#include "services/gateway/cluster_link.h"
+#include "services/gateway/homes.h"
 #include "services/gateway/inbox_guard.h"
 #include "services/gateway/inbox_store.h"
 #include "services/gateway/listeners.h"
@@ -56,6 +60,8 @@ class Gateway {
     rpc::Executor post;  // runs work later on the loop
     TopicLimits topics = {};
     AdmissionLimits admission = {};
+    Cluster* cluster = nullptr;  // that this gateway is part of; and how members are reached
+    ClusterLink* cluster_link = nullptr;
   };
   // All parts must outlive it.
   explicit Gateway(const Parts& parts);
@@ -106,9 +112,10 @@ class Gateway {
   void Tick();
 
  private:
-  // The name's owner has rotated to `agent`'s key: what waited for the keys before it waits for this one; their tokens
+  // The name's owner has rotated to `key`: what waited for the keys before it waits for this one; their tokens
   // and Inbox calls end, so that who has stolen one has nothing of them; channels that are open run on.
-  void MoveFromRetiredKeys(const std::string& rotation_chain, const record::Name& name, const Agent& agent);
+  void MoveFromRetiredKeys(const std::string& rotation_chain, const record::Name& name, const crypto::PublicKey& key);
+  void JoinCluster();
   [[nodiscard]] absl::StatusOr<record::Record> CheckRegistration(const std::string& json, const Agent& agent) const;
 
   // Whose token this is, if the agent may make a call that costs so much.
@@ -121,12 +128,15 @@ class Gateway {
 
   const Parts parts_;
   Admission admission_;
+  const LoneHome lone_home_;
+  const Homes& homes_;
   Authenticator authenticator_;
   Listeners listeners_;
   Requests requests_;
   PostOffice post_office_;
   Channels channels_;
   Topics topics_;
+  std::unique_ptr<ClusterCalls> cluster_calls_;  // if there is a cluster
   absl::Time next_expiry_ = absl::InfinitePast();
 };
 

@@ -2,13 +2,18 @@
 
 #include <asio/steady_timer.hpp>
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
 #include "common/p2p/multiaddr.h"
+#include "common/p2p/name_resolver.h"
 #include "common/telemetry/log.h"
+#include "services/gateway/cluster.h"
+#include "services/gateway/cluster_link.h"
 #include "services/gateway/gateway.h"
 #include "services/gateway/shell.h"
 #include "services/host/revocation_feed.h"
@@ -18,6 +23,8 @@ namespace {
 
 constexpr uint32_t kSchemaVersion = 2;  // 1: without dead letters
 constexpr std::chrono::seconds kTick{1};
+constexpr std::chrono::milliseconds kClusterTick{200};
+constexpr absl::Duration kJoinTimeout = absl::Seconds(15);
 
 absl::StatusOr<std::vector<p2p::Multiaddr>> ParseRelays(const std::vector<std::string>& texts) {
   std::vector<p2p::Multiaddr> relays;
@@ -36,17 +43,24 @@ absl::StatusOr<std::vector<p2p::Multiaddr>> ParseRelays(const std::vector<std::s
 
 class GatewayServer : public host::Service {
  public:
-  explicit GatewayServer(std::unique_ptr<host::Host> host) : host_(std::move(host)), tick_(host_->loop().context()) {}
+  explicit GatewayServer(std::unique_ptr<host::Host> host)
+      : host_(std::move(host)), tick_(host_->loop().context()), cluster_tick_(host_->loop().context()) {}
 
   ~GatewayServer() override {
     host_->loop().Run([this] {
+      if (cluster_) cluster_->Drain();  // before the agents, so that they find their inboxes at their new homes
       if (gateway_) gateway_->Drain();
+      draining_ = true;
     });
+    // The public port is still open, so that inboxes can move.
     host_->Drain([this](absl::Duration left) {
       if (sidecar_) sidecar_->Drain(left);
+      if (!cluster_ || moved_out_.WaitForNotificationWithTimeout(cluster_drain_timeout_)) return;
+      telemetry::Log(telemetry::Level::kWarning, "not every inbox could move; the rest waits on this gateway's disk");
     });
     host_->loop().Run([this] {
       tick_.cancel();
+      cluster_tick_.cancel();
       stopping_ = true;
     });
     feed_.reset();  // needs a running loop
@@ -62,6 +76,7 @@ class GatewayServer : public host::Service {
     }
     RETURN_IF_ERROR(options.admission.Check());
     ASSIGN_OR_RETURN(relays_, ParseRelays(options.relays));
+    RETURN_IF_ERROR(ReadClusterOptions(options));
     ASSIGN_OR_RETURN(tap_, Tap::Open(options.tap));
     ASSIGN_OR_RETURN(resolver_, host_->Dial(options.resolver));
     directory_ = host::NewResolverDirectory(resolver_->grpc(), host_->executor(), host_->clock());
@@ -69,7 +84,8 @@ class GatewayServer : public host::Service {
                                                 {.max_messages = options.max_inbox_messages,
                                                  .lifetime = options.message_lifetime,
                                                  .max_deliveries = options.max_deliveries,
-                                                 .dead_letter_lifetime = options.dead_letter_lifetime}));
+                                                 .dead_letter_lifetime = options.dead_letter_lifetime,
+                                                 .clustered = secret_.has_value()}));
     if (!options.identity.empty()) {
       ASSIGN_OR_RETURN(identity_, host_->Dial(options.identity));
     }
@@ -85,6 +101,11 @@ class GatewayServer : public host::Service {
                                 },
                                 [this](const capability::TokenRevocation& revocation) { OnTokenRevoked(revocation); }));
     host_->loop().Run([&] { BuildGateway(options); });
+    // Doors open when this gateway knows its cluster, so that nobody is turned away for that; if it does not come to
+    // know it, its agents at least hear why.
+    if (cluster_ && !joined_.WaitForNotificationWithTimeout(kJoinTimeout)) {
+      telemetry::Log(telemetry::Level::kWarning, "the cluster's other gateways have not told all that they know yet");
+    }
     if (options.sidecar.enabled()) {
       ASSIGN_OR_RETURN(sidecar_, StartSidecar(options.sidecar, *host_, *gateway_, [this] { return Addresses(); }));
       host_->loop().Run([this] { Tick(); });
@@ -101,6 +122,7 @@ class GatewayServer : public host::Service {
   void BuildGateway(const Options& options) {
     asio::io_context& context = host_->loop().context();
     trunk_ = NewNodeTrunk(context, host_->node());
+    if (secret_) BuildCluster(options);
     gateway_ = std::make_unique<Gateway>(Gateway::Parts{
         .key = host_->key(),
         .channel_binding = host_->certificate().sha256,
@@ -117,7 +139,13 @@ class GatewayServer : public host::Service {
         .tokens = {.lifetime = options.token_lifetime},
         .max_channels_per_agent = options.max_channels_per_agent,
         .post = host_->executor(),
-        .admission = options.admission.Limits()});
+        .admission = options.admission.Limits(),
+        .cluster = cluster_.get(),
+        .cluster_link = cluster_link_.get()});
+    if (cluster_) {
+      ServeCluster(context, host_->node(), *secret_, cluster_->link_handlers());
+      TickCluster();
+    }
     ServeTrunk(context, host_->node(), gateway_->trunk_handlers());
     for (const p2p::Multiaddr& relay : relays_) {
       host_->node().HoldReservation(relay, [address = relay.ToString()](bool held) {
@@ -126,6 +154,49 @@ class GatewayServer : public host::Service {
                        {{"relay", address}});
       });
     }
+  }
+
+  [[nodiscard]] absl::Status ReadClusterOptions(const Options& options) {
+    if (options.cluster_secret_file.empty()) {
+      if (options.cluster_peers.empty()) return absl::OkStatus();
+      return absl::InvalidArgumentError("--cluster-peer needs --cluster-secret-file: without it anybody is a member");
+    }
+    ASSIGN_OR_RETURN(secret_, ClusterSecret::Read(options.cluster_secret_file));
+    for (const std::string& text : options.cluster_peers) {
+      auto peer = p2p::Multiaddr::Parse(text);
+      if (!peer.ok()) return WithContext(peer.status(), absl::StrCat("--cluster-peer ", text));
+      cluster_peers_.push_back(*std::move(peer));
+    }
+    cluster_drain_timeout_ = options.cluster_drain_timeout;
+    return absl::OkStatus();
+  }
+
+  void BuildCluster(const Options& options) {
+    names_ = p2p::NewSystemNameResolver(host_->loop().context());
+    cluster_link_ = NewNodeClusterLink(host_->node(), *secret_);
+    uint64_t generation = 0;
+    while (generation == 0) host_->random().Fill(&generation, sizeof(generation));
+    cluster_ = std::make_unique<Cluster>(Cluster::Parts{.self = host_->key().public_key(),
+                                                        .generation = generation,
+                                                        .addresses = [this] { return Addresses(); },
+                                                        .peers = cluster_peers_,
+                                                        .names = names_.get(),
+                                                        .link = *cluster_link_,
+                                                        .inboxes = *inboxes_,
+                                                        .guard = *guard_,
+                                                        .clock = host_->clock(),
+                                                        .metrics = host_->metrics(),
+                                                        .limits = {.down_after = options.cluster_down_after}});
+  }
+
+  void TickCluster() {
+    cluster_->Tick();
+    if (cluster_->joined() && !joined_.HasBeenNotified()) joined_.Notify();
+    if (draining_ && cluster_->moved_out() && !moved_out_.HasBeenNotified()) moved_out_.Notify();
+    cluster_tick_.expires_after(kClusterTick);
+    cluster_tick_.async_wait([this](const asio::error_code& error) {
+      if (!error && !stopping_) TickCluster();
+    });
   }
 
   void OnRevoked(const crypto::PublicKey& key) {
@@ -174,10 +245,20 @@ class GatewayServer : public host::Service {
   std::unique_ptr<InboxGuard> guard_;
   std::unique_ptr<host::RevocationFeed> feed_;
   std::unique_ptr<Trunk> trunk_;
+  std::optional<ClusterSecret> secret_;  // of a gateway that is part of a cluster
+  std::vector<p2p::Multiaddr> cluster_peers_;
+  absl::Duration cluster_drain_timeout_;
+  std::unique_ptr<p2p::NameResolver> names_;
+  std::unique_ptr<ClusterLink> cluster_link_;
+  std::unique_ptr<Cluster> cluster_;
+  absl::Notification joined_;
+  absl::Notification moved_out_;
   std::unique_ptr<Gateway> gateway_;
   std::unique_ptr<Shell> shell_;
   std::unique_ptr<SidecarServer> sidecar_;
   asio::steady_timer tick_;
+  asio::steady_timer cluster_tick_;
+  bool draining_ = false;
   bool stopping_ = false;  // set on the loop when no call is left, so that gRPC's threads may read it
 };
 
@@ -199,6 +280,13 @@ void Options::AddTo(OptionTable& table) {
   table.Add("max-channels-per-agent", &max_channels_per_agent, "Channels that one agent may have open");
   admission.AddTo(table);
   sidecar.AddTo(table);
+  table.Add("cluster-peer", &cluster_peers,
+            "Multiaddr at which other gateways of the cluster are, such as that of a headless service; repeatable");
+  table.Add("cluster-secret-file", &cluster_secret_file,
+            "File with the secret that the gateways of the cluster share; without it this gateway stands alone");
+  table.Add("cluster-down-after", &cluster_down_after, "For how long a gateway of the cluster may be silent");
+  table.Add("cluster-drain-timeout", &cluster_drain_timeout,
+            "How long a gateway that stops goes on moving its inboxes to the others");
   table.Add("tap", &tap, "File to which a copy of everything forwarded for agents is appended");
   table.AddExample(
       "dotagent-gateway --data-dir /var/lib/dotagent-gateway --resolver resolver-0:7443 --identity identity:7443");

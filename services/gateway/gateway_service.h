@@ -32,6 +32,10 @@ struct Options {
   std::string
       tap;  // --tap: appends a copy of everything forwarded for agents to this file, to show what a gateway can see
   SidecarOptions sidecar;
+  std::vector<std::string> cluster_peers;                    // --cluster-peer: multiaddrs, also of names; repeatable
+  std::string cluster_secret_file;                           // --cluster-secret-file; empty: this gateway stands alone
+  absl::Duration cluster_down_after = absl::Seconds(5);      // --cluster-down-after
+  absl::Duration cluster_drain_timeout = absl::Seconds(30);  // --cluster-drain-timeout
 
   void AddTo(OptionTable& table);
 };

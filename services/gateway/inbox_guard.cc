@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/capability/resource.h"
@@ -18,6 +19,8 @@ using gateway::v1::InboxPolicy;
 
 constexpr size_t kTokenCacheBytes = size_t{16} << 20;
 constexpr char kTable[] = "policy/";
+constexpr size_t kTableSize = sizeof(kTable) - 1;
+constexpr char kVersions[] = "policy-version/";
 constexpr char kMethod[] = "method";
 constexpr char kChecks[] = "dotagent_gateway_token_checks_total";
 constexpr char kChecksHelp[] = "Messages and channels that needed a capability token, by what became of them.";
@@ -80,7 +83,9 @@ InboxGuard::InboxGuard(storage::Store& store, Redeemer& redeemer, KeyRevoked key
       allowed_(metrics.AddCounter(kChecks, kChecksHelp, {{"result", "allowed"}})),
       refused_(metrics.AddCounter(kChecks, kChecksHelp, {{"result", "refused"}})) {}
 
-absl::Status InboxGuard::SetPolicy(const record::Name& name, const InboxPolicy& policy) {
+namespace {
+
+absl::Status CheckPolicy(const record::Name& name, const InboxPolicy& policy) {
   if (policy.mode() == gateway::v1::INBOX_MODE_UNSPECIFIED || !gateway::v1::InboxMode_IsValid(policy.mode())) {
     return BadPolicy("it has no mode; say open, contacts or capability");
   }
@@ -100,7 +105,77 @@ absl::Status InboxGuard::SetPolicy(const record::Name& name, const InboxPolicy& 
       return BadPolicy(absl::StrCat("a guarded method is a path such as calendar/events: ", parsed.status().message()));
     }
   }
-  return store_.Put(absl::StrCat(kTable, name.text()), policy.SerializeAsString(), storage::Durability::kSync);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status InboxGuard::SetPolicy(const record::Name& name, const InboxPolicy& policy) {
+  RETURN_IF_ERROR(CheckPolicy(name, policy));
+  ASSIGN_OR_RETURN(const uint64_t before, VersionOf(name.text()));
+  const auto now = static_cast<uint64_t>(absl::ToUnixMicros(clock_.Now()));
+  return WritePolicy(name, policy.SerializeAsString(), std::max(now, before + 1));
+}
+
+absl::Status InboxGuard::WritePolicy(const record::Name& name, const std::string& policy, uint64_t version) {
+  storage::Batch batch;
+  batch.Put(absl::StrCat(kTable, name.text()), policy);
+  batch.Put(absl::StrCat(kVersions, name.text()), absl::StrCat(version));
+  return store_.Write(batch, storage::Durability::kSync);
+}
+
+// 0: there is none, or it was set by a release that did not number them.
+absl::StatusOr<uint64_t> InboxGuard::VersionOf(absl::string_view name) const {
+  const auto stored = store_.Get(absl::StrCat(kVersions, name));
+  if (absl::IsNotFound(stored.status())) return 0;
+  RETURN_IF_ERROR(stored.status());
+  uint64_t version = 0;
+  if (absl::SimpleAtoi(*stored, &version)) return version;
+  return ErrorWithReason(absl::StatusCode::kDataLoss, reason::kStorage,
+                         absl::StrCat("the version of the inbox policy of ", name, " is damaged; set it anew"));
+}
+
+absl::StatusOr<cluster::v1::Policies> InboxGuard::PoliciesAfter(const std::string& after, size_t max_bytes) const {
+  cluster::v1::Policies page;
+  size_t bytes = 0;
+  RETURN_IF_ERROR(store_.Scan(kTable, absl::StrCat(kTable, after), [&](absl::string_view key, absl::string_view value) {
+    const absl::string_view name = key.substr(kTableSize);
+    if (!after.empty() && name == after) return true;
+    if (bytes > 0 && bytes + value.size() > max_bytes) return false;
+    bytes += value.size();
+    cluster::v1::Policy& policy = *page.add_policies();
+    policy.set_name(std::string(name));
+    policy.set_policy(std::string(value));
+    return true;
+  }));
+  for (cluster::v1::Policy& policy : *page.mutable_policies()) {
+    ASSIGN_OR_RETURN(const uint64_t version, VersionOf(policy.name()));
+    policy.set_version(version);
+  }
+  return page;
+}
+
+absl::StatusOr<cluster::v1::Policy> InboxGuard::FindPolicy(const record::Name& name) const {
+  cluster::v1::Policy policy;
+  policy.set_name(name.text());
+  ASSIGN_OR_RETURN(*policy.mutable_policy(), store_.Get(absl::StrCat(kTable, name.text())));
+  ASSIGN_OR_RETURN(const uint64_t version, VersionOf(name.text()));
+  policy.set_version(version);
+  return policy;
+}
+
+absl::Status InboxGuard::TakePolicy(const cluster::v1::Policy& policy) {
+  ASSIGN_OR_RETURN(const record::Name name, record::Name::Parse(policy.name()));
+  InboxPolicy parsed;
+  if (!parsed.ParseFromString(policy.policy())) return BadPolicy("it cannot be read");
+  RETURN_IF_ERROR(CheckPolicy(name, parsed));
+  ASSIGN_OR_RETURN(const uint64_t version, VersionOf(name.text()));
+  if (policy.version() < version) return absl::OkStatus();
+  const auto stored = store_.Get(absl::StrCat(kTable, name.text()));
+  // Of two with one version, which two members gave at the same time, all take the same.
+  if (stored.ok() && policy.version() == version && policy.policy() <= *stored) return absl::OkStatus();
+  if (!stored.ok() && !absl::IsNotFound(stored.status())) return stored.status();
+  return WritePolicy(name, policy.policy(), policy.version());
 }
 
 absl::StatusOr<InboxPolicy> InboxGuard::PolicyOf(const record::Name& name) const {

@@ -25,6 +25,7 @@
 #define DOTAGENT_SERVICES_GATEWAY_INBOX_GUARD_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -41,6 +42,7 @@
 #include "common/record/record.h"
 #include "common/storage/store.h"
 #include "common/telemetry/metrics.h"
+#include "dotagent/cluster/v1/cluster.pb.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
 #include "services/gateway/redeemer.h"
 
@@ -66,12 +68,22 @@ class InboxGuard {
  public:
   using KeyRevoked = std::function<bool(const crypto::PublicKey&)>;
 
-  // All must outlive it. Table "policy/": by name, so that neither a rotation of the key nor a new one opens an inbox.
+  // All must outlive it. Table "policy/": by name, so that neither a rotation of the key nor a new one opens an inbox;
+  // beside it "policy-version/", microseconds since the Unix epoch in decimal digits.
   InboxGuard(storage::Store& store, Redeemer& redeemer, KeyRevoked key_revoked, const Clock& clock,
              telemetry::Metrics& metrics);
 
   // On disk when it returns. InvalidArgument (BAD_MESSAGE) says what is wrong with it; Unavailable (STORAGE).
   [[nodiscard]] absl::Status SetPolicy(const record::Name& name, const gateway::v1::InboxPolicy& policy);
+
+  // Policies as the members of a cluster hand them on, each with the version that its SetPolicy gave it.
+  //
+  // Of names above `after`, in their order: about `max_bytes`, but at least one if there is one.
+  [[nodiscard]] absl::StatusOr<cluster::v1::Policies> PoliciesAfter(const std::string& after, size_t max_bytes) const;
+  // NotFound if the name has none.
+  [[nodiscard]] absl::StatusOr<cluster::v1::Policy> FindPolicy(const record::Name& name) const;
+  // Takes it if it is newer than what is here. On disk when it returns. As SetPolicy.
+  [[nodiscard]] absl::Status TakePolicy(const cluster::v1::Policy& policy);
 
   // Whether `message`, which `sender_key` signed, may be put into its recipient's inbox. PermissionDenied:
   // NOT_A_CONTACT, TOKEN_REQUIRED; as TokenCache::Check and Redeemer::Redeem. `done` may be called from inside.
@@ -102,6 +114,8 @@ class InboxGuard {
   struct Approach;  // what somebody wants of an agent
 
   [[nodiscard]] absl::StatusOr<gateway::v1::InboxPolicy> PolicyOf(const record::Name& name) const;
+  [[nodiscard]] absl::StatusOr<uint64_t> VersionOf(absl::string_view name) const;
+  [[nodiscard]] absl::Status WritePolicy(const record::Name& name, const std::string& policy, uint64_t version);
   [[nodiscard]] static Verdict Judge(const gateway::v1::InboxPolicy& policy, const record::Name& recipient,
                                      const Approach& approach);
   void Admit(const Approach& approach, const record::Record& recipient, ChannelDone done);

@@ -319,6 +319,19 @@ void Listeners::End(const crypto::PublicKey& key, const absl::Status& why) {
   for (const auto& listener : ending) listener->Finish(why);
 }
 
+void Listeners::EndInbox(const InboxId& inbox, const absl::Status& why) {
+  const auto listener = At(inbox);
+  if (listener.ok()) (*listener)->Finish(why);
+}
+
+void Listeners::EndWhere(const std::function<bool(const InboxId&)>& matches, const absl::Status& why) {
+  std::vector<std::shared_ptr<Listener>> ending;
+  for (const auto& [_, listener] : by_inbox_) {
+    if (matches(*listener->inbox())) ending.push_back(listener);
+  }
+  for (const auto& listener : ending) listener->Finish(why);
+}
+
 void Listeners::Drain(const absl::Status& why) {
   drained_ = why;
   std::vector<std::shared_ptr<Listener>> ending;

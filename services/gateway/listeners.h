@@ -71,6 +71,9 @@ class Listeners {
   // After CanAsk.
   void Ask(const InboxId& inbox, gateway::v1::ReceivedRequest request);
 
+  // Ends the call that listens at `inbox`, if there is one; or those at all inboxes that match.
+  void EndInbox(const InboxId& inbox, const absl::Status& why);
+  void EndWhere(const std::function<bool(const InboxId&)>& matches, const absl::Status& why);
   // Ends the calls made with `key`.
   void End(const crypto::PublicKey& key, const absl::Status& why);
   // Ends all calls and refuses new ones.

@@ -7,7 +7,6 @@
 #include "common/base/status.h"
 #include "common/record/topic.h"
 #include "services/gateway/holder_check.h"
-#include "services/gateway/homes.h"
 
 namespace dotagent::gateway_service {
 namespace {
@@ -117,33 +116,46 @@ void PostOffice::Send(const std::shared_ptr<Agent>& sender, const gateway::v1::S
 void PostOffice::Forward(const std::shared_ptr<const Letter>& letter, Done done) {
   FindRecipient(letter, [this, letter, done = std::move(done)](const absl::StatusOr<record::Record>& recipient) {
     if (!recipient.ok()) return done(recipient.status());
-    if (LivesAt(*recipient, parts_.self)) return Keep(letter, *recipient, done);
+    if (parts_.homes.LivesHere(*recipient)) return KeepAtHome(letter, *recipient, done);
     auto gateways = GatewaysOf(*recipient);
     if (!gateways.ok()) return done(gateways.status());
-    trunk::v1::DeliverRequest request;
-    request.set_message_json(letter->message.json());
-    request.set_attachment(letter->attachment);
-    request.set_sender_key(std::string(letter->sender_key.bytes()));
-    request.set_token(letter->token);
-    request.set_priority(letter->priority);
-    parts_.trunk.Deliver(*std::move(gateways), request, done);
+    parts_.trunk.Deliver(*std::move(gateways), Enclose(*letter), done);
   });
 }
 
-void PostOffice::Receive(const crypto::PublicKey& gateway, const trunk::v1::DeliverRequest& request, Done done) {
+trunk::v1::DeliverRequest PostOffice::Enclose(const Letter& letter) {
+  trunk::v1::DeliverRequest request;
+  request.set_message_json(letter.message.json());
+  request.set_attachment(letter.attachment);
+  request.set_sender_key(std::string(letter.sender_key.bytes()));
+  request.set_token(letter.token);
+  request.set_priority(letter.priority);
+  return request;
+}
+
+void PostOffice::KeepAtHome(const std::shared_ptr<const Letter>& letter, const record::Record& recipient,
+                            const Done& done) {
+  const auto home = parts_.homes.HomeOf(recipient.name());
+  if (!home.ok()) return done(home.status());
+  *home ? (*home)->Deliver(Enclose(*letter), done) : Keep(letter, recipient, done);
+}
+
+void PostOffice::Receive(const std::optional<crypto::PublicKey>& stranger, const trunk::v1::DeliverRequest& request,
+                         Done done) {
   done = Counted(std::move(done));
   // Unchecked: CheckSender has it equal the key of a record, which was checked.
   const auto sender_key = crypto::PublicKey::FromUncheckedBytes(request.sender_key());
   if (!sender_key.ok()) return done(WithContext(sender_key.status(), "sender_key"));
   auto letter = Open(request, *sender_key);
-  parts_.admission.NoteCheckedOf(gateway, *sender_key, letter.status());
+  if (stranger) parts_.admission.NoteCheckedOf(*stranger, *sender_key, letter.status());
   if (!letter.ok()) return done(letter.status());
   parts_.tap.Append(request.message_json());
   parts_.tap.Append(request.attachment());
-  FindRecipientHere(*letter,
-                    [this, letter = *letter, done = std::move(done)](const absl::StatusOr<record::Record>& recipient) {
-                      recipient.ok() ? Keep(letter, *recipient, done) : done(recipient.status());
-                    });
+  FindRecipientHere(*letter, [this, letter = *letter, fellow = !stranger,
+                              done = std::move(done)](const absl::StatusOr<record::Record>& recipient) {
+    if (!recipient.ok()) return done(recipient.status());
+    fellow ? Keep(letter, *recipient, done) : KeepAtHome(letter, *recipient, done);
+  });
 }
 
 void PostOffice::FindRecipientHere(const std::shared_ptr<const Letter>& letter,
@@ -151,7 +163,7 @@ void PostOffice::FindRecipientHere(const std::shared_ptr<const Letter>& letter,
   CheckSender(letter, [this, letter, done = std::move(done)](const absl::Status& checked) {
     if (!checked.ok()) return done(checked);
     FindRecipient(letter, [this, done](absl::StatusOr<record::Record> recipient) {
-      if (recipient.ok() && !LivesAt(*recipient, parts_.self)) {
+      if (recipient.ok() && !parts_.homes.LivesHere(*recipient)) {
         return done(ErrorWithReason(
             absl::StatusCode::kFailedPrecondition, reason::kBadAddress,
             absl::StrCat(recipient->name().text(), " does not live at this gateway (any more); resolve it again")));
@@ -188,18 +200,10 @@ void PostOffice::ForwardRequest(const std::shared_ptr<const Letter>& letter, abs
       if (!answer.ok()) return done(answer.status());
       done(Answered{*std::move(answer), recipient});
     };
-    if (LivesAt(*recipient, parts_.self)) return Present(letter, *recipient, deadline, finish);
+    if (parts_.homes.LivesHere(*recipient)) return PresentAtHome(letter, *recipient, deadline, finish);
     auto gateways = GatewaysOf(*recipient);
     if (!gateways.ok()) return done(gateways.status());
-    trunk::v1::RequestCall call;
-    call.mutable_request()->set_message_json(letter->message.json());
-    call.mutable_request()->set_attachment(letter->attachment);
-    call.mutable_request()->set_sender_key(std::string(letter->sender_key.bytes()));
-    call.mutable_request()->set_token(letter->token);
-    call.mutable_request()->set_priority(letter->priority);
-    const absl::Duration left = std::max(deadline - parts_.clock.Now(), absl::Milliseconds(1));
-    call.set_timeout_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(left)));
-    parts_.trunk.Request(*std::move(gateways), call,
+    parts_.trunk.Request(*std::move(gateways), EncloseRequest(*letter, deadline),
                          [this, letter, key = recipient->public_key(), finish](absl::StatusOr<Answer> answer) {
                            if (!answer.ok()) return finish(std::move(answer));
                            // The other gateway's word counts for nothing.
@@ -212,23 +216,43 @@ void PostOffice::ForwardRequest(const std::shared_ptr<const Letter>& letter, abs
   });
 }
 
-void PostOffice::ReceiveRequest(const crypto::PublicKey& gateway, const trunk::v1::RequestCall& call,
+trunk::v1::RequestCall PostOffice::EncloseRequest(const Letter& letter, absl::Time deadline) const {
+  trunk::v1::RequestCall call;
+  *call.mutable_request() = Enclose(letter);
+  const absl::Duration left = std::max(deadline - parts_.clock.Now(), absl::Milliseconds(1));
+  call.set_timeout_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(left)));
+  return call;
+}
+
+void PostOffice::PresentAtHome(const std::shared_ptr<const Letter>& letter, const record::Record& recipient,
+                               absl::Time deadline, const Requests::Done& done) {
+  const auto home = parts_.homes.HomeOf(recipient.name());
+  if (!home.ok()) return done(home.status());
+  if (!*home) return Present(letter, recipient, deadline, done);
+  (*home)->Request(EncloseRequest(*letter, deadline), [this, done](absl::StatusOr<Answer> answer) {
+    if (answer.ok()) TapAnswer(*answer);
+    done(std::move(answer));
+  });
+}
+
+void PostOffice::ReceiveRequest(const std::optional<crypto::PublicKey>& stranger, const trunk::v1::RequestCall& call,
                                 Requests::Done done) {
   const auto sender_key = crypto::PublicKey::FromUncheckedBytes(call.request().sender_key());  // as in Receive
   if (!sender_key.ok()) return done(WithContext(sender_key.status(), "sender_key"));
   auto letter = Open(call.request(), *sender_key);
-  parts_.admission.NoteCheckedOf(gateway, *sender_key, letter.status());
+  if (stranger) parts_.admission.NoteCheckedOf(*stranger, *sender_key, letter.status());
   if (!letter.ok()) return done(letter.status());
   const absl::Time now = parts_.clock.Now();
   const absl::Status form = Requests::CheckForm((*letter)->message, now);
-  parts_.admission.NoteCheckedOf(gateway, *sender_key, form);
+  if (stranger) parts_.admission.NoteCheckedOf(*stranger, *sender_key, form);
   if (!form.ok()) return done(form);
   parts_.tap.Append(call.request().message_json());
   parts_.tap.Append(call.request().attachment());
   const absl::Time deadline = now + std::min(absl::Milliseconds(call.timeout_ms()), kMaxRequestTimeout);
-  FindRecipientHere(*letter, [this, letter = *letter, deadline,
+  FindRecipientHere(*letter, [this, letter = *letter, deadline, fellow = !stranger,
                               done = std::move(done)](const absl::StatusOr<record::Record>& recipient) {
-    recipient.ok() ? Present(letter, *recipient, deadline, done) : done(recipient.status());
+    if (!recipient.ok()) return done(recipient.status());
+    fellow ? Present(letter, *recipient, deadline, done) : PresentAtHome(letter, *recipient, deadline, done);
   });
 }
 

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -28,6 +29,7 @@
 #include "dotagent/trunk/v1/trunk.pb.h"
 #include "services/gateway/admission.h"
 #include "services/gateway/authenticator.h"
+#include "services/gateway/homes.h"
 #include "services/gateway/inbox_guard.h"
 #include "services/gateway/inbox_store.h"
 #include "services/gateway/listeners.h"
@@ -46,7 +48,7 @@ class PostOffice {
   using Done = std::function<void(absl::StatusOr<bool> duplicate)>;
 
   struct Parts {
-    crypto::PublicKey self;
+    const Homes& homes;
     InboxStore& inboxes;
     Listeners& listeners;
     host::Directory& directory;
@@ -61,6 +63,10 @@ class PostOffice {
   };
   // All parts must outlive it.
   explicit PostOffice(const Parts& parts);
+
+  // In place of the stranger that hands something over: a gateway of the same cluster does. It has charged whom there
+  // is to charge, and has found that the inbox is here (homes.h), so that it is.
+  static constexpr std::nullopt_t kFellow = std::nullopt;
 
   // A message of an authenticated agent's. InvalidArgument if a rule of messages is broken, PermissionDenied
   // (KEY_MISMATCH) if the agent does not hold the sender's name, as InboxGuard::Check if the recipient lives here,
@@ -81,13 +87,14 @@ class PostOffice {
   void Request(const std::shared_ptr<Agent>& sender, const gateway::v1::RequestRequest& request, absl::Time deadline,
                AnswerDone done);
   // The same from another gateway. As Receive and Requests.
-  void ReceiveRequest(const crypto::PublicKey& gateway, const trunk::v1::RequestCall& call, Requests::Done done);
+  void ReceiveRequest(const std::optional<crypto::PublicKey>& stranger, const trunk::v1::RequestCall& call,
+                      Requests::Done done);
 
   // Brings the metrics of inboxes up to date; call about once a second.
   void ShowInboxes();
 
   // A message from another gateway. As Send, and FailedPrecondition (BAD_ADDRESS) if the recipient does not live here.
-  void Receive(const crypto::PublicKey& gateway, const trunk::v1::DeliverRequest& request, Done done);
+  void Receive(const std::optional<crypto::PublicKey>& stranger, const trunk::v1::DeliverRequest& request, Done done);
 
  private:
   struct Letter {
@@ -107,6 +114,12 @@ class PostOffice {
   void Present(const std::shared_ptr<const Letter>& letter, const record::Record& recipient, absl::Time deadline,
                const Requests::Done& done);
   void TapAnswer(const Answer& answer);
+  // In the inbox, here or at the member of the cluster where that is.
+  void KeepAtHome(const std::shared_ptr<const Letter>& letter, const record::Record& recipient, const Done& done);
+  void PresentAtHome(const std::shared_ptr<const Letter>& letter, const record::Record& recipient, absl::Time deadline,
+                     const Requests::Done& done);
+  [[nodiscard]] static trunk::v1::DeliverRequest Enclose(const Letter& letter);
+  [[nodiscard]] trunk::v1::RequestCall EncloseRequest(const Letter& letter, absl::Time deadline) const;
   // The recipient of what came from another gateway: FailedPrecondition (BAD_ADDRESS) if it does not live here.
   void FindRecipientHere(const std::shared_ptr<const Letter>& letter,
                          std::function<void(absl::StatusOr<record::Record>)> done);

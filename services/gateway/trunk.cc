@@ -1,6 +1,5 @@
 #include "services/gateway/trunk.h"
 
-#include <asio/steady_timer.hpp>
 #include <chrono>
 #include <optional>
 #include <utility>
@@ -11,6 +10,7 @@
 #include "common/capability/token.h"
 #include "common/record/message.h"
 #include "common/rpc/status.h"
+#include "services/gateway/stream_deadline.h"
 
 namespace dotagent::gateway_service {
 namespace {
@@ -46,22 +46,6 @@ bool NotReached(const absl::Status& status) {
 
 // The session was there, and ended before the answer.
 bool Broke(const absl::Status& status) { return absl::IsUnavailable(status) && !NotReached(status); }
-
-// Resets a stream unless it is told in time that all is well.
-class StreamDeadline {
- public:
-  StreamDeadline(asio::io_context& context, const std::shared_ptr<p2p::Stream>& stream, std::chrono::seconds timeout)
-      : timer_(std::make_shared<asio::steady_timer>(context, timeout)) {
-    timer_->async_wait([timer = timer_, weak = std::weak_ptr<p2p::Stream>(stream)](std::error_code error) {
-      if (error) return;
-      if (const auto late = weak.lock()) late->Reset(p2p::reset_code::kTimeout);
-    });
-  }
-  void Met() { timer_->cancel(); }
-
- private:
-  std::shared_ptr<asio::steady_timer> timer_;
-};
 
 class NodeTrunk : public Trunk {
  public:
@@ -219,7 +203,7 @@ void RefuseTrunk(const std::shared_ptr<p2p::Stream>& stream, const absl::Status&
 }
 
 void ServeChannel(asio::io_context& context, const std::shared_ptr<p2p::Stream>& stream,
-                  const std::function<void(const crypto::PublicKey&, IncomingTrunk)>& handler) {
+                  const std::function<void(IncomingTrunk)>& handler) {
   StreamDeadline deadline(context, stream, kRequestTimeout);
   p2p::ReadMessage(stream, kMaxChannelRequest,
                    [stream, deadline, handler](const absl::StatusOr<std::string>& bytes, std::string rest) mutable {
@@ -228,10 +212,11 @@ void ServeChannel(asio::io_context& context, const std::shared_ptr<p2p::Stream>&
                      if (!bytes.ok() || !incoming.request.ParseFromString(*bytes)) {
                        return stream->Reset(p2p::reset_code::kBadMessage);
                      }
+                     incoming.from = stream->peer();
                      incoming.relayed = stream->relayed();
                      incoming.accept = [stream, rest](auto done) { AcceptTrunk(stream, rest, std::move(done)); };
                      incoming.refuse = [stream](const absl::Status& status) { RefuseTrunk(stream, status); };
-                     handler(stream->peer(), std::move(incoming));
+                     handler(std::move(incoming));
                    });
 }
 

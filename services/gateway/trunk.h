@@ -65,6 +65,7 @@ struct TrunkProtocols {
 
 // A channel that another gateway asks for, between its request and the answer.
 struct IncomingTrunk {
+  crypto::PublicKey from;
   trunk::v1::ChannelRequest request;
   bool relayed = false;
   // Call one of the two, once. `accept` tells the other gateway OK; the pipe is then the agents'.
@@ -79,7 +80,7 @@ struct TrunkHandlers {
   std::function<void(const crypto::PublicKey& gateway, const trunk::v1::RequestCall&,
                      std::function<void(absl::StatusOr<Answer>)>)>
       request;
-  std::function<void(const crypto::PublicKey& gateway, IncomingTrunk)> channel;
+  std::function<void(IncomingTrunk)> channel;
   std::function<void(const crypto::PublicKey& gateway, std::shared_ptr<Pipe>)> topics;
 };
 

@@ -22,6 +22,8 @@
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
 #include "common/record/message.h"
+#include "services/gateway/cluster.h"
+#include "services/gateway/cluster_link.h"
 #include "services/gateway/gateway.h"
 #include "tests/unit/gateway/post_nothing.h"
 
@@ -236,14 +238,15 @@ class FakeTrunk : public Trunk {
       const auto [near, far] = FakePipe::Pair(trunks_.tasks());
       trunks_.pipes.push_back(near);
       trunks_.pipes.push_back(far);
-      other->channel(self_, {.request = request,
-                             .relayed = trunks_.relayed,
-                             .accept =
-                                 [this, done, near = near, far = far](auto accepted) {
-                                   done(OpenTrunk{near, trunks_.relayed});
-                                   accepted(std::shared_ptr<Pipe>(far));
-                                 },
-                             .refuse = [done](const absl::Status& status) { done(status); }});
+      other->channel({.from = self_,
+                      .request = request,
+                      .relayed = trunks_.relayed,
+                      .accept =
+                          [this, done, near = near, far = far](auto accepted) {
+                            done(OpenTrunk{near, trunks_.relayed});
+                            accepted(std::shared_ptr<Pipe>(far));
+                          },
+                      .refuse = [done](const absl::Status& status) { done(status); }});
     });
   }
   void OpenTopics(const p2p::PeerAddress& gateway,
@@ -267,6 +270,71 @@ class FakeTrunk : public Trunk {
     return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable, "no such gateway");
   }
   FakeTrunks& trunks_;
+  const crypto::PublicKey self_;
+};
+
+// Carries calls between the members of clusters that have joined it; all who do have the same secret.
+class FakeClusterLinks {
+ public:
+  explicit FakeClusterLinks(Tasks& tasks) : tasks_(tasks) {}
+  void Join(const crypto::PublicKey& key, ClusterHandlers handlers) { members_[key] = std::move(handlers); }
+  void Leave(const crypto::PublicKey& key) { members_.erase(key); }
+  [[nodiscard]] const ClusterHandlers* Find(const crypto::PublicKey& key) const {
+    const auto found = members_.find(key);
+    return found == members_.end() || cut.contains(key) ? nullptr : &found->second;
+  }
+  [[nodiscard]] Tasks& tasks() { return tasks_; }
+
+  std::set<crypto::PublicKey> cut;  // are there, and cannot be reached, nor reach anybody
+  // Answers to this call are lost on their way, so many times.
+  cluster::v1::ClusterCall::CallCase lose = cluster::v1::ClusterCall::CALL_NOT_SET;
+  int losses = 0;
+  std::vector<std::shared_ptr<FakePipe>> pipes;
+
+ private:
+  Tasks& tasks_;
+  std::map<crypto::PublicKey, ClusterHandlers> members_;
+};
+
+class FakeClusterLink : public ClusterLink {
+ public:
+  FakeClusterLink(FakeClusterLinks& links, const crypto::PublicKey& self) : links_(links), self_(self) {}
+
+  void Identify(const p2p::Multiaddr&, std::function<void(absl::StatusOr<crypto::PublicKey>)> done) override {
+    links_.tasks().Post([done = std::move(done)] { done(Unreachable()); });
+  }
+  void Call(const p2p::PeerAddress& member, cluster::v1::ClusterCall call, absl::Duration, Answered done) override {
+    links_.tasks().Post([this, member = *member.key, call = std::move(call), done = std::move(done)] {
+      const ClusterHandlers* other = links_.cut.contains(self_) ? nullptr : links_.Find(member);
+      if (other == nullptr) return done(Unreachable());
+      other->call(self_, call,
+                  [this, done, kind = call.call_case()](absl::StatusOr<cluster::v1::ClusterAnswer> answer) {
+                    links_.tasks().Post([this, done, kind, answer = std::move(answer)] {
+                      if (kind != links_.lose || links_.losses == 0) return done(answer);
+                      --links_.losses;
+                      done(absl::DeadlineExceededError("the answer was lost"));
+                    });
+                  });
+    });
+  }
+  void OpenRelay(const p2p::PeerAddress& member, cluster::v1::RelayOpen open,
+                 std::function<void(absl::StatusOr<std::shared_ptr<Pipe>>)> done) override {
+    links_.tasks().Post([this, member = *member.key, open = std::move(open), done = std::move(done)] {
+      const ClusterHandlers* other = links_.cut.contains(self_) ? nullptr : links_.Find(member);
+      if (other == nullptr) return done(Unreachable());
+      const auto [near, far] = FakePipe::Pair(links_.tasks());
+      links_.pipes.push_back(near);
+      links_.pipes.push_back(far);
+      done(std::shared_ptr<Pipe>(near));
+      other->relay(self_, open, far);
+    });
+  }
+
+ private:
+  static absl::Status Unreachable() {
+    return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable, "no such gateway");
+  }
+  FakeClusterLinks& links_;
   const crypto::PublicKey self_;
 };
 
@@ -432,18 +500,35 @@ struct World {
   Tasks tasks;
   FakeDirectory directory{tasks, clock};
   FakeTrunks trunks{tasks};
+  FakeClusterLinks cluster_links{tasks};
   FakeRedeemer redeemer{tasks};
   std::set<crypto::PublicKey> revoked;
+  std::vector<p2p::Multiaddr> cluster_peers;  // where members look for each other
 };
 
 // A real gateway in that world.
 struct TestGateway {
   explicit TestGateway(World& w, uint64_t max_channels = 8, InboxLimits limits = {}, const TopicLimits& topics = {},
-                       std::optional<crypto::SigningKey> own_key = std::nullopt, const AdmissionLimits& admission = {})
+                       std::optional<crypto::SigningKey> own_key = std::nullopt, const AdmissionLimits& admission = {},
+                       std::unique_ptr<storage::Store> own_store = storage::NewMemoryStore())
       : world(w),
         key(own_key ? *std::move(own_key) : crypto::SigningKey::Generate(w.random)),
+        store(std::move(own_store)),
         inboxes(*InboxStore::Open(*store, PostNothing, limits)),
         tap(*Tap::Open("")) {
+    if (limits.clustered) {
+      cluster_link = std::make_unique<FakeClusterLink>(w.cluster_links, key.public_key());
+      cluster =
+          std::make_unique<Cluster>(Cluster::Parts{.self = key.public_key(),
+                                                   .generation = w.random.Below(uint64_t{1} << 62) + 1,
+                                                   .addresses = [this] { return std::vector<std::string>{address()}; },
+                                                   .peers = w.cluster_peers,
+                                                   .link = *cluster_link,
+                                                   .inboxes = *inboxes,
+                                                   .guard = guard,
+                                                   .clock = w.clock,
+                                                   .metrics = metrics});
+    }
     logic = std::make_unique<Gateway>(
         Gateway::Parts{.key = key,
                        .channel_binding = std::string(32, 'c'),
@@ -460,13 +545,17 @@ struct TestGateway {
                        .max_channels_per_agent = max_channels,
                        .post = [this](std::function<void()> work) { world.tasks.Post(std::move(work)); },
                        .topics = topics,
-                       .admission = admission});
+                       .admission = admission,
+                       .cluster = cluster.get(),
+                       .cluster_link = cluster_link.get()});
+    if (cluster) world.cluster_links.Join(key.public_key(), cluster->link_handlers());
     world.trunks.Join(key.public_key(), logic->trunk_handlers());
     world.tasks.AddElsewhere(this, [this] { return inboxes->Flush(); });
   }
   ~TestGateway() {
     world.tasks.RemoveElsewhere(this);
     world.trunks.Leave(key.public_key());
+    world.cluster_links.Leave(key.public_key());
   }
 
   [[nodiscard]] std::string address() const {
@@ -476,12 +565,14 @@ struct TestGateway {
   World& world;
   const crypto::SigningKey key;
   telemetry::Metrics metrics;
-  std::unique_ptr<storage::Store> store = storage::NewMemoryStore();
+  std::unique_ptr<storage::Store> store;
   std::unique_ptr<InboxStore> inboxes;
   std::unique_ptr<Tap> tap;
   InboxGuard guard{*store, world.redeemer, [this](const crypto::PublicKey& k) { return world.revoked.contains(k); },
                    world.clock, metrics};
   FakeTrunk trunk{world.trunks, key.public_key()};
+  std::unique_ptr<FakeClusterLink> cluster_link;  // if it is part of a cluster
+  std::unique_ptr<Cluster> cluster;
   std::unique_ptr<Gateway> logic;
 };
 

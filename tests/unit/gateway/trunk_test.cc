@@ -33,7 +33,7 @@ class TrunkTest : public testing::Test {
       ServeTrunk(
           loop_.context(), far_.node(),
           {.deliver = [](const crypto::PublicKey&, const trunk::v1::DeliverRequest&, const auto& done) { done(true); },
-           .channel = [this](const crypto::PublicKey&, IncomingTrunk incoming) { incoming_ = std::move(incoming); }});
+           .channel = [this](IncomingTrunk incoming) { incoming_ = std::move(incoming); }});
     });
   }
   void TearDown() override {
@@ -157,7 +157,8 @@ TEST_F(TrunkTest, AResetBeforeTheAnswerSaysWhy) {
 void BreakUnder(p2p::Loop& loop, p2p::TestNode& near, p2p::TestNode& far, int times, int* heard) {
   loop.Run([&] {
     ServeTrunk(loop.context(), far.node(),
-               {.deliver = [&near, &far, times, heard](const trunk::v1::DeliverRequest&, const auto& done) {
+               {.deliver = [&near, &far, times, heard](const crypto::PublicKey&, const trunk::v1::DeliverRequest&,
+                                                       const auto& done) {
                  if (++*heard > times) return done(*heard > 1);
                  far.node().Drop(near.key(), "a test");
                }});
@@ -187,7 +188,8 @@ TEST_F(TrunkTest, AMessageIsSentAgainOnceOnly) {
 TEST_F(TrunkTest, ARequestIsNotSentAgain) {
   int heard = 0;
   loop_.Run([&] {
-    ServeTrunk(loop_.context(), far_.node(), {.request = [&](const trunk::v1::RequestCall&, const auto&) {
+    ServeTrunk(loop_.context(), far_.node(),
+               {.request = [&](const crypto::PublicKey&, const trunk::v1::RequestCall&, const auto&) {
                  ++heard;
                  far_.node().Drop(near_.key(), "a test");
                }});
