@@ -3,6 +3,7 @@
 Run by ctest and by `scripts/check chart`, with the Python of build/tools (scripts/install-tools).
 """
 
+import base64
 import json
 import re
 import subprocess
@@ -39,7 +40,11 @@ EVERYTHING = {
         "advertise": ["/dns/$(POD_NAME).example/tcp/4001"],
         "storage": {"storageClassName": "fast"},
     },
-    "gateway": {"extraEnv": [{"name": "DOTAGENT_LOG_FORMAT", "value": "text"}], "tolerations": [{"operator": "Exists"}]},
+    "gateway": {
+        "extraEnv": [{"name": "DOTAGENT_LOG_FORMAT", "value": "text"}],
+        "tolerations": [{"operator": "Exists"}],
+        "cluster": {"enabled": True, "drainSeconds": 60},
+    },
     "imagePullSecrets": [{"name": "registry"}],
 }
 
@@ -116,6 +121,31 @@ class ChartTest(unittest.TestCase):
                 for version in KUBERNETES:
                     with self.subTest(kind=document["kind"], name=document["metadata"]["name"], version=version):
                         kubernetes_validate.validate(document, version, strict=True)
+
+    def test_gateways_of_a_cluster_find_each_other_and_share_a_secret(self):
+        documents = render({"gateway": {"cluster": {"enabled": True}}})
+        gateway = of_kind(documents, "StatefulSet")["agents-dotagent-gateway"]
+        variables, pod = environment(gateway), gateway["spec"]["template"]["spec"]
+        self.assertEqual(variables["DOTAGENT_CLUSTER_PEER"], "/dns/agents-dotagent-gateway-headless.net.svc/tcp/4001")
+        mount = next(m for m in pod["containers"][0]["volumeMounts"] if m["name"] == "cluster")
+        self.assertEqual(variables["DOTAGENT_CLUSTER_SECRET_FILE"], mount["mountPath"] + "/secret")
+        volume = next(v for v in pod["volumes"] if v["name"] == "cluster")["secret"]
+        self.assertEqual(volume["defaultMode"], 0o440)
+        secret = of_kind(documents, "Secret")[volume["secretName"]]
+        self.assertGreaterEqual(len(base64.b64decode(secret["data"]["secret"])), 32)
+        # It has the time that it is told to take.
+        self.assertEqual(variables["DOTAGENT_CLUSTER_DRAIN_TIMEOUT"], "30s")
+        self.assertEqual(pod["terminationGracePeriodSeconds"], 5 + 10 + 30 + 5)
+        resolver = of_kind(documents, "StatefulSet")["agents-dotagent-resolver"]
+        self.assertEqual(resolver["spec"]["template"]["spec"]["terminationGracePeriodSeconds"], 5 + 10 + 5)
+        self.assertNotIn("DOTAGENT_CLUSTER_PEER", environment(resolver))
+
+        own = render({"gateway": {"cluster": {"enabled": True, "existingSecret": "ours"}}})
+        volumes = of_kind(own, "StatefulSet")["agents-dotagent-gateway"]["spec"]["template"]["spec"]["volumes"]
+        self.assertIn("ours", [v["secret"]["secretName"] for v in volumes if v["name"] == "cluster"])
+        self.assertEqual(of_kind(own, "Secret"), {})
+        alone = of_kind(render(), "StatefulSet")["agents-dotagent-gateway"]
+        self.assertNotIn("DOTAGENT_CLUSTER_SECRET_FILE", environment(alone))
 
     def test_names_are_unique(self):
         names = [(d["kind"], d["metadata"]["name"]) for d in render(EVERYTHING)]

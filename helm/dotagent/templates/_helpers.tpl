@@ -112,7 +112,20 @@ theirs on their volumes. */}}
 - name: DOTAGENT_OVERLOAD_TARGET
   value: {{ .overloadTarget | quote }}
 {{- end }}
+{{- if $root.Values.gateway.cluster.enabled }}
+- name: DOTAGENT_CLUSTER_PEER
+  value: {{ printf "/dns/%s-gateway-headless.%s.svc/tcp/%d" $full $root.Release.Namespace (int $root.Values.ports.p2p) | quote }}
+- name: DOTAGENT_CLUSTER_SECRET_FILE
+  value: /etc/dotagent-cluster/secret
+- name: DOTAGENT_CLUSTER_DRAIN_TIMEOUT
+  value: "{{ $root.Values.gateway.cluster.drainSeconds }}s"
+{{- end }}
 {{- end -}}
+{{- end -}}
+
+{{/* The name of the secret that the gateways of a cluster share. */}}
+{{- define "dotagent.clusterSecret" -}}
+{{- .Values.gateway.cluster.existingSecret | default (printf "%s-gateway-cluster" (include "dotagent.fullname" .)) -}}
 {{- end -}}
 
 {{/* The gateways' first container: finds out the relays' addresses (files/ask-relays.sh). */}}
