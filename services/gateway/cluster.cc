@@ -122,12 +122,16 @@ Cluster::~Cluster() = default;
 
 void Cluster::Tick() {
   const absl::Duration now = parts_.clock.Elapsed();
-  if (now >= next_probe_) {
+  const bool probing = now >= next_probe_;
+  if (probing) {
     next_probe_ = now + kProbeInterval;
     Probe();
   }
   members_.Tick(now);
   OnMembers();
+  // Also without a change: an Inbox that was being opened when members changed has found its home by the old ones, and
+  // would wait there for messages that come elsewhere. About a microsecond for each that is open and each member.
+  if (probing) handlers_.members_changed();
   mover_.Tick();
 }
 

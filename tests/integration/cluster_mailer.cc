@@ -4,9 +4,9 @@
 //   cluster_mailer READERS GATEWAY…
 //
 // Lines in: "gateways GATEWAY…" (where they go from then on), "register" (all sign their records anew), "stop" (Alice
-// sends no more; ends once all that she was told is kept has come, and has been acknowledged). Lines out: "ready";
-// "sent N" once a gateway has confirmed message N; "got N" when it is delivered, each time; "refused N REASON" each
-// time that it is turned away, and sent again; "registered"; "done".
+// sends no more), "end" (the others read no more either). Lines out: "ready"; "sent N" once a gateway has confirmed
+// message N; "got N" when it is delivered, each time; "refused N REASON" each time that it is turned away, and sent
+// again; "registered"; "all" once all that was confirmed before "stop" has come; "done".
 #include <atomic>
 #include <cstdint>
 #include <cstdio>
@@ -233,6 +233,9 @@ int Run(size_t readers, std::vector<std::string> gateways) {
   for (std::thread& thread : senders) thread.join();
   if (!world.AwaitAll(absl::Seconds(60)))
     Fail(absl::StrCat(world.missing(), " messages were confirmed and do not come"));
+  Say("all");
+  std::string end;
+  std::getline(std::cin, end);
   world.over = true;
   for (std::thread& thread : others) thread.join();
   Say("done");

@@ -194,6 +194,27 @@ TEST_F(ClusterTest, AMessageSentAnywhereIsReadAnywhereAndLiesAtHome) {
   EXPECT_THAT(Sizes(), testing::ElementsAre(0, 0, 0, 0));
 }
 
+// Member 0 has not heard yet that the inbox is at member 2, and hands a message to member 1: it does not stay there.
+TEST_F(ClusterTest, WhatALateViewHasMisplacedFollowsSoon) {
+  StartAll();
+  Pass(absl::Seconds(2));
+  const auto alice = Settle(0, "alice.agent");
+  const auto bob = Settle(1, NameAt(2));
+  trunk::v1::DeliverRequest letter;
+  letter.set_message_json(alice->SignMessage(bob->name, "m1"));
+  letter.set_sender_key(std::string(alice->key.public_key().bytes()));
+  cluster::v1::ClusterCall call;
+  call.set_deliver(letter.SerializeAsString());
+  absl::Status kept = absl::UnknownError("not answered");
+  At(1).cluster->link_handlers().call(members_[0].key.public_key(), call,
+                                      [&](const auto& answer) { kept = answer.status(); });
+  world_.tasks.Run();
+  EXPECT_TRUE(kept.ok()) << kept;
+  EXPECT_THAT(Sizes(), testing::ElementsAre(0, 1, 0, 0));
+  Pass(absl::Seconds(3));
+  EXPECT_THAT(Sizes(), testing::ElementsAre(0, 0, 1, 0));
+}
+
 TEST_F(ClusterTest, ANewerInboxElsewhereTakesOver) {
   StartAll();
   const auto bob = Settle(1, NameAt(2));
