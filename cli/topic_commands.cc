@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "cli/command.h"
@@ -72,6 +73,7 @@ struct SubscribeArguments {
   std::string publisher;
   std::string pattern;
   std::string token;
+  std::string durable;
   uint64_t count = 0;
 };
 
@@ -91,7 +93,8 @@ void PrintPublication(const sdk::ReceivedPublication& received, EventPrinter& pr
 
 void PrintMissed(const sdk::MissedPublications& missed, EventPrinter& printer) {
   const std::string cause(sdk::CauseName(missed.cause));
-  const bool exact = missed.cause == sdk::MissedPublications::Cause::kSlowSubscriber;
+  using Cause = sdk::MissedPublications::Cause;
+  const bool exact = missed.cause == Cause::kSlowSubscriber || missed.cause == Cause::kNotKept;
   std::string text = absl::StrCat("missed ", exact ? "" : "at most ", missed.count, ", numbers ", missed.first_sequence,
                                   " to ", missed.last_sequence, ": ", cause);
   if (missed.count == 0) text = absl::StrCat("missed nobody knows how many: ", cause);
@@ -109,7 +112,9 @@ absl::StatusOr<int> Subscribe(const Globals& globals, const SubscribeArguments& 
     ASSIGN_OR_RETURN(token, ReadToken(arguments.token));
   }
   ASSIGN_OR_RETURN(const auto agent, globals.Connect());
-  ASSIGN_OR_RETURN(const auto subscription, agent->Subscribe(arguments.publisher, arguments.pattern, token));
+  ASSIGN_OR_RETURN(const auto subscription,
+                   agent->Subscribe(arguments.publisher, arguments.pattern, token, arguments.durable));
+  const auto acknowledge = [&](uint64_t cursor) { return cursor == 0 ? absl::OkStatus() : subscription->Ack(cursor); };
   EventPrinter printer(globals.json);
   printer.Print({{"event", "subscribed"},
                  {"publisher", arguments.publisher},
@@ -121,14 +126,46 @@ absl::StatusOr<int> Subscribe(const Globals& globals, const SubscribeArguments& 
     if (const auto* received = std::get_if<sdk::ReceivedPublication>(&item)) {
       PrintPublication(*received, printer);
       ++seen;
+      RETURN_IF_ERROR(acknowledge(received->cursor));
     } else if (const auto* missed = std::get_if<sdk::MissedPublications>(&item)) {
       PrintMissed(*missed, printer);
     } else {
-      const absl::Status& why = std::get<sdk::RejectedPublication>(item).why;
+      const auto& rejected = std::get<sdk::RejectedPublication>(item);
+      const absl::Status& why = rejected.why;
+      RETURN_IF_ERROR(acknowledge(rejected.cursor));
       printer.Print({{"event", "rejected"}, {"error", std::string(why.message())}, {"reason", ReasonOf(why)}},
                     absl::StrCat("refused a publication: ", Printable(std::string(why.message()))));
     }
   }
+  return kOk;
+}
+
+absl::StatusOr<int> ListSubscriptions(const Globals& globals) {
+  ASSIGN_OR_RETURN(const auto agent, globals.Connect());
+  ASSIGN_OR_RETURN(const std::vector<sdk::DurableSubscription> subscriptions, agent->ListSubscriptions());
+  EventPrinter printer(globals.json);
+  for (const sdk::DurableSubscription& one : subscriptions) {
+    printer.Print(
+        {{"name", one.name},
+         {"subscriber", one.subscriber},
+         {"publisher", one.publisher},
+         {"pattern", one.pattern},
+         {"waiting", one.waiting},
+         {"waiting_bytes", one.waiting_bytes},
+         {"not_kept", one.not_kept},
+         {"open", one.open}},
+        absl::StrCat(one.name, ": ", one.pattern, " of ", one.publisher, ", ", one.waiting, " waiting",
+                     one.not_kept > 0 ? absl::StrCat(", ", one.not_kept, " not kept") : "", one.open ? ", open" : ""));
+  }
+  return kOk;
+}
+
+absl::StatusOr<int> Unsubscribe(const Globals& globals, const std::string& name) {
+  ASSIGN_OR_RETURN(const auto agent, globals.Connect());
+  RETURN_IF_ERROR(agent->Unsubscribe(name));
+  Report report;
+  report.Add("name", "Ended", name);
+  report.Print(globals.json);
   return kOk;
 }
 
@@ -167,9 +204,26 @@ void AddTopicCommands(CLI::App& app, Globals& globals, Chosen& chosen) {
     command->add_option("--count", arguments->count, "Stop after so many publications; 0 goes on until interrupted")
         ->capture_default_str();
     command->add_option("--token", arguments->token, "File with a capability token, where the publisher asks for one");
+    command->add_option("--durable", arguments->durable,
+                        "Name of a durable subscription: the gateway keeps what comes while this does not run, until "
+                        "`dotagent unsubscribe`");
     command->callback([&globals, &chosen, arguments] {
       chosen.run = [&globals, arguments] { return Subscribe(globals, *arguments); };
     });
+  }
+  {
+    CLI::App* command =
+        AddCommand(&app, "subscriptions", "List the durable subscriptions that the gateway keeps for a key",
+                   {"dotagent subscriptions --name bob.agent --key bob.pem"});
+    command->callback([&globals, &chosen] { chosen.run = [&globals] { return ListSubscriptions(globals); }; });
+  }
+  {
+    auto name = std::make_shared<std::string>();
+    CLI::App* command = AddCommand(&app, "unsubscribe", "End a durable subscription, and forget what waits in it",
+                                   {"dotagent unsubscribe prices --name bob.agent --key bob.pem"});
+    command->add_option("durable", *name, "The name that `dotagent subscribe --durable` gave it")->required();
+    command->callback(
+        [&globals, &chosen, name] { chosen.run = [&globals, name] { return Unsubscribe(globals, *name); }; });
   }
 }
 

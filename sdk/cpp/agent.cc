@@ -251,7 +251,8 @@ absl::StatusOr<PublishedMessage> Agent::Publish(absl::string_view topic, record:
 }
 
 absl::StatusOr<std::unique_ptr<Subscription>> Agent::Subscribe(absl::string_view publisher, absl::string_view pattern,
-                                                               const std::string& token) {
+                                                               const std::string& token,
+                                                               const std::string& durable_name) {
   RETURN_IF_ERROR(RequireName());
   ASSIGN_OR_RETURN(const record::TopicPattern parsed, record::TopicPattern::Parse(pattern));
   SystemRandom random;
@@ -263,10 +264,41 @@ absl::StatusOr<std::unique_ptr<Subscription>> Agent::Subscribe(absl::string_view
                                           .timestamp = absl::Now(),
                                           .content = record::SubscriptionContent(parsed)},
                                          gateway_->key()));
-  auto subscription = Subscription::Open(*this, gateway_, request, token);
+  auto subscription = Subscription::Open(*this, gateway_, request, token, durable_name);
   if (ReasonOf(subscription.status()) != reason::kNotAuthenticated) return subscription;
   RETURN_IF_ERROR(gateway_->Authenticate());
-  return Subscription::Open(*this, gateway_, request, token);
+  return Subscription::Open(*this, gateway_, request, token, durable_name);
+}
+
+absl::StatusOr<std::vector<DurableSubscription>> Agent::ListSubscriptions() {
+  RETURN_IF_ERROR(gateway_->Require("durable-subscriptions"));
+  v1::ListSubscriptionsResponse response;
+  RETURN_IF_ERROR(gateway_->Run(
+      [&](grpc::ClientContext& context) { return gateway_->stub().ListSubscriptions(&context, {}, &response); }));
+  std::vector<DurableSubscription> subscriptions;
+  for (const v1::DurableSubscription& listed : response.subscriptions()) {
+    subscriptions.push_back({.subscriber = listed.name(),
+                             .name = listed.durable_name(),
+                             .publisher = listed.publisher(),
+                             .pattern = listed.pattern(),
+                             .waiting = listed.waiting(),
+                             .waiting_bytes = listed.waiting_bytes(),
+                             .not_kept = listed.not_kept(),
+                             .open = listed.open(),
+                             .last_used = absl::FromUnixMillis(listed.last_used_ms())});
+  }
+  return subscriptions;
+}
+
+absl::Status Agent::Unsubscribe(absl::string_view durable_name) {
+  RETURN_IF_ERROR(RequireName());
+  RETURN_IF_ERROR(gateway_->Require("durable-subscriptions"));
+  v1::UnsubscribeRequest request;
+  request.set_name(name_);
+  request.set_durable_name(std::string(durable_name));
+  v1::UnsubscribeResponse response;
+  return gateway_->Run(
+      [&](grpc::ClientContext& context) { return gateway_->stub().Unsubscribe(&context, request, &response); });
 }
 
 absl::StatusOr<AnsweredRequest> Agent::Request(const OutgoingMessage& message, absl::Duration timeout) {

@@ -125,6 +125,19 @@ struct AnsweredRequest {
   std::string attachment;
 };
 
+// A durable subscription, as the gateway keeps it.
+struct DurableSubscription {
+  std::string subscriber;  // the name that this agent had
+  std::string name;
+  std::string publisher;
+  std::string pattern;
+  uint64_t waiting = 0;
+  uint64_t waiting_bytes = 0;
+  uint64_t not_kept = 0;
+  bool open = false;
+  absl::Time last_used;
+};
+
 struct PublishedMessage {
   record::Message message;
   bool duplicate = false;
@@ -174,11 +187,16 @@ class Agent {
   [[nodiscard]] absl::StatusOr<PublishedMessage> Publish(absl::string_view topic, record::Json content,
                                                          Priority priority = Priority::kNormal);
 
-  // Publications of another agent whose topics match `pattern`. The agent must outlive it. PermissionDenied
+  // Publications of another agent whose topics match `pattern`; with a durable name also those that come while this is
+  // not open (subscription.h). The agent must outlive it. PermissionDenied
   // (NOT_A_CONTACT, TOKEN_REQUIRED, or as the token is refused) if the publisher's policy keeps this agent out.
   [[nodiscard]] absl::StatusOr<std::unique_ptr<Subscription>> Subscribe(absl::string_view publisher,
                                                                         absl::string_view pattern,
-                                                                        const std::string& token = {});
+                                                                        const std::string& token = {},
+                                                                        const std::string& durable_name = {});
+  // What the gateway keeps for this agent's key: its durable subscriptions. Ending one forgets what waits in it.
+  [[nodiscard]] absl::StatusOr<std::vector<DurableSubscription>> ListSubscriptions();
+  [[nodiscard]] absl::Status Unsubscribe(absl::string_view durable_name);
 
   // Signs a REQUEST, hands it to the recipient, who must be listening for requests, and waits for the answer, for
   // `timeout` and not GatewayOptions::timeout. Of an ERROR the code and text that the other agent gave, without a

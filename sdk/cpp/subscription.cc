@@ -32,6 +32,8 @@ MissedPublications::Cause CauseOf(v1::MissedCause cause) {
       return MissedPublications::Cause::kBrokenLink;
     case v1::MISSED_CAUSE_RESTART:
       return MissedPublications::Cause::kRestart;
+    case v1::MISSED_CAUSE_NOT_KEPT:
+      return MissedPublications::Cause::kNotKept;
     default:
       return MissedPublications::Cause::kOther;
   }
@@ -49,6 +51,8 @@ absl::string_view CauseName(MissedPublications::Cause cause) {
       return "broken link";
     case MissedPublications::Cause::kRestart:
       return "restart";
+    case MissedPublications::Cause::kNotKept:
+      return "not kept";
     case MissedPublications::Cause::kOther:
       break;
   }
@@ -123,9 +127,9 @@ struct Subscription::Impl {
             absl::StrCat("nobody has asked for the topic ", topic.text(), " of ", message.sender().text()));
       }
       RETURN_IF_ERROR(WithContext(agent.CheckKey(publisher, claimed), "the key that signed the publication"));
-      return ReceivedPublication{in.sequence(), std::move(topic), std::move(message)};
+      return ReceivedPublication{in.sequence(), in.cursor(), std::move(topic), std::move(message)};
     }();
-    if (!verified.ok()) return RejectedPublication{in.sequence(), verified.status()};
+    if (!verified.ok()) return RejectedPublication{in.sequence(), in.cursor(), verified.status()};
     return *verified;
   }
 
@@ -136,6 +140,8 @@ struct Subscription::Impl {
   grpc::ClientContext context;
   std::unique_ptr<grpc::ClientReader<v1::SubscribeResponse>> stream;
   uint64_t sequence = 0;
+  std::string subscriber;
+  std::string durable_name;
   absl::Mutex mutex;
   std::deque<v1::SubscribeResponse> waiting ABSL_GUARDED_BY(mutex);
   int taken ABSL_GUARDED_BY(mutex) = 0;  // events of the first
@@ -149,7 +155,9 @@ Subscription::Subscription() = default;
 
 absl::StatusOr<std::unique_ptr<Subscription>> Subscription::Open(Agent& agent, std::shared_ptr<GatewayClient> gateway,
                                                                  const record::Message& request,
-                                                                 const std::string& token) {
+                                                                 const std::string& token,
+                                                                 const std::string& durable_name) {
+  if (!durable_name.empty()) RETURN_IF_ERROR(gateway->Require("durable-subscriptions"));
   ASSIGN_OR_RETURN(record::TopicPattern pattern, record::SubscriptionPattern(request));
   std::unique_ptr<Subscription> subscription(new Subscription());
   const absl::Duration timeout = gateway->options().timeout;
@@ -158,6 +166,9 @@ absl::StatusOr<std::unique_ptr<Subscription>> Subscription::Open(Agent& agent, s
   v1::SubscribeRequest asked;
   asked.set_message_json(request.json());
   asked.set_token(token);
+  asked.set_durable_name(durable_name);
+  impl.subscriber = request.sender().text();
+  impl.durable_name = durable_name;
   impl.gateway->Authorize(impl.context);
   impl.stream = impl.gateway->stub().Subscribe(&impl.context, asked);
   impl.reader = std::thread([&impl] { impl.ReadAll(); });
@@ -177,6 +188,17 @@ Subscription::~Subscription() {
 }
 
 void Subscription::Cancel() { impl_->Cancel(); }
+
+absl::Status Subscription::Ack(uint64_t cursor) {
+  v1::AckPublicationsRequest request;
+  request.set_name(impl_->subscriber);
+  request.set_durable_name(impl_->durable_name);
+  request.set_cursor(cursor);
+  v1::AckPublicationsResponse response;
+  return impl_->gateway->Run([&](grpc::ClientContext& context) {
+    return impl_->gateway->stub().AckPublications(&context, request, &response);
+  });
+}
 
 absl::StatusOr<SubscriptionItem> Subscription::Next(absl::Duration timeout) {
   ASSIGN_OR_RETURN(const v1::SubscribeEvent event, impl_->Take(timeout));

@@ -68,7 +68,8 @@ Gateway::Gateway(const Parts& parts)
                .post = parts.post,
                .metrics = parts.metrics,
                .admission = admission_,
-               .limits = parts.topics}) {
+               .limits = parts.topics,
+               .durable = parts.durable}) {
   if (parts.cluster != nullptr) JoinCluster();
 }
 
@@ -331,6 +332,29 @@ void Gateway::Subscribe(absl::string_view token, const gateway::v1::SubscribeReq
   const auto agent = Admit(token, call_cost::kStream);
   if (!agent.ok()) return stream->Finish(agent.status());
   topics_.Subscribe(*agent, request, std::move(stream));
+}
+
+void Gateway::AckPublications(absl::string_view token, const gateway::v1::AckPublicationsRequest& request,
+                              Done<gateway::v1::AckPublicationsResponse> done) {
+  const auto agent = Admit(token, call_cost::kOne);
+  if (!agent.ok()) return done(agent.status());
+  topics_.AckPublications(**agent, request, [done = std::move(done)](const absl::Status& acknowledged) {
+    acknowledged.ok() ? done(gateway::v1::AckPublicationsResponse()) : done(acknowledged);
+  });
+}
+
+void Gateway::ListSubscriptions(absl::string_view token, Done<gateway::v1::ListSubscriptionsResponse> done) {
+  const auto agent = Admit(token, call_cost::kDisk);
+  agent.ok() ? done(topics_.ListSubscriptions(**agent)) : done(agent.status());
+}
+
+void Gateway::Unsubscribe(absl::string_view token, const gateway::v1::UnsubscribeRequest& request,
+                          Done<gateway::v1::UnsubscribeResponse> done) {
+  const auto agent = Admit(token, call_cost::kDisk);
+  if (!agent.ok()) return done(agent.status());
+  topics_.Unsubscribe(**agent, request, [done = std::move(done)](const absl::Status& ended) {
+    ended.ok() ? done(gateway::v1::UnsubscribeResponse()) : done(ended);
+  });
 }
 
 absl::Status Gateway::AdmitTrunk(const crypto::PublicKey& gateway, const trunk::v1::DeliverRequest& request) {

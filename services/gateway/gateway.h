@@ -62,6 +62,7 @@ class Gateway {
     AdmissionLimits admission = {};
     Cluster* cluster = nullptr;  // that this gateway is part of; and how members are reached
     ClusterLink* cluster_link = nullptr;
+    DurableQueues* durable = nullptr;  // null: no durable subscriptions
   };
   // All parts must outlive it.
   explicit Gateway(const Parts& parts);
@@ -98,6 +99,12 @@ class Gateway {
                Done<gateway::v1::PublishResponse> done);
   void Subscribe(absl::string_view token, const gateway::v1::SubscribeRequest& request,
                  std::shared_ptr<EventStream> stream);
+
+  void AckPublications(absl::string_view token, const gateway::v1::AckPublicationsRequest& request,
+                       Done<gateway::v1::AckPublicationsResponse> done);
+  void ListSubscriptions(absl::string_view token, Done<gateway::v1::ListSubscriptionsResponse> done);
+  void Unsubscribe(absl::string_view token, const gateway::v1::UnsubscribeRequest& request,
+                   Done<gateway::v1::UnsubscribeResponse> done);
 
   // What ServeTrunk needs.
   [[nodiscard]] TrunkHandlers trunk_handlers();

@@ -88,6 +88,7 @@ class GatewayServer : public host::Service {
                                                  .max_deliveries = options.max_deliveries,
                                                  .dead_letter_lifetime = options.dead_letter_lifetime,
                                                  .clustered = secret_.has_value()}));
+    ASSIGN_OR_RETURN(durable_, DurableQueues::Open(host_->store(), host_->executor(), {}));
     if (!options.identity.empty()) {
       ASSIGN_OR_RETURN(identity_, host_->Dial(options.identity));
     }
@@ -143,7 +144,8 @@ class GatewayServer : public host::Service {
         .post = host_->executor(),
         .admission = options.admission.Limits(),
         .cluster = cluster_.get(),
-        .cluster_link = cluster_link_.get()});
+        .cluster_link = cluster_link_.get(),
+        .durable = durable_.get()});
     if (cluster_) {
       ServeCluster(context, host_->node(), *secret_, cluster_->link_handlers());
       TickCluster();
@@ -249,6 +251,7 @@ class GatewayServer : public host::Service {
   std::unique_ptr<rpc::Channel> resolver_;
   std::unique_ptr<host::Directory> directory_;
   std::unique_ptr<InboxStore> inboxes_;
+  std::unique_ptr<DurableQueues> durable_;
   std::unique_ptr<rpc::Channel> identity_;
   std::unique_ptr<Redeemer> redeemer_;
   std::unique_ptr<InboxGuard> guard_;

@@ -67,7 +67,10 @@ Shell::Shell(Gateway& gateway, asio::io_context& loop, const Clock& clock, telem
       set_inbox_policy_seconds_(Seconds(metrics, "SetInboxPolicy")),
       list_dead_letters_seconds_(Seconds(metrics, "ListDeadLetters")),
       publish_seconds_(Seconds(metrics, "Publish")),
-      get_standing_seconds_(Seconds(metrics, "GetStanding")) {}
+      get_standing_seconds_(Seconds(metrics, "GetStanding")),
+      ack_publications_seconds_(Seconds(metrics, "AckPublications")),
+      list_subscriptions_seconds_(Seconds(metrics, "ListSubscriptions")),
+      unsubscribe_seconds_(Seconds(metrics, "Unsubscribe")) {}
 
 std::string Shell::TokenOf(const grpc::CallbackServerContext& context) const {
   return local_token_.empty() ? BearerToken(context) : local_token_;
@@ -197,6 +200,28 @@ grpc::ServerUnaryReactor* Shell::Publish(grpc::CallbackServerContext* context, c
                                          v1::PublishResponse* response) {
   return Measured(context, response, publish_seconds_, [this, request, token = TokenOf(*context)](auto done) {
     gateway_.Publish(token, *request, std::move(done));
+  });
+}
+
+grpc::ServerUnaryReactor* Shell::AckPublications(grpc::CallbackServerContext* context,
+                                                 const v1::AckPublicationsRequest* request,
+                                                 v1::AckPublicationsResponse* response) {
+  return Measured(context, response, ack_publications_seconds_, [this, request, token = TokenOf(*context)](auto done) {
+    gateway_.AckPublications(token, *request, std::move(done));
+  });
+}
+
+grpc::ServerUnaryReactor* Shell::ListSubscriptions(grpc::CallbackServerContext* context,
+                                                   const v1::ListSubscriptionsRequest*,
+                                                   v1::ListSubscriptionsResponse* response) {
+  return Measured(context, response, list_subscriptions_seconds_,
+                  [this, token = TokenOf(*context)](auto done) { gateway_.ListSubscriptions(token, std::move(done)); });
+}
+
+grpc::ServerUnaryReactor* Shell::Unsubscribe(grpc::CallbackServerContext* context,
+                                             const v1::UnsubscribeRequest* request, v1::UnsubscribeResponse* response) {
+  return Measured(context, response, unsubscribe_seconds_, [this, request, token = TokenOf(*context)](auto done) {
+    gateway_.Unsubscribe(token, *request, std::move(done));
   });
 }
 

@@ -61,6 +61,15 @@ class Shell : public gateway::v1::GatewayService::WithRawCallbackMethod_Subscrib
   grpc::ServerUnaryReactor* GetStanding(grpc::CallbackServerContext* context,
                                         const gateway::v1::GetStandingRequest* request,
                                         gateway::v1::GetStandingResponse* response) override;
+  grpc::ServerUnaryReactor* AckPublications(grpc::CallbackServerContext* context,
+                                            const gateway::v1::AckPublicationsRequest* request,
+                                            gateway::v1::AckPublicationsResponse* response) override;
+  grpc::ServerUnaryReactor* ListSubscriptions(grpc::CallbackServerContext* context,
+                                              const gateway::v1::ListSubscriptionsRequest* request,
+                                              gateway::v1::ListSubscriptionsResponse* response) override;
+  grpc::ServerUnaryReactor* Unsubscribe(grpc::CallbackServerContext* context,
+                                        const gateway::v1::UnsubscribeRequest* request,
+                                        gateway::v1::UnsubscribeResponse* response) override;
 
  private:
   [[nodiscard]] std::string TokenOf(const grpc::CallbackServerContext& context) const;
@@ -91,6 +100,9 @@ class Shell : public gateway::v1::GatewayService::WithRawCallbackMethod_Subscrib
   telemetry::Histogram& list_dead_letters_seconds_;
   telemetry::Histogram& publish_seconds_;
   telemetry::Histogram& get_standing_seconds_;
+  telemetry::Histogram& ack_publications_seconds_;
+  telemetry::Histogram& list_subscriptions_seconds_;
+  telemetry::Histogram& unsubscribe_seconds_;
 };
 
 }  // namespace dotagent::gateway_service

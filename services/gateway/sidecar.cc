@@ -169,6 +169,7 @@ void Sidecar::Subscribe(const sidecar::v1::SubscribeRequest& request, std::share
   gateway::v1::SubscribeRequest asked;
   asked.set_message_json(message->json());
   asked.set_token(request.token());
+  asked.set_durable_name(request.durable_name());
   parts_.gateway.Subscribe(token_, asked, std::move(stream));
 }
 

@@ -31,6 +31,14 @@ class TopicSink {
   [[nodiscard]] virtual bool is_gateway() const = 0;
 };
 
+// An agent's subscription here.
+class LocalSink : public TopicSink {
+ public:
+  // The first event: publications behind `sequence` come.
+  virtual void Ready(uint64_t sequence) = 0;
+  virtual void Finish(const absl::Status& status) = 0;
+};
+
 class Flushable {
  public:
   virtual ~Flushable() = default;
@@ -55,7 +63,7 @@ struct TopicMetrics {
   telemetry::Counter& missed;
 };
 
-class TopicSubscriber : public TopicSink, public Flushable, public std::enable_shared_from_this<TopicSubscriber> {
+class TopicSubscriber : public LocalSink, public Flushable, public std::enable_shared_from_this<TopicSubscriber> {
  public:
   // `broken` is called if the call turns out to be over; Finish must still be called.
   TopicSubscriber(std::shared_ptr<EventStream> stream, std::shared_ptr<Flusher> flusher,
@@ -67,12 +75,12 @@ class TopicSubscriber : public TopicSink, public Flushable, public std::enable_s
         broken_(std::move(broken)) {}
 
   // The first event. Publications up to `sequence` are passed over.
-  void Ready(uint64_t sequence);
+  void Ready(uint64_t sequence) override;
   void Take(const PublicationPtr& publication) override;
   void Miss(const Gap& gap) override;
   [[nodiscard]] bool is_gateway() const override { return false; }
   void Flush() override;
-  void Finish(const absl::Status& status);
+  void Finish(const absl::Status& status) override;
 
  private:
   void Wake();

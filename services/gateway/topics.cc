@@ -70,7 +70,9 @@ Topics::Topics(const Parts& parts)
       of_gateways_(parts.metrics.AddGauge(kSubscriptions, kSubscriptionsHelp, {{"of", "gateway"}})),
       link_count_(parts.metrics.AddGauge("dotagent_gateway_topic_links", "Links to and from gateways for topics.")),
       subscriber_metrics_{.delivered = parts.metrics.AddCounter(kDelivered, kDeliveredHelp, {{"to", "agent"}}),
-                          .missed = parts.metrics.AddCounter(kMissed, kMissedHelp, {{"by", "agent"}})} {}
+                          .missed = parts.metrics.AddCounter(kMissed, kMissedHelp, {{"by", "agent"}})} {
+  RestoreDurables();
+}
 
 Topics::~Topics() { Drain(Unreachable("this gateway is gone")); }
 
@@ -146,7 +148,13 @@ void Topics::Publish(const std::shared_ptr<Agent>& agent, const gateway::v1::Pub
                                       absl::StrCat(feed->name().text(), " is not registered; register it first")));
         }
         if (!checked.ok()) return done(checked);
-        done(Release(feed, *draft));
+        const uint64_t before = parts_.durable == nullptr ? 0 : parts_.durable->appended();
+        const PublishResponse response = Release(feed, *draft);
+        // Of a duplicate the first copy may still be on its way to the disk.
+        const bool kept = parts_.durable != nullptr && (parts_.durable->appended() != before || response.duplicate());
+        if (!kept) return done(response);
+        // Those for whom it could not be written are told so; it is published all the same.
+        parts_.durable->AfterWritten([response, done](const absl::Status&) { done(response); });
       });
 }
 
@@ -196,9 +204,11 @@ absl::Status Topics::CanSubscribe(const crypto::PublicKey& key) const {
 
 void Topics::Subscribe(const std::shared_ptr<Agent>& agent, const gateway::v1::SubscribeRequest& request,
                        std::shared_ptr<EventStream> stream) {
-  if (const absl::Status can = CanSubscribe(agent->key); !can.ok()) return stream->Finish(can);
+  if (!drained_.ok()) return stream->Finish(drained_);
   auto wish = OpenSubscription(request.message_json(), request.token(), agent->key, kMaxPublicationAge);
   if (!wish.ok()) return stream->Finish(wish.status());
+  if (!request.durable_name().empty()) return SubscribeDurable(agent, request, *std::move(wish), stream);
+  if (const absl::Status can = CanSubscribe(agent->key); !can.ok()) return stream->Finish(can);
   auto feed = FeedOf(wish->message.recipient());
   if (!feed.ok()) return stream->Finish(feed.status());
   const auto local = std::make_shared<Local>(Local{.id = ++last_id_,
@@ -243,6 +253,8 @@ void Topics::PlaceHere(const LocalPtr& local) {
                      [this, local](const absl::Status& allowed) {
                        if (!locals_.contains(local->id)) return;
                        if (!allowed.ok()) return Drop(local, allowed);
+                       // Of a publisher here nothing was published while this gateway was down.
+                       if (std::exchange(local->restored, false)) return;
                        if (local->joined) return local->sink->Miss({.cause = gateway::v1::MISSED_CAUSE_RESTART});
                        Join(local, local->feed->sequence());
                      });
@@ -250,6 +262,7 @@ void Topics::PlaceHere(const LocalPtr& local) {
 
 void Topics::PlaceThere(const LocalPtr& local) {
   const crypto::PublicKey gateway = *local->feed->home().key;
+  local->restored = false;
   if (local->up == gateway) return;
   LeaveLink(*local);
   local->up = gateway;
@@ -285,6 +298,11 @@ void Topics::Drop(const LocalPtr& local, const absl::Status& why) {
   if (local->joined) local->feed->Leave(local->id, local->wish.pattern, true);
   local->feed->last_used = parts_.clock.Now();
   LeaveLink(*local);
+  if (local->durable) {
+    durables_.erase(local->durable->id().ToString());
+    // From now on nobody follows it; what is here while the gateway is down comes to nobody.
+    if (local->joined && drained_.ok()) local->sink->Miss({.cause = gateway::v1::MISSED_CAUSE_BROKEN_LINK});
+  }
   local->sink->Finish(why);
 }
 
@@ -376,6 +394,9 @@ void Topics::Receive(const crypto::PublicKey& gateway, std::shared_ptr<Pipe> pip
 
 void Topics::End(const crypto::PublicKey& key, const absl::Status& why) {
   DropWhere([&](const Local& local) { return local.agent->key == key; }, why);
+  if (parts_.durable != nullptr && absl::IsPermissionDenied(why)) {  // also those that are not followed
+    for (const DurableState& state : parts_.durable->List(&key)) parts_.durable->Remove(state.id, [](const auto&) {});
+  }
   std::vector<std::shared_ptr<DownLink>> links;
   for (const auto& [_, link] : down_) links.push_back(link);
   for (const auto& link : links) link->End(key, why);

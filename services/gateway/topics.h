@@ -10,6 +10,10 @@
 // publisher's inbox policy about it (inbox_guard.h, as for a REQUEST with the method `topics`); the subscribers'
 // gateway verifies each publication, and that its key is the one in the publisher's record.
 //
+// A durable subscription is kept on disk by the subscriber's gateway (durable_topic.h), and followed whether or not its
+// subscriber is here: at least once, from the first publication after it was made to the last that it has not
+// acknowledged. A publisher here hears OK when what it published is on disk for them.
+//
 // Defends against subscribers without end (a cap an agent and in all), publications sent again (topic_feed.h, and at
 // most kMaxPublicationAge old), and gateways that send what does not verify (the link ends after kMaxForgeries).
 // Revoked keys lose their subscriptions, and what they sign is passed to nobody.
@@ -35,6 +39,8 @@
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
 #include "services/gateway/admission.h"
+#include "services/gateway/durable_queues.h"
+#include "services/gateway/durable_topic.h"
 #include "services/gateway/event_stream.h"
 #include "services/gateway/inbox_guard.h"
 #include "services/gateway/post_office.h"
@@ -75,6 +81,7 @@ class Topics {
     telemetry::Metrics& metrics;
     Admission& admission;
     TopicLimits limits = {};
+    DurableQueues* durable = nullptr;  // null: no durable subscriptions
   };
   // All parts must outlive it.
   explicit Topics(const Parts& parts);
@@ -88,6 +95,12 @@ class Topics {
   // Serves a Subscribe call until its end.
   void Subscribe(const std::shared_ptr<Agent>& agent, const gateway::v1::SubscribeRequest& request,
                  std::shared_ptr<EventStream> stream);
+  // Durable subscriptions, which the agent's key has.
+  void AckPublications(const Agent& agent, const gateway::v1::AckPublicationsRequest& request,
+                       const std::function<void(absl::Status)>& done);
+  [[nodiscard]] gateway::v1::ListSubscriptionsResponse ListSubscriptions(const Agent& agent) const;
+  void Unsubscribe(const Agent& agent, const gateway::v1::UnsubscribeRequest& request,
+                   const std::function<void(absl::Status)>& done);
   // A link that another gateway has opened; it takes the place of an earlier one of the same gateway.
   void Receive(const crypto::PublicKey& gateway, std::shared_ptr<Pipe> pipe);
 
@@ -115,7 +128,9 @@ class Topics {
     std::string json;
     std::string token;
     FeedPtr feed;
-    std::shared_ptr<TopicSubscriber> sink = nullptr;
+    std::shared_ptr<LocalSink> sink = nullptr;
+    std::shared_ptr<DurableTopic> durable = nullptr;     // the same, of a durable one
+    bool restored = false;                               // joined when the gateway started, and not placed since
     bool joined = false;                                 // publications come
     std::optional<crypto::PublicKey> up = std::nullopt;  // over a link to this gateway
     bool stray = false;                                  // which says that the publisher does not live there
@@ -154,6 +169,21 @@ class Topics {
   void Join(const LocalPtr& local, uint64_t sequence);
   void Drop(const LocalPtr& local, const absl::Status& why);
   void DropWhere(const std::function<bool(const Local&)>& matches, const absl::Status& why);
+
+  // Durable subscriptions: topics_durable.cc.
+  void RestoreDurables();
+  void SubscribeDurable(const std::shared_ptr<Agent>& agent, const gateway::v1::SubscribeRequest& request, Wish wish,
+                        const std::shared_ptr<EventStream>& stream);
+  void FollowDurable(const std::shared_ptr<Agent>& agent, const gateway::v1::SubscribeRequest& request,
+                     const Wish& wish, const DurableId& id, const std::shared_ptr<EventStream>& stream);
+  [[nodiscard]] absl::StatusOr<LocalPtr> AddDurable(const std::shared_ptr<Agent>& agent,
+                                                    const gateway::v1::SubscribeRequest& request, const Wish& wish,
+                                                    const DurableId& id, bool made);
+  // That it asks for what the subscription of that name, if there is one, is for.
+  [[nodiscard]] absl::Status FitsDurable(const DurableId& id, const Wish& wish) const;
+  [[nodiscard]] absl::StatusOr<DurableId> DurableIdOf(const Agent& agent, const std::string& name,
+                                                      const std::string& durable_name) const;
+
   // `again`: also places those anew who are where they should be.
   void LookForMoved(const FeedPtr& feed, absl::Duration max_age, bool again);
 
@@ -180,6 +210,7 @@ class Topics {
   void TickFeeds(absl::Time now);
   void TickLocals(absl::Time now);
   void TickLinks(absl::Time now);
+  void TickDurables(absl::Time now);
 
   const Parts parts_;
   const std::shared_ptr<Flusher> flusher_;
@@ -187,6 +218,8 @@ class Topics {
   absl::flat_hash_map<std::string, FeedPtr> feeds_;  // by the publisher's name
   absl::flat_hash_map<uint64_t, LocalPtr> locals_;
   absl::flat_hash_map<crypto::PublicKey, size_t> locals_of_agent_;
+  absl::flat_hash_map<std::string, LocalPtr> durables_;  // by DurableId::ToString
+  absl::Time next_touch_ = absl::InfinitePast();
   absl::flat_hash_map<crypto::PublicKey, Up> up_;
   absl::flat_hash_map<crypto::PublicKey, std::shared_ptr<DownLink>> down_;
   absl::Status drained_;  // not OK once drained

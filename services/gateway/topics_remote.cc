@@ -243,6 +243,7 @@ void Topics::Tick() {
   TickFeeds(now);
   TickLocals(now);
   TickLinks(now);
+  TickDurables(now);
 }
 
 }  // namespace dotagent::gateway_service

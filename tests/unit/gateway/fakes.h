@@ -510,7 +510,7 @@ struct World {
 struct TestGateway {
   explicit TestGateway(World& w, uint64_t max_channels = 8, InboxLimits limits = {}, const TopicLimits& topics = {},
                        std::optional<crypto::SigningKey> own_key = std::nullopt, const AdmissionLimits& admission = {},
-                       std::unique_ptr<storage::Store> own_store = storage::NewMemoryStore())
+                       std::shared_ptr<storage::Store> own_store = storage::NewMemoryStore())
       : world(w),
         key(own_key ? *std::move(own_key) : crypto::SigningKey::Generate(w.random)),
         store(std::move(own_store)),
@@ -547,10 +547,14 @@ struct TestGateway {
                        .topics = topics,
                        .admission = admission,
                        .cluster = cluster.get(),
-                       .cluster_link = cluster_link.get()});
+                       .cluster_link = cluster_link.get(),
+                       .durable = durable.get()});
     if (cluster) world.cluster_links.Join(key.public_key(), cluster->link_handlers());
     world.trunks.Join(key.public_key(), logic->trunk_handlers());
-    world.tasks.AddElsewhere(this, [this] { return inboxes->Flush(); });
+    world.tasks.AddElsewhere(this, [this] {
+      const bool flushed = inboxes->Flush();
+      return durable->Flush() || flushed;
+    });
   }
   ~TestGateway() {
     world.tasks.RemoveElsewhere(this);
@@ -565,8 +569,9 @@ struct TestGateway {
   World& world;
   const crypto::SigningKey key;
   telemetry::Metrics metrics;
-  std::unique_ptr<storage::Store> store;
+  std::shared_ptr<storage::Store> store;
   std::unique_ptr<InboxStore> inboxes;
+  std::unique_ptr<DurableQueues> durable = *DurableQueues::Open(*store, PostNothing, {.max_entries = 8});
   std::unique_ptr<Tap> tap;
   InboxGuard guard{*store, world.redeemer, [this](const crypto::PublicKey& k) { return world.revoked.contains(k); },
                    world.clock, metrics};
@@ -712,9 +717,11 @@ struct TestAgent {
         ->json();
   }
   [[nodiscard]] std::shared_ptr<SubscribeCall> SubscribeSigned(const std::string& json,
-                                                               const std::string& capability_token = "") {
+                                                               const std::string& capability_token = "",
+                                                               const std::string& durable_name = "") {
     auto call = std::make_shared<SubscribeCall>(world.tasks);
     gateway::v1::SubscribeRequest request;
+    request.set_durable_name(durable_name);
     request.set_message_json(json);
     request.set_token(capability_token);
     gateway.logic->Subscribe(token, request, call);
