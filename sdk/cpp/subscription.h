@@ -45,7 +45,7 @@ struct MissedPublications {
     kOther,           // one that this release does not know
   };
   Cause cause = Cause::kOther;
-  uint64_t count = 0;  // exact if kSlowSubscriber or kNotKept, else at most so many; these three are 0 if nobody knows
+  uint64_t count = 0;  // exact if kSlowSubscriber, else at most so many; these three are 0 if nobody knows
   uint64_t first_sequence = 0;
   uint64_t last_sequence = 0;
 };

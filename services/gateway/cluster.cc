@@ -329,6 +329,8 @@ void Cluster::Drain() {
   mover_.Tick();
 }
 
+void Cluster::OnLeftBehind() { mover_.LookIn(members_.draining() ? absl::ZeroDuration() : kSettle); }
+
 bool Cluster::moved_out() const { return members_.active().empty() || mover_.idle(); }
 
 bool Cluster::LivesHere(const record::Record& record) const {

@@ -78,6 +78,8 @@ class Cluster : public Homes {
 
   // Tells the others that this gateway is no home any more, and begins to move its inboxes to theirs.
   void Drain();
+  // A message was kept here though its inbox has moved: by a member with a late view, or while homes changed.
+  void OnLeftBehind();
   // Of a cluster that drains: nothing is left to be moved, or nobody is there to take it.
   [[nodiscard]] bool moved_out() const;
   // This gateway knows its cluster, and can be a home.

@@ -4,7 +4,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/record/canonical_json.h"
 #include "services/gateway/cluster.h"
 
 namespace dotagent::gateway_service {
@@ -12,8 +11,6 @@ namespace {
 
 using cluster::v1::ClusterAnswer;
 using cluster::v1::ClusterCall;
-
-constexpr absl::Duration kSettle = absl::Seconds(1);
 
 absl::Status Malformed(absl::string_view what) {
   return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol, absl::StrCat("this is no ", what));
@@ -23,14 +20,6 @@ absl::StatusOr<InboxId> ParseInbox(const std::string& name, const std::string& k
   ASSIGN_OR_RETURN(record::Name parsed, record::Name::Parse(name));
   ASSIGN_OR_RETURN(crypto::PublicKey public_key, crypto::PublicKey::FromBytes(key));
   return InboxId{std::move(parsed), std::move(public_key)};
-}
-
-// Of a message; empty if it is none.
-std::string RecipientOf(const trunk::v1::DeliverRequest& letter) {
-  const record::Json message = record::Json::parse(letter.message_json(), nullptr, false);
-  if (!message.is_object()) return "";
-  const auto recipient = message.find("recipient");
-  return recipient != message.end() && recipient->is_string() ? recipient->get<std::string>() : "";
 }
 
 }  // namespace
@@ -69,16 +58,11 @@ void Cluster::OnCall(const crypto::PublicKey& member, const ClusterCall& call, C
       trunk::v1::DeliverRequest request;
       if (!request.ParseFromString(call.deliver())) return answer(Malformed("DeliverRequest"));
       if (const absl::Status home = CanBeHome(); !home.ok()) return answer(home);
-      return handlers_.deliver(request, [this, alive = std::weak_ptr(alive_), recipient = RecipientOf(request),
-                                         answer = std::move(answer)](const absl::StatusOr<bool>& duplicate) {
+      return handlers_.deliver(request, [answer = std::move(answer)](const absl::StatusOr<bool>& duplicate) {
         if (!duplicate.ok()) return answer(duplicate.status());
         ClusterAnswer response;
         response.set_duplicate(*duplicate);
         answer(std::move(response));
-        if (alive.expired()) return;
-        // Whose view was late has handed over what belongs elsewhere: it does not stay until the next look at all.
-        const auto home = members_.HomeOf(recipient);
-        if (home && *home != parts_.self) mover_.LookIn(kSettle);
       });
     }
     case ClusterCall::kRequest: {

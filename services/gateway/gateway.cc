@@ -46,7 +46,11 @@ Gateway::Gateway(const Parts& parts)
                     .admission = admission_,
                     .is_revoked = parts.is_revoked,
                     .clock = parts.clock,
-                    .metrics = parts.metrics}),
+                    .metrics = parts.metrics,
+                    .left_behind =
+                        [cluster = parts.cluster] {
+                          if (cluster != nullptr) cluster->OnLeftBehind();
+                        }}),
       channels_({.homes = homes_,
                  .listeners = listeners_,
                  .directory = parts.directory,

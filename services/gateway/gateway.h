@@ -115,6 +115,8 @@ class Gateway {
   void OnTokenRevoked(const capability::TokenRevocation& revocation);
   // Ends Inbox calls and subscriptions, so that agents go to another gateway at once; channels run on.
   void Drain();
+  // Messages that are on their way into an inbox here.
+  [[nodiscard]] size_t keeping() const { return post_office_.keeping(); }
   // Housekeeping; call about once a second.
   void Tick();
 

@@ -24,7 +24,6 @@ namespace {
 constexpr uint32_t kSchemaVersion = 2;  // 1: without dead letters
 constexpr std::chrono::seconds kTick{1};
 constexpr std::chrono::milliseconds kClusterTick{200};
-constexpr absl::Duration kSecondLook = absl::Seconds(1);
 constexpr absl::Duration kJoinTimeout = absl::Seconds(15);
 
 absl::StatusOr<std::vector<p2p::Multiaddr>> ParseRelays(const std::vector<std::string>& texts) {
@@ -52,7 +51,6 @@ class GatewayServer : public host::Service {
       if (cluster_) cluster_->Drain();  // before the agents, so that they find their inboxes at their new homes
       if (gateway_) gateway_->Drain();
       draining_ = true;
-      draining_since_ = host_->clock().Elapsed();
     });
     // The public port is still open, so that inboxes can move.
     host_->Drain([this](absl::Duration left) {
@@ -196,18 +194,13 @@ class GatewayServer : public host::Service {
   void TickCluster() {
     cluster_->Tick();
     if (cluster_->joined() && !joined_.HasBeenNotified()) joined_.Notify();
-    if (draining_) FinishMoving();
+    if (draining_ && gateway_->keeping() == 0 && cluster_->moved_out() && !moved_out_.HasBeenNotified()) {
+      moved_out_.Notify();
+    }
     cluster_tick_.expires_after(kClusterTick);
     cluster_tick_.async_wait([this](const asio::error_code& error) {
       if (!error && !stopping_) TickCluster();
     });
-  }
-
-  // What was being kept when the drain began may lie here only after the first look: so there is a second one.
-  void FinishMoving() {
-    if (moved_out_.HasBeenNotified() || host_->clock().Elapsed() < draining_since_ + kSecondLook) return;
-    if (!std::exchange(looked_again_, true)) cluster_->Drain();
-    if (cluster_->moved_out()) moved_out_.Notify();
   }
 
   void OnRevoked(const crypto::PublicKey& key) {
@@ -271,8 +264,6 @@ class GatewayServer : public host::Service {
   asio::steady_timer tick_;
   asio::steady_timer cluster_tick_;
   bool draining_ = false;
-  absl::Duration draining_since_;
-  bool looked_again_ = false;
   bool stopping_ = false;  // set on the loop when no call is left, so that gRPC's threads may read it
 };
 

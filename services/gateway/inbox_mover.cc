@@ -18,7 +18,10 @@ InboxMover::InboxMover(Parts parts)
       failed_(parts_.metrics.AddCounter("dotagent_gateway_cluster_moves_failed_total",
                                         "Inboxes that could not move, and are tried again.")) {}
 
-void InboxMover::LookIn(absl::Duration delay) { look_at_ = std::min(look_at_, parts_.clock.Elapsed() + delay); }
+void InboxMover::LookIn(absl::Duration delay) {
+  look_at_ = std::min(look_at_, parts_.clock.Elapsed() + delay);
+  asked_ = true;
+}
 
 void InboxMover::Tick() {
   if (std::exchange(ticking_, true)) return;  // one that ends at once is followed by the next below

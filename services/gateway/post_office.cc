@@ -312,12 +312,24 @@ void PostOffice::FindRecipient(const std::shared_ptr<const Letter>& letter,
 }
 
 void PostOffice::Keep(const std::shared_ptr<const Letter>& letter, const record::Record& recipient, const Done& done) {
+  ++keeping_;
+  const auto kept = [this, letter, done](const absl::StatusOr<bool>& duplicate) {
+    --keeping_;
+    done(duplicate);
+    if (duplicate.ok()) FollowHome(letter->message.recipient());
+  };
   parts_.guard.Check(
       letter->message, letter->sender_key, recipient, letter->token,
-      [this, letter, inbox = InboxId{recipient.name(), recipient.public_key()}, done](const absl::Status& allowed) {
-        if (!allowed.ok()) return done(allowed);
-        Add(letter, inbox, done);
+      [this, letter, inbox = InboxId{recipient.name(), recipient.public_key()}, kept](const absl::Status& allowed) {
+        if (!allowed.ok()) return kept(allowed);
+        Add(letter, inbox, kept);
       });
+}
+
+void PostOffice::FollowHome(const record::Name& recipient) {
+  if (parts_.left_behind == nullptr) return;
+  const auto home = parts_.homes.HomeOf(recipient);
+  if (home.ok() && *home != nullptr) parts_.left_behind();
 }
 
 void PostOffice::Add(const std::shared_ptr<const Letter>& letter, const InboxId& inbox, const Done& done) {

@@ -9,6 +9,7 @@
 #ifndef DOTAGENT_SERVICES_GATEWAY_POST_OFFICE_H_
 #define DOTAGENT_SERVICES_GATEWAY_POST_OFFICE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -60,6 +61,8 @@ class PostOffice {
     RevocationCheck is_revoked;
     const Clock& clock;
     telemetry::Metrics& metrics;
+    // A message was kept here whose inbox has moved to another gateway of the cluster meanwhile.
+    std::function<void()> left_behind = nullptr;
   };
   // All parts must outlive it.
   explicit PostOffice(const Parts& parts);
@@ -89,6 +92,9 @@ class PostOffice {
   // The same from another gateway. As Receive and Requests.
   void ReceiveRequest(const std::optional<crypto::PublicKey>& stranger, const trunk::v1::RequestCall& call,
                       Requests::Done done);
+
+  // Messages that are on their way into an inbox here.
+  [[nodiscard]] size_t keeping() const { return keeping_; }
 
   // Brings the metrics of inboxes up to date; call about once a second.
   void ShowInboxes();
@@ -131,6 +137,8 @@ class PostOffice {
   // If the recipient's policy lets it in.
   void Keep(const std::shared_ptr<const Letter>& letter, const record::Record& recipient, const Done& done);
   void Add(const std::shared_ptr<const Letter>& letter, const InboxId& inbox, const Done& done);
+  // It was kept here. Its home may have moved meanwhile.
+  void FollowHome(const record::Name& recipient);
   [[nodiscard]] Done Counted(Done done);
 
   struct Found {
@@ -140,6 +148,7 @@ class PostOffice {
 
   const Parts parts_;
   absl::flat_hash_map<std::string, Found> found_;  // by name
+  size_t keeping_ = 0;
   telemetry::Counter& accepted_;
   telemetry::Counter& duplicates_;
   telemetry::Counter& refused_;

@@ -215,6 +215,26 @@ TEST_F(ClusterTest, WhatALateViewHasMisplacedFollowsSoon) {
   EXPECT_THAT(Sizes(), testing::ElementsAre(0, 0, 1, 0));
 }
 
+TEST_F(ClusterTest, WhatIsBeingKeptWhenADrainBeginsIsNotLeftBehind) {
+  StartAll();
+  Pass(absl::Seconds(2));
+  const auto alice = Settle(1, "alice.agent");
+  const auto bob = Settle(1, NameAt(1));
+  ASSERT_TRUE(alice->Send(alice->SignMessage(bob->name, "m1")).ok());
+  gateway::v1::SendRequest request;
+  request.set_message_json(alice->SignMessage(bob->name, "m2"));
+  absl::Status sent = absl::UnknownError("not answered");
+  At(1).logic->Send(alice->token, request, [&](const auto& response) { sent = response.status(); });
+  ASSERT_EQ(At(1).logic->keeping(), 1u) << "the disk has not written it yet";
+  At(1).cluster->Drain();
+  EXPECT_EQ(At(1).logic->keeping(), 1u);
+  Pass(absl::Seconds(1));
+  EXPECT_TRUE(sent.ok()) << sent;
+  EXPECT_EQ(At(1).logic->keeping(), 0u);
+  EXPECT_TRUE(At(1).cluster->moved_out());
+  EXPECT_EQ(At(1).inboxes->size(), 0u);
+}
+
 TEST_F(ClusterTest, ANewerInboxElsewhereTakesOver) {
   StartAll();
   const auto bob = Settle(1, NameAt(2));
