@@ -14,7 +14,7 @@
 //
 // Departures from the paper: buckets are fixed by prefix instead of split as they fill (the same sets, less code); the
 // deepest buckets are refreshed together, by a lookup of our own id, and not each by one of a random id, which asks the
-// same few nodes each time (a third of all lookups that a newcomer to 10,000 nodes made); a
+// same few nodes each time (a quarter of the lookups that a newcomer to 10,000 nodes made); a
 // node is dropped after three failed calls in a row even where there is no spare to take its place; and of the spares
 // that could take a free place the nearest by round-trip time does, not the newest. The last is an edge for attackers
 // who are near, so it decides only among spares: who is in the table stays.
