@@ -3,7 +3,7 @@
 import json
 import unittest
 
-from case import FAILED, OK, NetworkCase, dotagent
+from case import OK, REFUSED, NetworkCase, dotagent
 
 
 class DurableTest(NetworkCase):
@@ -61,7 +61,7 @@ class DurableTest(NetworkCase):
         self.assertEqual(self.listed(), [])
 
     def test_a_name_stands_for_one_subscription(self):
-        self.run_refused(FAILED, "must be 1", *self.options("bob"), "subscribe", "alice.agent", "prices.>", "--durable", "a/b", "--count", "1")
+        self.run_refused(REFUSED, "must be 1", *self.options("bob"), "subscribe", "alice.agent", "prices.>", "--durable", "a/b", "--count", "1")
 
 
 if __name__ == "__main__":

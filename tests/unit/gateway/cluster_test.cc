@@ -54,7 +54,7 @@ class ClusterTest : public testing::Test {
   TestGateway& Start(size_t i) {
     members_[i].running =
         std::make_unique<TestGateway>(world_, 8, InboxLimits{.clustered = true}, TopicLimits{}, CopyOf(members_[i].key),
-                                      std::make_unique<Borrowed>(*members_[i].disk));
+                                      AdmissionLimits{}, std::make_unique<Borrowed>(*members_[i].disk));
     return *members_[i].running;
   }
   // As kill -9: nothing more is said.
@@ -271,7 +271,8 @@ TEST_F(ClusterTest, AgentsOfOtherGatewaysAreStillStrangers) {
   request.set_message_json(alice.SignMessage("alice.agent", "m1"));
   request.set_sender_key(std::string(alice.key.public_key().bytes()));
   absl::Status refused;
-  At(0).logic->trunk_handlers().deliver(request, [&](const auto& result) { refused = result.status(); });
+  At(0).logic->trunk_handlers().deliver(outside.key.public_key(), request,
+                                        [&](const auto& result) { refused = result.status(); });
   world_.tasks.Run();
   EXPECT_EQ(ReasonOf(refused), reason::kBadAddress);
 }

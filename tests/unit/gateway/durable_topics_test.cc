@@ -99,7 +99,8 @@ TEST_F(DurableTopicsTest, ItOutlivesItsGatewaysProcess) {
   const crypto::SigningKey key = *crypto::SigningKey::FromSeed(one_->key.seed().view());
   bob_.token.clear();
   one_.reset();
-  TestGateway again(world_, 8, InboxLimits(), TopicLimits(), *crypto::SigningKey::FromSeed(key.seed().view()), disk);
+  TestGateway again(world_, 8, InboxLimits(), TopicLimits(), *crypto::SigningKey::FromSeed(key.seed().view()),
+                    AdmissionLimits(), disk);
   TestAgent alice(world_, again, "alice.agent");
   alice.key = *crypto::SigningKey::FromSeed(alice_.key.seed().view());
   TestAgent bob(world_, again, "bob.agent");

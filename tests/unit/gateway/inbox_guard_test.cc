@@ -256,7 +256,8 @@ TEST_F(InboxGuardTest, AnotherGatewayCannotLendAName) {
     absl::Status refused;
     incoming.accept = [](const auto&) { FAIL() << "nobody has taken the call"; };
     incoming.refuse = [&refused](const absl::Status& why) { refused = why; };
-    home_.logic->trunk_handlers().channel(home_.key.public_key(), std::move(incoming));
+    incoming.from = home_.key.public_key();
+    home_.logic->trunk_handlers().channel(std::move(incoming));
     world_.tasks.Run();
     return ReasonOf(refused);
   };
