@@ -38,6 +38,12 @@ crypto::SigningKey CopyOf(const crypto::SigningKey& key) { return *crypto::Signi
 
 class ClusterTest : public testing::Test {
  protected:
+  // Sessions end with the process; what is carried over them ends then, and lets go of itself.
+  void TearDown() override {
+    for (const auto& pipe : world_.cluster_links.pipes) pipe->Break();
+    world_.tasks.Run();
+  }
+
   struct Member {
     crypto::SigningKey key;
     std::unique_ptr<storage::Store> disk = storage::NewMemoryStore();
