@@ -26,6 +26,7 @@ constexpr size_t kSentRemembered = 65'536;  // in a generation
 constexpr absl::Duration kSweepInterval = absl::Minutes(1);
 constexpr size_t kWorst = 20;
 constexpr double kBytesOfOne = 64.0 * 1024;
+constexpr std::array<absl::string_view, 3> kShedNames = {"low", "normal", "high"};  // by abuse::Priority
 
 uint64_t Seed(Random& random) {
   uint64_t seed = 0;
@@ -208,11 +209,10 @@ Admission::Admission(const AdmissionLimits& limits, const Clock& clock, Random& 
                               "What is refused because the gateway cannot keep up: 0 nothing, 1 low priority, 2 also "
                               "normal, 3 also high.")),
       overload_(limits.overload_target) {
-  constexpr std::array kNames = {"low", "normal", "high"};
   for (size_t i = 0; i < shed_.size(); ++i) {
     shed_[i] = &metrics.AddCounter("dotagent_gateway_shed_total",
                                    "Messages, requests and publications refused because the gateway cannot keep up.",
-                                   {{"priority", kNames[i]}});
+                                   {{"priority", std::string(kShedNames[i])}});
   }
 }
 
@@ -306,10 +306,9 @@ absl::Status Admission::CheckLoad(abuse::Priority priority, absl::string_view wh
     lowest = overload_.Lowest(now);
   }
   if (priority >= lowest) return absl::OkStatus();
-  constexpr std::array<absl::string_view, 3> kNames = {"low", "normal", "high"};
   const auto index = static_cast<size_t>(priority);
   shed_[index]->Increment();
-  return abuse::Overloaded(absl::StrCat(what, " of ", kNames[index], " priority"), abuse::kOverloadRetryAfter);
+  return abuse::Overloaded(absl::StrCat(what, " of ", kShedNames[index], " priority"), abuse::kOverloadRetryAfter);
 }
 
 abuse::Record Admission::StandingOf(const crypto::PublicKey& agent) {

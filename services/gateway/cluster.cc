@@ -39,11 +39,11 @@ bool IsName(const p2p::Multiaddr& address) {
   return (address.kind == Kind::kDns || address.kind == Kind::kDns4 || address.kind == Kind::kDns6) && !address.relay;
 }
 
-p2p::PeerAddress PeerAddressOf(const ClusterMember& member) {
-  p2p::PeerAddress address{member.key, {}};
-  for (const std::string& text : member.addresses) {
+p2p::PeerAddress PeerAddressOf(const crypto::PublicKey& key, const std::vector<std::string>& texts) {
+  p2p::PeerAddress address{key, {}};
+  for (const std::string& text : texts) {
     auto parsed = p2p::Multiaddr::Parse(text);
-    if (parsed.ok() && parsed->peer == member.key) address.addresses.push_back(*std::move(parsed));
+    if (parsed.ok() && parsed->peer == key) address.addresses.push_back(*std::move(parsed));
   }
   return address;
 }
@@ -52,8 +52,10 @@ p2p::PeerAddress PeerAddressOf(const ClusterMember& member) {
 
 class Cluster::Fellow : public FellowGateway {
  public:
-  Fellow(const Cluster& cluster, p2p::PeerAddress address) : cluster_(cluster), address_(std::move(address)) {}
+  Fellow(const Cluster& cluster, const crypto::PublicKey& key, std::vector<std::string> addresses)
+      : cluster_(cluster), texts_(std::move(addresses)), address_(PeerAddressOf(key, texts_)) {}
   [[nodiscard]] const p2p::PeerAddress& address() const override { return address_; }
+  [[nodiscard]] const std::vector<std::string>& texts() const { return texts_; }
 
   void Deliver(const trunk::v1::DeliverRequest& request, std::function<void(absl::StatusOr<bool>)> done) override {
     cluster_.forwarded_messages_.Increment();
@@ -85,7 +87,8 @@ class Cluster::Fellow : public FellowGateway {
 
  private:
   const Cluster& cluster_;
-  const p2p::PeerAddress address_;
+  const std::vector<std::string> texts_;
+  const p2p::PeerAddress address_;  // of texts_
 };
 
 Cluster::Cluster(Parts parts)
@@ -167,7 +170,7 @@ void Cluster::EndAsking(const std::string& whom) {
 
 void Cluster::Probe() {
   ++lookups_;  // until all that follows is under way
-  for (const ClusterMember& member : members_.Others()) SayHello(PeerAddressOf(member));
+  for (const ClusterMember& member : members_.Others()) SayHello(AddressOf(member.key));
   for (const p2p::Multiaddr& address : parts_.peers) {
     if (!IsName(address)) AskAddress(address);
   }
@@ -244,7 +247,7 @@ void Cluster::Announce(const ClusterMember& member) {
   ClusterCall call;
   *call.mutable_hello() = HelloTo(member.key);
   parts_.link.Call(
-      PeerAddressOf(member), std::move(call), kHelloTimeout,
+      AddressOf(member.key), std::move(call), kHelloTimeout,
       [this, alive = std::weak_ptr(alive_), key = member.key](const absl::StatusOr<ClusterAnswer>& answer) {
         if (!alive.expired() && answer.ok()) OnHello(key, answer->hello());
       });
@@ -282,8 +285,7 @@ void Cluster::OnHello(const crypto::PublicKey& member, const cluster::v1::Hello&
     telemetry::Log(telemetry::Level::kWarning, "a gateway of the cluster is left out", {{"why", status.ToString()}});
     return;
   }
-  peer_ids_ = {crypto::PeerIdFromKey(parts_.self)};
-  for (const ClusterMember& other : members_.Others()) peer_ids_.insert(crypto::PeerIdFromKey(other.key));
+  NoteFellow(heard);
   for (const std::string& text : hello.others()) {
     auto address = p2p::Multiaddr::Parse(text);
     if (!address.ok() || !address->peer || address->peer == parts_.self) continue;
@@ -295,6 +297,17 @@ void Cluster::OnHello(const crypto::PublicKey& member, const cluster::v1::Hello&
     }
   }
   OnMembers();
+}
+
+// To parse an address costs as much as to check a signature, and where members are is asked at every message.
+void Cluster::NoteFellow(const ClusterMember& member) {
+  std::shared_ptr<Fellow>& fellow = fellows_[member.key];
+  if (fellow == nullptr || fellow->texts() != member.addresses) {
+    fellow = std::make_shared<Fellow>(*this, member.key, member.addresses);
+  }
+  absl::erase_if(fellows_, [this](const auto& known) { return members_.Find(known.first) == nullptr; });
+  peer_ids_ = {crypto::PeerIdFromKey(parts_.self)};
+  for (const auto& [key, _] : fellows_) peer_ids_.insert(crypto::PeerIdFromKey(key));
 }
 
 void Cluster::TellPolicies(const ClusterMember& member, const std::string& after) {
@@ -313,7 +326,7 @@ void Cluster::TellPolicies(const ClusterMember& member, const std::string& after
   const std::string last = page->policies().rbegin()->name();
   ClusterCall call;
   *call.mutable_policies() = *std::move(page);
-  parts_.link.Call(PeerAddressOf(member), std::move(call), kCallTimeout,
+  parts_.link.Call(AddressOf(member.key), std::move(call), kCallTimeout,
                    [this, alive = std::weak_ptr(alive_), member, last](const absl::StatusOr<ClusterAnswer>& answer) {
                      if (alive.expired()) return;
                      if (answer.ok()) return TellPolicies(member, last);
@@ -348,12 +361,12 @@ absl::StatusOr<std::shared_ptr<FellowGateway>> Cluster::HomeOf(const record::Nam
                            "this gateway has not found its cluster yet; try again");
   }
   if (*home == parts_.self) return nullptr;
-  return std::make_shared<Fellow>(*this, AddressOf(*home));
+  return fellows_.at(*home);
 }
 
 p2p::PeerAddress Cluster::AddressOf(const crypto::PublicKey& member) const {
-  const ClusterMember* known = members_.Find(member);
-  return known == nullptr ? p2p::PeerAddress{member, {}} : PeerAddressOf(*known);
+  const auto known = fellows_.find(member);
+  return known == fellows_.end() ? p2p::PeerAddress{member, {}} : known->second->address();
 }
 
 std::vector<std::string> Cluster::RecordAddresses() const {
@@ -389,7 +402,7 @@ void Cluster::SharePolicy(const record::Name& name, std::function<void(absl::Sta
   };
   for (const ClusterMember& member : members_.Up()) {
     ++round->waiting;
-    parts_.link.Call(PeerAddressOf(member), call, kCallTimeout,
+    parts_.link.Call(AddressOf(member.key), call, kCallTimeout,
                      [end](const absl::StatusOr<ClusterAnswer>& answer) { end(answer.status()); });
   }
   end(absl::OkStatus());
@@ -402,7 +415,7 @@ void Cluster::ShareRegistration(const std::string& rotation_chain, const record:
   call.mutable_registered()->set_key(std::string(key.bytes()));
   call.mutable_registered()->set_rotation_chain(rotation_chain);
   for (const ClusterMember& member : members_.Up()) {
-    parts_.link.Call(PeerAddressOf(member), call, kCallTimeout, [](const absl::StatusOr<ClusterAnswer>&) {});
+    parts_.link.Call(AddressOf(member.key), call, kCallTimeout, [](const absl::StatusOr<ClusterAnswer>&) {});
   }
 }
 

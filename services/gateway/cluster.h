@@ -116,6 +116,7 @@ class Cluster : public Homes {
   void Announce(const ClusterMember& member);
   [[nodiscard]] cluster::v1::Hello HelloTo(const crypto::PublicKey& member) const;
   void OnHello(const crypto::PublicKey& member, const cluster::v1::Hello& hello);
+  void NoteFellow(const ClusterMember& member);
   void TellPolicies(const ClusterMember& member, const std::string& after);
   void OnMembers();
   // A question that is under way, by whom it is asked; false: it is already.
@@ -138,10 +139,11 @@ class Cluster : public Homes {
   absl::flat_hash_set<std::string> asking_;
   absl::flat_hash_set<std::string> first_round_;  // of asking_: those after which we have looked
   bool looked_ = false;
-  size_t lookups_ = 0;                              // of names, under way in the first round
-  std::vector<p2p::Multiaddr> hearsay_;             // addresses to ask besides parts_.peers
-  absl::flat_hash_set<crypto::PublicKey> telling_;  // policies
-  absl::flat_hash_set<std::string> peer_ids_;       // of this gateway and all members
+  size_t lookups_ = 0;                                                       // of names, under way in the first round
+  std::vector<p2p::Multiaddr> hearsay_;                                      // addresses to ask besides parts_.peers
+  absl::flat_hash_set<crypto::PublicKey> telling_;                           // policies
+  absl::flat_hash_map<crypto::PublicKey, std::shared_ptr<Fellow>> fellows_;  // all members but this gateway
+  absl::flat_hash_set<std::string> peer_ids_;                                // of this gateway and of fellows_
   telemetry::Gauge& up_;
   telemetry::Gauge& active_;
   telemetry::Counter& forwarded_messages_;

@@ -47,10 +47,7 @@ Gateway::Gateway(const Parts& parts)
                     .is_revoked = parts.is_revoked,
                     .clock = parts.clock,
                     .metrics = parts.metrics,
-                    .left_behind =
-                        [cluster = parts.cluster] {
-                          if (cluster != nullptr) cluster->OnLeftBehind();
-                        }}),
+                    .left_behind = [cluster = parts.cluster] { cluster->OnLeftBehind(); }}),
       channels_({.homes = homes_,
                  .listeners = listeners_,
                  .directory = parts.directory,

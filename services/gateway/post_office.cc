@@ -327,7 +327,6 @@ void PostOffice::Keep(const std::shared_ptr<const Letter>& letter, const record:
 }
 
 void PostOffice::FollowHome(const record::Name& recipient) {
-  if (parts_.left_behind == nullptr) return;
   const auto home = parts_.homes.HomeOf(recipient);
   if (home.ok() && *home != nullptr) parts_.left_behind();
 }

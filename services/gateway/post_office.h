@@ -62,7 +62,7 @@ class PostOffice {
     const Clock& clock;
     telemetry::Metrics& metrics;
     // A message was kept here whose inbox has moved to another gateway of the cluster meanwhile.
-    std::function<void()> left_behind = nullptr;
+    std::function<void()> left_behind;
   };
   // All parts must outlive it.
   explicit PostOffice(const Parts& parts);

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/unit/gateway/fakes.h"
+#include "tests/unit/gateway/topics_fixture.h"
 
 namespace dotagent::gateway_service {
 namespace {
@@ -18,40 +18,9 @@ constexpr TopicLimits kSmall = {.max_per_agent = 3,
                                 .agent_backlog = {.entries = 4},
                                 .link_backlog = {.entries = 4}};
 
-class TopicsTest : public testing::Test {
+class TopicsTest : public TopicsFixture {
  protected:
-  void SetUp() override {
-    alice_.Settle();
-    bob_.Settle();
-    carol_.Settle();
-  }
-
-  // In seconds, with their ticks.
-  void Wait(int seconds) {
-    for (int i = 0; i < seconds; ++i) {
-      world_.clock.Advance(absl::Seconds(1));
-      one_->logic->Tick();
-      two_.logic->Tick();
-      world_.tasks.Run();
-    }
-  }
-
-  // What a subscriber has seen, in order: "ready", the texts of publications, and gaps.
-  static std::vector<std::string> Seen(const SubscribeCall& call) {
-    std::vector<std::string> seen;
-    for (const auto& event : call.events) {
-      if (event.has_ready()) seen.emplace_back("ready");
-      if (event.has_publication()) {
-        const record::Json message = *record::ParseStrictJson(event.publication().message_json());
-        seen.push_back(message.at("content").at("text").get<std::string>());
-      }
-      if (event.has_missed()) {
-        seen.push_back(absl::StrCat("missed ", event.missed().count(), ":", event.missed().first_sequence(), "-",
-                                    event.missed().last_sequence(), " ", event.missed().cause()));
-      }
-    }
-    return seen;
-  }
+  TopicsTest() : TopicsFixture(kSmall) {}
 
   void ExpectOpen(const SubscribeCall& call) {
     EXPECT_FALSE(call.finished) << *call.finished;
@@ -64,13 +33,6 @@ class TopicsTest : public testing::Test {
     EXPECT_EQ(call.finished->code(), code) << *call.finished;
     EXPECT_EQ(ReasonOf(*call.finished), reason) << *call.finished;
   }
-
-  World world_;
-  std::unique_ptr<TestGateway> one_ = std::make_unique<TestGateway>(world_, 8, InboxLimits{}, kSmall);
-  TestGateway two_{world_, 8, {}, kSmall};
-  TestAgent alice_{world_, *one_, "alice.agent"};
-  TestAgent bob_{world_, *one_, "bob.agent"};
-  TestAgent carol_{world_, two_, "carol.agent"};
 };
 
 TEST_F(TopicsTest, ReachesWhoSubscribes) {
