@@ -17,6 +17,8 @@
 #include "cli/exit_status.h"
 #include "cli/http_get.h"
 #include "cli/report.h"
+#include "common/abuse/conduct.h"
+#include "common/abuse/refusal.h"
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
 #include "common/rpc/channel.h"
@@ -36,6 +38,19 @@ constexpr double kShortOfTime = 0.1;  // of a record's ttl
 struct DoctorArguments {
   std::string http;
 };
+
+// A member of what a service said, whatever it said.
+std::string Text(const nlohmann::ordered_json& object, const char* member) {
+  if (!object.is_object()) return "";
+  const auto found = object.find(member);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+double Number(const nlohmann::ordered_json& object, const char* member) {
+  if (!object.is_object()) return 0;
+  const auto found = object.find(member);
+  return found != object.end() && found->is_number() ? found->get<double>() : 0;
+}
 
 // The checks that were made, in order.
 class Checks {
@@ -78,9 +93,9 @@ class Checks {
     for (const auto& [kind, parties] : offenders_.items()) {
       if (!parties.is_array()) continue;
       for (const auto& party : parties) {
-        const absl::Duration left = absl::Seconds(party.value("quarantine_left_s", 0.0));
-        table.push_back({Printable(party.value("party", "")), Printable(kind), Printable(party.value("standing", "")),
-                         absl::StrFormat("%.1f", party.value("score", 0.0)),
+        const absl::Duration left = absl::Seconds(Number(party, "quarantine_left_s"));
+        table.push_back({Printable(Text(party, "party")), Printable(kind), Printable(Text(party, "standing")),
+                         absl::StrFormat("%.1f", Number(party, "score")),
                          absl::FormatDuration(absl::Ceil(left, absl::Seconds(1)))});
       }
     }
@@ -172,7 +187,7 @@ void CheckStanding(sdk::GatewayClient& gateway, Checks& checks) {
     case v1::STANDING_QUARANTINED:
       return checks.Fail(
           "standing",
-          ErrorWithReason(absl::StatusCode::kResourceExhausted, "QUARANTINED",
+          ErrorWithReason(absl::StatusCode::kResourceExhausted, abuse::kQuarantined,
                           absl::StrCat("quarantined for another ",
                                        absl::FormatDuration(absl::Ceil(
                                            absl::Milliseconds(standing.quarantine_left_ms()), absl::Seconds(1))),
@@ -191,7 +206,7 @@ void CheckStanding(sdk::GatewayClient& gateway, Checks& checks) {
 void CheckName(sdk::Agent& agent, const crypto::PublicKey& key, const v1::GetInfoResponse& info, Checks& checks) {
   const auto found = agent.Resolve(agent.name(), true);
   if (!found.ok()) {
-    const bool quarantined = ReasonOf(found.status()) == "QUARANTINED";
+    const bool quarantined = ReasonOf(found.status()) == abuse::kQuarantined;
     return checks.Fail(
         "name", found.status(),
         quarantined ? "ask again after the quarantine" : absl::StrCat("dotagent register --name ", agent.name()));
@@ -265,7 +280,8 @@ void CheckOperator(const std::string& http, absl::Duration timeout, Checks& chec
   size_t bad = 0;
   for (const auto& [_, parties] : offenders.items()) {
     for (const auto& party : parties) {
-      if (party.is_object() && party.value("standing", "good") != "good") ++bad;
+      const std::string standing = Text(party, "standing");
+      if (!standing.empty() && standing != abuse::StandingName(abuse::Standing::kGood)) ++bad;
     }
   }
   checks.SetOffenders(std::move(offenders));

@@ -3,14 +3,16 @@
 What happens is printed as it does: `python3 tests/integration/abuse_test.py`.
 """
 
+import http.server
 import json
 import os
 import subprocess
+import threading
 import time
 import unittest
 import urllib.request
 
-from case import BIN, OK, REFUSED, NetworkCase, dotagent, wait_for
+from case import BIN, OK, REFUSED, UNREACHABLE, NetworkCase, dotagent, wait_for
 
 QUARANTINE_S = 12
 # Small, so that it takes seconds: 20 calls a second, points for two or three seconds of flood throttle, for twice as many quarantine.
@@ -104,6 +106,31 @@ class AbuseTest(NetworkCase):
         inbox = self.listen("bob", 0, "--count", str(int(taken) + delivered + 1))
         senders = [json.loads(line)["sender"] for line in inbox.stdout if '"message"' in line]
         self.assertEqual(senders.count("alice.agent"), delivered)
+
+
+class Liar(http.server.BaseHTTPRequestHandler):
+    """An HTTP port that answers with JSON of other types than a gateway's."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(b'{"agents": [1, {"party": 2, "standing": 5, "score": "x"}, {"standing": "throttled"}], "gateways": 7}')
+
+    def log_message(self, *_):
+        pass
+
+
+class DoctorTest(unittest.TestCase):
+    def test_it_minds_no_nonsense(self):
+        with http.server.HTTPServer(("127.0.0.1", 0), Liar) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            done = dotagent("--gateway", "127.0.0.1:1", "--timeout", "1", "doctor", "--http", f"127.0.0.1:{server.server_port}")
+            server.shutdown()
+        self.assertIn("1 throttled or quarantined", done.stdout, done.stderr)
+        self.assertEqual(done.returncode, UNREACHABLE, done.stderr)  # of the gateway
 
 
 if __name__ == "__main__":
