@@ -162,7 +162,7 @@ TEST(DhtTest, CopiesAreMadeAgainWithinAnIntervalButLiveNoLonger) {
 TEST(DhtTest, LookingAroundIsStretchedAndNothingElse) {
   double stretch = 1;
   Simulation simulation({.seed = 3, .start = kStart});
-  for (int i = 0; i < 60; ++i) simulation.AddNode({.stretch = [&] { return stretch; }});
+  for (int i = 0; i < 25; ++i) simulation.AddNode({.stretch = [&] { return stretch; }});
   simulation.StartAll();
   simulation.RunFor(absl::Hours(2));
   ASSERT_TRUE(simulation.Put(0, kRecord, SignedRecord(KeyFromSeed(1), "bob.agent", simulation.clock().Now())).ok());
@@ -178,14 +178,14 @@ TEST(DhtTest, LookingAroundIsStretchedAndNothingElse) {
     simulation.RunFor(time);
     return looks;
   };
-  const size_t usual = looks_within(absl::Hours(8));
+  const size_t usual = looks_within(absl::Hours(6));
   stretch = 4;
   copies = 0;
-  const size_t stretched = looks_within(absl::Hours(8));
+  const size_t stretched = looks_within(absl::Hours(6));
   EXPECT_LT(stretched, usual / 2) << usual;
   EXPECT_GE(copies, kReplicationFactor - 1);
   stretch = 1;
-  EXPECT_GT(looks_within(absl::Hours(8)), usual * 3 / 4);
+  EXPECT_GT(looks_within(absl::Hours(6)), usual * 3 / 4);
 }
 
 // Restarts do not put off the work: it falls due an interval after it was done last, whoever restarted in between.
