@@ -19,8 +19,8 @@ class Claim : public Operation, public std::enable_shared_from_this<Claim> {
 
   Claim(std::string header, Done done) : header_(std::move(header)), done_(std::move(done)) {}
 
-  void Start(asio::io_context& context, const Multiaddr& relay) {
-    dial_ = DialTcp(context, relay, [self = shared_from_this()](absl::StatusOr<asio::ip::tcp::socket> socket) {
+  void Start(const asio::any_io_executor& executor, const Multiaddr& relay) {
+    dial_ = DialTcp(executor, relay, [self = shared_from_this()](absl::StatusOr<asio::ip::tcp::socket> socket) {
       if (!socket.ok()) return self->Finish(WithContext(socket.status(), "the relay's port"));
       self->socket_.emplace(*std::move(socket));
       self->SendHeader();
@@ -105,10 +105,10 @@ void CircuitSocket::Refuse() {
   slot_.reset();
 }
 
-std::shared_ptr<Operation> ClaimCircuit(asio::io_context& context, const Multiaddr& relay, absl::string_view voucher,
+std::shared_ptr<Operation> ClaimCircuit(const asio::any_io_executor& executor, const Multiaddr& relay, absl::string_view voucher,
                                         std::function<void(absl::StatusOr<asio::ip::tcp::socket>)> done) {
   auto claim = std::make_shared<Claim>(CircuitHeader(voucher), std::move(done));
-  claim->Start(context, relay);
+  claim->Start(executor, relay);
   return claim;
 }
 

@@ -8,7 +8,7 @@
 #ifndef DOTAGENT_COMMON_P2P_CIRCUIT_H_
 #define DOTAGENT_COMMON_P2P_CIRCUIT_H_
 
-#include <asio/io_context.hpp>
+#include <asio/any_io_executor.hpp>
 #include <asio/ip/tcp.hpp>
 #include <cstddef>
 #include <functional>
@@ -61,7 +61,7 @@ class CircuitSocket {
 // Dials the relay's transport address in `relay`, claims `voucher` and waits until the circuit is joined; `done` gets
 // the raw socket. PermissionDenied (NO_RESERVATION) if the relay refuses the voucher, Unavailable if it cannot be
 // reached or hangs up. Has no deadline of its own: cancel it.
-[[nodiscard]] std::shared_ptr<Operation> ClaimCircuit(asio::io_context& context, const Multiaddr& relay,
+[[nodiscard]] std::shared_ptr<Operation> ClaimCircuit(const asio::any_io_executor& executor, const Multiaddr& relay,
                                                       absl::string_view voucher,
                                                       std::function<void(absl::StatusOr<asio::ip::tcp::socket>)> done);
 

@@ -10,17 +10,17 @@
 namespace dotagent::p2p {
 
 struct DhtNetwork::State {
-  State(asio::io_context& context, Node& owner, DhtNetworkOptions its_options)
-      : io(context), node(owner), options(std::move(its_options)), later(context) {}
+  State(const asio::any_io_executor& its_executor, Node& owner, DhtNetworkOptions its_options)
+      : executor(its_executor), node(owner), options(std::move(its_options)), later(its_executor) {}
 
-  asio::io_context& io;
+  const asio::any_io_executor executor;
   Node& node;
   const DhtNetworkOptions options;
   Later later;
 };
 
-DhtNetwork::DhtNetwork(asio::io_context& context, Node& node, DhtNetworkOptions options)
-    : state_(std::make_shared<State>(context, node, std::move(options))) {}
+DhtNetwork::DhtNetwork(const asio::any_io_executor& executor, Node& node, DhtNetworkOptions options)
+    : state_(std::make_shared<State>(executor, node, std::move(options))) {}
 
 DhtNetwork::~DhtNetwork() = default;
 
@@ -64,7 +64,7 @@ void DhtNetwork::Call(const dht::Contact& to, const dht::Request& request,
 void DhtNetwork::Identify(const std::string& address, std::function<void(absl::StatusOr<dht::Contact>)> done) {
   const auto parsed = Multiaddr::Parse(address);
   if (!parsed.ok()) {
-    asio::post(state_->io, [done = std::move(done), status = parsed.status()] { done(status); });
+    asio::post(state_->executor, [done = std::move(done), status = parsed.status()] { done(status); });
     return;
   }
   const std::string contact_address = parsed->relay.has_value() ? parsed->ToString() : parsed->Transport();

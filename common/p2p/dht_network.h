@@ -2,7 +2,7 @@
 #ifndef DOTAGENT_COMMON_P2P_DHT_NETWORK_H_
 #define DOTAGENT_COMMON_P2P_DHT_NETWORK_H_
 
-#include <asio/io_context.hpp>
+#include <asio/any_io_executor.hpp>
 #include <functional>
 #include <memory>
 #include <string>
@@ -26,7 +26,7 @@ struct DhtNetworkOptions {
 // Both must outlive it.
 class DhtNetwork : public dht::Network {
  public:
-  DhtNetwork(asio::io_context& context, Node& node, DhtNetworkOptions options = {});
+  DhtNetwork(const asio::any_io_executor& executor, Node& node, DhtNetworkOptions options = {});
   ~DhtNetwork() override;
 
   // Answers the DHT protocol on the node's port with `dht`. Call once; `dht` must outlive the node's sessions

@@ -20,7 +20,7 @@ constexpr std::chrono::milliseconds kGrain(32);
 struct Later::State : std::enable_shared_from_this<State> {
   using Time = asio::steady_timer::time_point;
 
-  explicit State(asio::io_context& context) : timer(context) {}
+  explicit State(const asio::any_io_executor& executor) : timer(executor) {}
 
   void Arm() {
     if (waiting.empty() || waiting.begin()->first >= armed_for) return;
@@ -48,7 +48,7 @@ struct Later::State : std::enable_shared_from_this<State> {
   Time armed_for = Time::max();
 };
 
-Later::Later(asio::io_context& context) : state_(std::make_shared<State>(context)) {}
+Later::Later(const asio::any_io_executor& executor) : state_(std::make_shared<State>(executor)) {}
 
 Later::~Later() {
   state_->waiting.clear();

@@ -5,7 +5,7 @@
 #ifndef DOTAGENT_COMMON_P2P_LATER_H_
 #define DOTAGENT_COMMON_P2P_LATER_H_
 
-#include <asio/io_context.hpp>
+#include <asio/any_io_executor.hpp>
 #include <functional>
 #include <memory>
 
@@ -16,7 +16,7 @@ namespace dotagent::p2p {
 // On the loop's thread. Its end drops what has not run.
 class Later {
  public:
-  explicit Later(asio::io_context& context);
+  explicit Later(const asio::any_io_executor& executor);
   ~Later();
   Later(const Later&) = delete;
   Later& operator=(const Later&) = delete;

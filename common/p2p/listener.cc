@@ -74,11 +74,11 @@ class Listener::Newcomer {
   size_t size = 0;
 };
 
-Listener::Listener(asio::io_context& context, ListenerOptions options)
+Listener::Listener(const asio::any_io_executor& executor, ListenerOptions options)
     : options_(std::move(options)),
       limits_(std::make_shared<ConnectionLimits>(options_.max_connections, options_.max_connections_per_address)),
-      acceptor_(context),
-      pause_(context) {}
+      acceptor_(executor),
+      pause_(executor) {}
 
 absl::Status Listener::Listen(const Multiaddr& address) {
   using Kind = Multiaddr::HostKind;

@@ -8,7 +8,7 @@
 #ifndef DOTAGENT_COMMON_P2P_LISTENER_H_
 #define DOTAGENT_COMMON_P2P_LISTENER_H_
 
-#include <asio/io_context.hpp>
+#include <asio/any_io_executor.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/steady_timer.hpp>
 #include <cstddef>
@@ -72,7 +72,7 @@ struct ListenerOptions {
 
 class Listener : public std::enable_shared_from_this<Listener> {
  public:
-  Listener(asio::io_context& context, ListenerOptions options);
+  Listener(const asio::any_io_executor& executor, ListenerOptions options);
 
   // InvalidArgument (BAD_ADDRESS) unless the host is an IP address, Unavailable if the system refuses to bind.
   [[nodiscard]] absl::Status Listen(const Multiaddr& address);

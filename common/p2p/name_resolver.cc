@@ -30,7 +30,7 @@ std::vector<Multiaddr> WithAddresses(const Multiaddr& name, const tcp::resolver:
 
 class SystemNameResolver : public NameResolver {
  public:
-  explicit SystemNameResolver(asio::io_context& context) : resolver_(context) {}
+  explicit SystemNameResolver(const asio::any_io_executor& executor) : resolver_(executor) {}
 
   void Resolve(const Multiaddr& name, std::function<void(absl::StatusOr<std::vector<Multiaddr>>)> done) override {
     const auto on_resolved = [alive = std::weak_ptr(alive_), name, done = std::move(done)](
@@ -60,8 +60,8 @@ class SystemNameResolver : public NameResolver {
 
 }  // namespace
 
-std::unique_ptr<NameResolver> NewSystemNameResolver(asio::io_context& context) {
-  return std::make_unique<SystemNameResolver>(context);
+std::unique_ptr<NameResolver> NewSystemNameResolver(const asio::any_io_executor& executor) {
+  return std::make_unique<SystemNameResolver>(executor);
 }
 
 }  // namespace dotagent::p2p

@@ -3,7 +3,7 @@
 #ifndef DOTAGENT_COMMON_P2P_NAME_RESOLVER_H_
 #define DOTAGENT_COMMON_P2P_NAME_RESOLVER_H_
 
-#include <asio/io_context.hpp>
+#include <asio/any_io_executor.hpp>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -25,7 +25,7 @@ class NameResolver {
 };
 
 // The system's: asks afresh each time, on a thread of asio's. Its own timeouts apply (resolv.conf).
-[[nodiscard]] std::unique_ptr<NameResolver> NewSystemNameResolver(asio::io_context& context);
+[[nodiscard]] std::unique_ptr<NameResolver> NewSystemNameResolver(const asio::any_io_executor& executor);
 
 }  // namespace dotagent::p2p
 

@@ -27,9 +27,9 @@ Newcomers::Place::~Place() {
   if (const auto owner = owner_.lock(); owner != nullptr) owner->Leave(id_);
 }
 
-Newcomers::Newcomers(asio::io_context& context, const NewcomerLimits& limits, const Clock* clock, Random& random,
+Newcomers::Newcomers(const asio::any_io_executor& executor, const NewcomerLimits& limits, const Clock* clock, Random& random,
                      telemetry::Metrics& metrics, std::function<void(absl::string_view)> on_refused)
-    : context_(context),
+    : executor_(executor),
       clock_(clock),
       on_refused_(std::move(on_refused)),
       buckets_(limits.connections_per_second, limits.connection_burst, limits.max_addresses),
@@ -37,7 +37,7 @@ Newcomers::Newcomers(asio::io_context& context, const NewcomerLimits& limits, co
       queue_(limits.max_handshakes, limits.max_handshakes_per_address),
       price_(limits.min_cookie_bits, limits.max_cookie_bits),
       mint_(random),
-      timer_(context),
+      timer_(executor),
       waiting_(metrics.AddGauge("dotagent_p2p_handshakes_waiting",
                                 "Handshakes of others that wait for their share of the loop's time.")),
       bits_(metrics.AddGauge("dotagent_p2p_cookie_bits",
@@ -120,7 +120,7 @@ void Newcomers::Evict(HandshakeQueue::Id id, absl::string_view cause) {
   on_refused_(cause);
   const auto found = handshakes_.find(id);
   if (found == handshakes_.end()) return;
-  asio::post(context_, [self = shared_from_this(), evict = std::move(found->second.evict)] {
+  asio::post(executor_, [self = shared_from_this(), evict = std::move(found->second.evict)] {
     self->Measure([&] { evict(MadeRoom()); });
   });
   handshakes_.erase(found);
@@ -128,7 +128,7 @@ void Newcomers::Evict(HandshakeQueue::Id id, absl::string_view cause) {
 
 void Newcomers::SchedulePump() {
   if (closed_ || std::exchange(pumping_, true)) return;
-  asio::post(context_, [weak = weak_from_this()] {
+  asio::post(executor_, [weak = weak_from_this()] {
     if (const auto self = weak.lock(); self != nullptr) self->Pump();
   });
 }

@@ -14,7 +14,7 @@
 #ifndef DOTAGENT_COMMON_P2P_NEWCOMERS_H_
 #define DOTAGENT_COMMON_P2P_NEWCOMERS_H_
 
-#include <asio/io_context.hpp>
+#include <asio/any_io_executor.hpp>
 #include <asio/steady_timer.hpp>
 #include <cstdint>
 #include <functional>
@@ -63,7 +63,7 @@ class Newcomers : public std::enable_shared_from_this<Newcomers> {
 
   // `clock`, `random` and `metrics` must outlive it. `on_refused` gets "rate", "handshakes", "handshakes_of_address" or
   // "evicted".
-  Newcomers(asio::io_context& context, const NewcomerLimits& limits, const Clock* clock, Random& random,
+  Newcomers(const asio::any_io_executor& executor, const NewcomerLimits& limits, const Clock* clock, Random& random,
             telemetry::Metrics& metrics, std::function<void(absl::string_view cause)> on_refused);
 
   // Whether an address (address_group.h) may connect once more, which it then does.
@@ -105,7 +105,7 @@ class Newcomers : public std::enable_shared_from_this<Newcomers> {
   [[nodiscard]] int Price();
   [[nodiscard]] absl::Time Now() const;
 
-  asio::io_context& context_;
+  const asio::any_io_executor executor_;
   const Clock* clock_;
   const std::function<void(absl::string_view)> on_refused_;
   AddressBuckets buckets_;

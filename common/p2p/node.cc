@@ -73,8 +73,8 @@ namespace {
 // A call to a peer that has to be dialled first.
 class FirstCall : public std::enable_shared_from_this<FirstCall> {
  public:
-  FirstCall(asio::io_context& io, CallOptions options, std::string request, CallCallback done)
-      : timer_(io), options_(std::move(options)), request_(std::move(request)), done_(std::move(done)) {}
+  FirstCall(const asio::any_io_executor& executor, CallOptions options, std::string request, CallCallback done)
+      : timer_(executor), options_(std::move(options)), request_(std::move(request)), done_(std::move(done)) {}
 
   void StartTimer() {
     timer_.expires_after(TimerDelay(options_.timeout));
@@ -103,13 +103,13 @@ class FirstCall : public std::enable_shared_from_this<FirstCall> {
 }  // namespace
 
 struct Node::Impl final : ConnectionOwner, DialHost, std::enable_shared_from_this<Impl> {
-  Impl(asio::io_context& context, NodeOptions node_options)
-      : io_context(context),
+  Impl(const asio::any_io_executor& its_executor, NodeOptions node_options)
+      : executor(its_executor),
         options(std::move(node_options)),
         metrics(*options.metrics),
         shared(std::make_shared<ConnectionContext>()),
         newcomers(std::make_shared<Newcomers>(
-            context, options.newcomers, options.clock, *options.random, *options.metrics,
+            executor, options.newcomers, options.clock, *options.random, *options.metrics,
             [refused = metrics.refused](absl::string_view cause) { refused.at(cause)->Increment(); })) {
     shared->newcomers = newcomers;
     shared->clock = options.clock;
@@ -134,7 +134,7 @@ struct Node::Impl final : ConnectionOwner, DialHost, std::enable_shared_from_thi
   void OnClosed(const std::shared_ptr<Connection>& connection, const absl::Status& why) override;
 
   // DialHost
-  asio::io_context& io() override { return io_context; }
+  const asio::any_io_executor& loop() override { return executor; }
   std::shared_ptr<Connection> StartDialled(asio::ip::tcp::socket socket,
                                            const std::optional<crypto::PublicKey>& expected, bool relayed,
                                            Connection::ReadyCallback ready) override;
@@ -155,7 +155,7 @@ struct Node::Impl final : ConnectionOwner, DialHost, std::enable_shared_from_thi
   void OpenStream(const PeerAddress& peer, const std::string& protocol, session::Priority priority,
                   StreamCallback done);
 
-  asio::io_context& io_context;
+  const asio::any_io_executor executor;
   const NodeOptions options;
   NodeMetrics metrics;
   const std::shared_ptr<ConnectionContext> shared;
@@ -179,7 +179,7 @@ void Node::Impl::Close() {
   for (const auto& reservation : std::exchange(reservations, {})) reservation->Stop();
   for (const auto& pending : std::exchange(dials, {})) {
     // Posted: whoever waits may be in the middle of destroying this node.
-    asio::post(io_context, [waiting = std::exchange(pending->waiting, {})] {
+    asio::post(executor, [waiting = std::exchange(pending->waiting, {})] {
       for (const auto& done : waiting) done(NodeClosed());
     });
     pending->dial->Fail(NodeClosed());
@@ -285,7 +285,7 @@ void Node::Impl::OpenControlStream(const Multiaddr& relay, StreamCallback done) 
   Multiaddr transport = relay;
   transport.relay.reset();
   transport.peer = relay.relay.has_value() ? relay.relay : relay.peer;
-  asio::post(io_context, [weak = weak_from_this(), transport, done = std::move(done)]() mutable {
+  asio::post(executor, [weak = weak_from_this(), transport, done = std::move(done)]() mutable {
     const auto self = weak.lock();
     if (self == nullptr) return done(NodeClosed());
     self->OpenStream({transport.peer, {transport}}, kRelayProtocolId, session::Priority::kHigh, std::move(done));
@@ -378,8 +378,8 @@ void Node::Impl::OpenStream(const PeerAddress& peer, const std::string& protocol
   });
 }
 
-Node::Node(asio::io_context& context, NodeOptions options)
-    : impl_(std::make_shared<Impl>(context, std::move(options))) {
+Node::Node(const asio::any_io_executor& executor, NodeOptions options)
+    : impl_(std::make_shared<Impl>(executor, std::move(options))) {
   impl_->shared->owner = impl_;
 }
 
@@ -391,7 +391,7 @@ absl::Status Node::Listen() {
   for (const std::string& advertised : impl_->options.advertise) {
     RETURN_IF_ERROR(Multiaddr::Parse(advertised).status());
   }
-  auto listener = std::make_shared<Listener>(impl_->io_context, impl_->MakeListenerOptions());
+  auto listener = std::make_shared<Listener>(impl_->executor, impl_->MakeListenerOptions());
   RETURN_IF_ERROR(listener->Listen(address));
   impl_->listener = std::move(listener);
   return absl::OkStatus();
@@ -421,7 +421,7 @@ void Node::ServeCalls(const std::string& protocol, size_t max_request, CallHandl
 
 void Node::OpenStream(const PeerAddress& peer, const std::string& protocol, session::Priority priority,
                       StreamCallback done) {
-  asio::post(impl_->io_context, [weak = std::weak_ptr<Impl>(impl_), peer, protocol, priority, done = std::move(done)] {
+  asio::post(impl_->executor, [weak = std::weak_ptr<Impl>(impl_), peer, protocol, priority, done = std::move(done)] {
     const auto impl = weak.lock();
     if (impl == nullptr) return done(NodeClosed());
     impl->OpenStream(peer, protocol, priority, done);
@@ -437,9 +437,9 @@ void Node::Call(const PeerAddress& peer, const std::string& protocol, std::strin
   const auto connection = peer.key.has_value() ? impl_->FindSession(*peer.key) : nullptr;
   if (connection != nullptr) return connection->Call(options, request, std::move(done));
   const auto call =
-      std::make_shared<FirstCall>(impl_->io_context, std::move(options), std::move(request), std::move(done));
+      std::make_shared<FirstCall>(impl_->executor, std::move(options), std::move(request), std::move(done));
   call->StartTimer();
-  asio::post(impl_->io_context, [weak = std::weak_ptr<Impl>(impl_), peer, call] {
+  asio::post(impl_->executor, [weak = std::weak_ptr<Impl>(impl_), peer, call] {
     const auto impl = weak.lock();
     if (impl == nullptr) return call->OnReached(NodeClosed());
     impl->Reach(peer, [call](const absl::StatusOr<std::shared_ptr<Connection>>& reached) { call->OnReached(reached); });
@@ -447,7 +447,7 @@ void Node::Call(const PeerAddress& peer, const std::string& protocol, std::strin
 }
 
 void Node::Connect(const PeerAddress& peer, std::function<void(absl::StatusOr<crypto::PublicKey>)> done) {
-  asio::post(impl_->io_context, [weak = std::weak_ptr<Impl>(impl_), peer, done = std::move(done)] {
+  asio::post(impl_->executor, [weak = std::weak_ptr<Impl>(impl_), peer, done = std::move(done)] {
     const auto impl = weak.lock();
     if (impl == nullptr) return done(NodeClosed());
     impl->Reach(peer, [done](absl::StatusOr<std::shared_ptr<Connection>> connection) {
@@ -474,7 +474,7 @@ void Node::HoldReservation(const Multiaddr& relay, std::function<void(bool held)
     // Whoever comes through a relay has the relay's address; together they are one more address.
     impl->StartAccepted({.socket = std::move(socket), .place = impl->newcomers->Enter(kRelayedGroup)}, true);
   };
-  auto reservation = std::make_shared<Reservation>(impl_->io_context, std::move(options));
+  auto reservation = std::make_shared<Reservation>(impl_->executor, std::move(options));
   impl_->reservations.push_back(reservation);
   reservation->Start();
 }
@@ -485,7 +485,7 @@ void Node::Drop(const crypto::PublicKey& peer, absl::string_view why) {
   const absl::Status status = absl::UnavailableError(absl::StrCat("the session was ended: ", why));
   if (const auto found = impl_->dials_by_key.find(peer); found != impl_->dials_by_key.end()) {
     const auto pending = found->second;
-    asio::post(impl_->io_context, [waiting = std::exchange(pending->waiting, {}), status] {
+    asio::post(impl_->executor, [waiting = std::exchange(pending->waiting, {}), status] {
       for (const auto& done : waiting) done(status);
     });
     pending->dial->Fail(status);

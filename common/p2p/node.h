@@ -8,20 +8,20 @@
 // bounded queue, a share of the loop's time: newcomers.h),
 // slow readers (credit), and strangers who pose as the peer that was dialled (the expected key is part of the dial).
 //
-// Not thread-safe: everything, callbacks included, runs on the thread of the io_context; others post to it (loop.h).
+// Not thread-safe: everything, callbacks included, runs on the loop; others post to it (loop.h).
 // Callbacks come once, and never from inside the call that they belong to.
 //
 // Metrics: dotagent_p2p_sessions, dotagent_p2p_dials_total{result}, dotagent_p2p_refused_total{cause},
 // dotagent_p2p_bytes_total{direction}, dotagent_p2p_window_growth_refused_total, and newcomers.h's.
 //
-//   Node node(loop.context(), {.key = &key, .listen = "/ip4/0.0.0.0/tcp/4001", …});
+//   Node node(loop.executor(), {.key = &key, .listen = "/ip4/0.0.0.0/tcp/4001", …});
 //   RETURN_IF_ERROR(node.Listen());
 //   node.Serve("/dotagent/dht/1.0.0", [](std::shared_ptr<Stream> s) { … });
 //   node.Call(peer, "/dotagent/dht/1.0.0", request, absl::Seconds(3), [](absl::StatusOr<std::string> response) { … });
 #ifndef DOTAGENT_COMMON_P2P_NODE_H_
 #define DOTAGENT_COMMON_P2P_NODE_H_
 
-#include <asio/io_context.hpp>
+#include <asio/any_io_executor.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -85,7 +85,7 @@ class CircuitSocket;  // circuit.h
 using StreamCallback = std::function<void(absl::StatusOr<std::shared_ptr<Stream>>)>;
 class Node {
  public:
-  Node(asio::io_context& context, NodeOptions options);
+  Node(const asio::any_io_executor& executor, NodeOptions options);
   ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;

@@ -67,7 +67,7 @@ void PeerDial::Next() {
   }
   const bool relayed = current_.relay.has_value();
   const absl::Duration timeout = timeout_ * (relayed ? 2 : 1);
-  timer_.emplace(host->io());
+  timer_.emplace(host->loop());
   timer_->expires_after(TimerDelay(timeout));
   timer_->async_wait([self = shared_from_this(), attempt = attempt_, timeout](const std::error_code& error) {
     if (error || self->done_ == nullptr || attempt != self->attempt_) return;
@@ -82,7 +82,7 @@ void PeerDial::TryDirect(const Multiaddr& address) {
   const auto on_socket = [](PeerDial& self, absl::StatusOr<asio::ip::tcp::socket> socket) {
     self.RunSession(std::move(socket), false);
   };
-  operation_ = DialTcp(host_.lock()->io(), address, InAttempt(on_socket));
+  operation_ = DialTcp(host_.lock()->loop(), address, InAttempt(on_socket));
 }
 
 void PeerDial::TryRelayed(const Multiaddr& address) {
@@ -97,7 +97,7 @@ void PeerDial::TryRelayed(const Multiaddr& address) {
     const auto host = self.host_.lock();
     if (!voucher.ok()) return self.OnAddressFailed(voucher.status());
     if (host == nullptr) return self.OnAddressFailed(absl::UnavailableError("the node is closed"));
-    self.operation_ = ClaimCircuit(host->io(), self.current_, *voucher, self.InAttempt(on_socket));
+    self.operation_ = ClaimCircuit(host->loop(), self.current_, *voucher, self.InAttempt(on_socket));
   };
   const auto open = [host = host_, relay = address](StreamCallback done) {
     if (const auto node = host.lock(); node != nullptr) node->OpenControlStream(relay, std::move(done));

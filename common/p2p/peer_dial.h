@@ -2,7 +2,7 @@
 #ifndef DOTAGENT_COMMON_P2P_PEER_DIAL_H_
 #define DOTAGENT_COMMON_P2P_PEER_DIAL_H_
 
-#include <asio/io_context.hpp>
+#include <asio/any_io_executor.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/steady_timer.hpp>
 #include <cstdint>
@@ -27,7 +27,7 @@ namespace dotagent::p2p {
 class DialHost {
  public:
   virtual ~DialHost() = default;
-  [[nodiscard]] virtual asio::io_context& io() = 0;
+  [[nodiscard]] virtual const asio::any_io_executor& loop() = 0;
   // Runs a session on `socket` as its dialler.
   virtual std::shared_ptr<Connection> StartDialled(asio::ip::tcp::socket socket,
                                                    const std::optional<crypto::PublicKey>& expected, bool relayed,

@@ -97,13 +97,13 @@ std::shared_ptr<Operation> RequestCircuit(const OpenControl& open, const crypto:
 }
 
 struct Reservation::Incoming {
-  explicit Incoming(asio::io_context& io) : timer(io) {}
+  explicit Incoming(const asio::any_io_executor& executor) : timer(executor) {}
   asio::steady_timer timer;
   std::shared_ptr<Operation> claim;
 };
 
-Reservation::Reservation(asio::io_context& context, ReservationOptions options)
-    : io_(context), options_(std::move(options)), timer_(context), pause_(options_.first_pause) {}
+Reservation::Reservation(const asio::any_io_executor& executor, ReservationOptions options)
+    : executor_(executor), options_(std::move(options)), timer_(executor), pause_(options_.first_pause) {}
 
 void Reservation::Start() { Reserve(); }
 
@@ -185,7 +185,7 @@ void Reservation::OnLost(const Reader& reader) {
 
 void Reservation::Claim(const std::string& voucher) {
   if (incoming_.size() >= kMaxIncoming) return;  // the caller's own deadline tells it
-  const auto incoming = std::make_shared<Incoming>(io_);
+  const auto incoming = std::make_shared<Incoming>(executor_);
   incoming_.insert(incoming);
   incoming->timer.expires_after(TimerDelay(options_.claim_timeout));
   incoming->timer.async_wait([weak = weak_from_this(), incoming](const std::error_code& error) {
@@ -193,7 +193,7 @@ void Reservation::Claim(const std::string& voucher) {
     incoming->claim->Cancel();
     if (const auto self = weak.lock(); self != nullptr) self->incoming_.erase(incoming);
   });
-  incoming->claim = ClaimCircuit(io_, options_.relay, voucher,
+  incoming->claim = ClaimCircuit(executor_, options_.relay, voucher,
                                  [weak = weak_from_this(), held = std::weak_ptr<Incoming>(incoming)](
                                      absl::StatusOr<asio::ip::tcp::socket> socket) {
                                    const auto self = weak.lock();

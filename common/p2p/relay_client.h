@@ -6,7 +6,7 @@
 #ifndef DOTAGENT_COMMON_P2P_RELAY_CLIENT_H_
 #define DOTAGENT_COMMON_P2P_RELAY_CLIENT_H_
 
-#include <asio/io_context.hpp>
+#include <asio/any_io_executor.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/steady_timer.hpp>
 #include <cstddef>
@@ -59,7 +59,7 @@ struct ReservationOptions {
 // pauses when it is lost, and claims the circuits that the relay announces.
 class Reservation : public std::enable_shared_from_this<Reservation> {
  public:
-  Reservation(asio::io_context& context, ReservationOptions options);
+  Reservation(const asio::any_io_executor& executor, ReservationOptions options);
   void Start();
   // Gives it up. No callback comes after it. Idempotent.
   void Stop();
@@ -80,7 +80,7 @@ class Reservation : public std::enable_shared_from_this<Reservation> {
   void OnTimer();
   void SetHeld(bool held);
 
-  asio::io_context& io_;
+  const asio::any_io_executor executor_;
   const ReservationOptions options_;
   asio::steady_timer timer_;
   Reader held_by_;      // the stream that the reservation lives on

@@ -24,7 +24,7 @@ class TcpDial : public Operation, public std::enable_shared_from_this<TcpDial> {
  public:
   using Done = std::function<void(absl::StatusOr<tcp::socket>)>;
 
-  TcpDial(asio::io_context& context, Done done) : resolver_(context), socket_(context), done_(std::move(done)) {}
+  TcpDial(const asio::any_io_executor& executor, Done done) : resolver_(executor), socket_(executor), done_(std::move(done)) {}
 
   void Start(const Multiaddr& address) {
     using Kind = Multiaddr::HostKind;
@@ -86,9 +86,9 @@ class TcpDial : public Operation, public std::enable_shared_from_this<TcpDial> {
 
 }  // namespace
 
-std::shared_ptr<Operation> DialTcp(asio::io_context& context, const Multiaddr& address,
+std::shared_ptr<Operation> DialTcp(const asio::any_io_executor& executor, const Multiaddr& address,
                                    std::function<void(absl::StatusOr<tcp::socket>)> done) {
-  auto dial = std::make_shared<TcpDial>(context, std::move(done));
+  auto dial = std::make_shared<TcpDial>(executor, std::move(done));
   dial->Start(address);
   return dial;
 }

@@ -2,7 +2,7 @@
 #ifndef DOTAGENT_COMMON_P2P_TCP_DIAL_H_
 #define DOTAGENT_COMMON_P2P_TCP_DIAL_H_
 
-#include <asio/io_context.hpp>
+#include <asio/any_io_executor.hpp>
 #include <asio/ip/tcp.hpp>
 #include <functional>
 #include <memory>
@@ -16,7 +16,7 @@ namespace dotagent::p2p {
 // Resolves the host of `address` if it is a name, then tries each IP address that it has in turn. `done` is never
 // called from inside; it gets a tuned socket, or Unavailable with the system's words. Has no deadline of its own:
 // cancel it.
-[[nodiscard]] std::shared_ptr<Operation> DialTcp(asio::io_context& context, const Multiaddr& address,
+[[nodiscard]] std::shared_ptr<Operation> DialTcp(const asio::any_io_executor& executor, const Multiaddr& address,
                                                  std::function<void(absl::StatusOr<asio::ip::tcp::socket>)> done);
 
 // What the kernel takes from us and has not sent yet, in bytes; beyond it, and the write that crosses it, a socket is

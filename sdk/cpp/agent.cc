@@ -301,6 +301,29 @@ absl::Status Agent::Unsubscribe(absl::string_view durable_name) {
       [&](grpc::ClientContext& context) { return gateway_->stub().Unsubscribe(&context, request, &response); });
 }
 
+std::shared_ptr<AskCall> Agent::OpenAskCall(const std::shared_ptr<AskCall>& useless) {
+  absl::MutexLock lock(&ask_call_mutex_);
+  if (ask_call_ == nullptr || ask_call_ == useless || ask_call_->HasEnded()) {
+    ask_call_ = std::make_shared<AskCall>(gateway_);
+  }
+  return ask_call_;
+}
+
+absl::StatusOr<v1::RequestResponse> Agent::Exchange(const v1::RequestRequest& request, absl::Duration timeout) {
+  if (!gateway_->Speaks("ask")) {
+    v1::RequestResponse response;
+    RETURN_IF_ERROR(gateway_->Run(
+        [&](grpc::ClientContext& context) { return gateway_->stub().Request(&context, request, &response); }, timeout));
+    return response;
+  }
+  const absl::Time deadline = absl::Now() + timeout;
+  const std::shared_ptr<AskCall> call = OpenAskCall();
+  absl::StatusOr<v1::RequestResponse> answered = call->Ask(request, deadline);
+  if (ReasonOf(answered.status()) != reason::kNotAuthenticated) return answered;
+  RETURN_IF_ERROR(gateway_->Authenticate());
+  return OpenAskCall(call)->Ask(request, deadline);
+}
+
 absl::StatusOr<AnsweredRequest> Agent::Request(const OutgoingMessage& message, absl::Duration timeout) {
   RETURN_IF_ERROR(RequireName());
   ASSIGN_OR_RETURN(const record::Message asked, SignMessage(message, record::MessageType::kRequest));
@@ -309,9 +332,7 @@ absl::StatusOr<AnsweredRequest> Agent::Request(const OutgoingMessage& message, a
   request.set_attachment(message.attachment);
   request.set_token(message.token);
   request.set_priority(PriorityOf(message.priority));
-  v1::RequestResponse response;
-  RETURN_IF_ERROR(gateway_->Run(
-      [&](grpc::ClientContext& context) { return gateway_->stub().Request(&context, request, &response); }, timeout));
+  ASSIGN_OR_RETURN(v1::RequestResponse response, Exchange(request, timeout));
   ASSIGN_OR_RETURN(const record::Record recipient,
                    records_.Verify(asked.recipient(), response.recipient_record_json(), absl::Now()));
   ASSIGN_OR_RETURN(record::Message answer,

@@ -15,8 +15,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/crypto/keys.h"
 #include "common/identity/agent_id.h"
@@ -25,6 +27,7 @@
 #include "common/record/name.h"
 #include "common/record/name_proof.h"
 #include "common/record/record.h"
+#include "sdk/cpp/ask_call.h"
 #include "sdk/cpp/channel.h"
 #include "sdk/cpp/gateway_client.h"
 #include "sdk/cpp/inbox.h"
@@ -240,10 +243,18 @@ class Agent {
   [[nodiscard]] absl::StatusOr<Registration> SignAndRegister(const gateway::v1::GetInfoResponse& info,
                                                              const RegisterOptions& options);
 
+  // Over the call that requests share, if the gateway has such calls.
+  [[nodiscard]] absl::StatusOr<gateway::v1::RequestResponse> Exchange(const gateway::v1::RequestRequest& request,
+                                                                      absl::Duration timeout);
+  // The call that requests share; another one in place of `useless`, or of one that has ended.
+  [[nodiscard]] std::shared_ptr<AskCall> OpenAskCall(const std::shared_ptr<AskCall>& useless = nullptr);
+
   const std::string name_;
   const std::function<absl::StatusOr<record::NameProof>()> proof_;
   const std::shared_ptr<GatewayClient> gateway_;
   VerifiedRecords records_;
+  absl::Mutex ask_call_mutex_;
+  std::shared_ptr<AskCall> ask_call_ ABSL_GUARDED_BY(ask_call_mutex_);
 };
 
 }  // namespace dotagent::sdk

@@ -57,8 +57,12 @@ absl::Status GatewayClient::Negotiate() {
                          absl::StrCat("the gateway at ", options_.gateway, " chose a version that was not offered"));
 }
 
+bool GatewayClient::Speaks(absl::string_view feature) const {
+  return absl::c_linear_search(spoken_.features(), feature);
+}
+
 absl::Status GatewayClient::Require(const std::string& feature) const {
-  if (absl::c_linear_search(spoken_.features(), feature)) return absl::OkStatus();
+  if (Speaks(feature)) return absl::OkStatus();
   return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kVersion,
                          absl::StrCat("the gateway at ", options_.gateway, " (release ",
                                       absl::CHexEscape(spoken_.release().substr(0, 64)), ") has no ", feature));

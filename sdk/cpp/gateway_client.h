@@ -12,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/crypto/keys.h"
@@ -57,7 +58,9 @@ class GatewayClient {
   [[nodiscard]] const GatewayOptions& options() const { return options_; }
   // What it speaks and takes, as it said when this connected.
   [[nodiscard]] const gateway::v1::NegotiateResponse& spoken() const { return spoken_; }
-  // FailedPrecondition (VERSION) unless the gateway has `feature`, as docs/protocol.md names it.
+  // Whether it has `feature`, as docs/protocol.md names it.
+  [[nodiscard]] bool Speaks(absl::string_view feature) const;
+  // FailedPrecondition (VERSION) unless it does.
   [[nodiscard]] absl::Status Require(const std::string& feature) const;
 
  private:

@@ -1,75 +1,35 @@
 #include "sdk/cpp/inbox.h"
 
-#include <grpcpp/client_context.h>
-
-#include <deque>
-#include <thread>
+#include <atomic>
 #include <utility>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "common/base/status.h"
 #include "common/record/answer.h"
+#include "common/rpc/driven_stream.h"
 #include "common/rpc/status.h"
 #include "sdk/cpp/agent.h"
 
 namespace dotagent::sdk {
-namespace {
 
 namespace v1 = ::dotagent::gateway::v1;
 
-constexpr size_t kMaxWaiting = 64;
-
-}  // namespace
-
 struct Inbox::Impl {
-  Impl(Agent& owner, std::shared_ptr<GatewayClient> client) : agent(owner), gateway(std::move(client)) {
-    gateway->Authorize(context);
-    stream = gateway->stub().Inbox(&context);
-  }
-
-  // Reads until the stream ends; waits when the queue is full, and so lets the gateway wait.
-  void ReadAll() {
-    v1::InboxResponse response;
-    while (stream->Read(&response)) {
-      absl::MutexLock lock(&mutex);
-      mutex.Await(absl::Condition(this, &Impl::HasRoom));
-      if (cancelled) break;
-      waiting.push_back(std::move(response));
-    }
-    const absl::Status end = rpc::FromGrpc(stream->Finish());
-    absl::MutexLock lock(&mutex);
-    ended = true;
-    status = end.ok() ? ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
-                                        "the gateway closed the inbox; open it again")
-                      : end;
-  }
-
-  [[nodiscard]] bool HasRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-    return cancelled || waiting.size() < kMaxWaiting;
-  }
-  [[nodiscard]] bool HasNews() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-    return cancelled || ended || !waiting.empty();
-  }
+  Impl(Agent& owner, std::shared_ptr<GatewayClient> client)
+      : agent(owner), gateway(std::move(client)), stream([this](grpc::ClientContext& context, auto* queue) {
+          gateway->Authorize(context);
+          return gateway->stub().PrepareAsyncInbox(&context, queue);
+        }) {}
 
   [[nodiscard]] absl::StatusOr<v1::InboxResponse> Take(absl::Duration timeout) {
-    absl::MutexLock lock(&mutex);
-    if (!mutex.AwaitWithTimeout(absl::Condition(this, &Impl::HasNews), timeout))
-      return absl::DeadlineExceededError("nothing has come");
+    absl::StatusOr<v1::InboxResponse> response = stream.Read(absl::Now() + timeout);
     if (cancelled) return absl::CancelledError("the inbox was closed here");
-    if (waiting.empty()) return status;
-    v1::InboxResponse response = std::move(waiting.front());
-    waiting.pop_front();
     return response;
   }
 
   void Cancel() {
-    {
-      absl::MutexLock lock(&mutex);
-      cancelled = true;
-    }
-    context.TryCancel();
+    cancelled = true;
+    stream.Cancel();
   }
 
   // Verifies a message, or a request, against its sender's record.
@@ -96,8 +56,7 @@ struct Inbox::Impl {
   }
 
   [[nodiscard]] absl::Status Write(const v1::InboxRequest& request, absl::string_view if_ended) {
-    absl::MutexLock lock(&write_mutex);
-    if (stream->Write(request)) return absl::OkStatus();
+    if (stream.Write(request, absl::Now() + gateway->options().timeout).ok()) return absl::OkStatus();
     return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable, if_ended);
   }
 
@@ -117,16 +76,9 @@ struct Inbox::Impl {
 
   Agent& agent;
   const std::shared_ptr<GatewayClient> gateway;
-  grpc::ClientContext context;
-  std::unique_ptr<grpc::ClientReaderWriter<v1::InboxRequest, v1::InboxResponse>> stream;
+  std::atomic<bool> cancelled = false;
   uint64_t pending = 0;
-  absl::Mutex write_mutex;  // one write at a time
-  absl::Mutex mutex;
-  std::deque<v1::InboxResponse> waiting ABSL_GUARDED_BY(mutex);
-  bool ended ABSL_GUARDED_BY(mutex) = false;
-  bool cancelled ABSL_GUARDED_BY(mutex) = false;
-  absl::Status status ABSL_GUARDED_BY(mutex);
-  std::thread reader;
+  rpc::DrivenStream<v1::InboxRequest, v1::InboxResponse> stream;
 };
 
 Inbox::Inbox() = default;
@@ -142,8 +94,7 @@ absl::StatusOr<std::unique_ptr<Inbox>> Inbox::Open(Agent& agent, std::shared_ptr
   open.mutable_open()->set_accept_requests(options.accept_requests);
   open.mutable_open()->set_after_sequence(options.after_sequence);
   // A failed write is explained by the stream's status, which Take returns.
-  static_cast<void>(inbox->impl_->stream->Write(open));
-  inbox->impl_->reader = std::thread([impl = inbox->impl_.get()] { impl->ReadAll(); });
+  static_cast<void>(inbox->impl_->stream.Write(open, absl::Now() + timeout));
   ASSIGN_OR_RETURN(const v1::InboxResponse first, inbox->impl_->Take(timeout));
   if (!first.has_ready())
     return ErrorWithReason(absl::StatusCode::kInternal, reason::kProtocol,
@@ -152,11 +103,7 @@ absl::StatusOr<std::unique_ptr<Inbox>> Inbox::Open(Agent& agent, std::shared_ptr
   return inbox;
 }
 
-Inbox::~Inbox() {
-  if (!impl_) return;
-  impl_->Cancel();
-  if (impl_->reader.joinable()) impl_->reader.join();
-}
+Inbox::~Inbox() = default;
 
 void Inbox::Cancel() { impl_->Cancel(); }
 

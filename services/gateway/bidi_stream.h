@@ -8,8 +8,6 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <asio/io_context.hpp>
-#include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 #include <chrono>
 #include <functional>
@@ -18,11 +16,12 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "common/p2p/loop.h"
 #include "common/rpc/status.h"
 
 namespace dotagent::gateway_service {
 
-// On the loop's thread only. Callbacks never run from inside the call.
+// On the loop only. Callbacks never run from inside the call.
 template <typename Request, typename Response>
 class BidiStream {
  public:
@@ -44,13 +43,13 @@ class GrpcBidiStream final : public grpc::ServerBidiReactor<Request, Response>,
                              public std::enable_shared_from_this<GrpcBidiStream<Request, Response>> {
  public:
   // Lives until gRPC is done with it. `loop` must outlive the server.
-  static std::shared_ptr<GrpcBidiStream> Create(grpc::CallbackServerContext* context, asio::io_context& loop) {
+  static std::shared_ptr<GrpcBidiStream> Create(grpc::CallbackServerContext* context, p2p::Loop& loop) {
     auto stream = std::make_shared<GrpcBidiStream>(context, loop);
     stream->self_ = stream;
     return stream;
   }
-  GrpcBidiStream(grpc::CallbackServerContext* context, asio::io_context& loop)
-      : context_(context), loop_(loop), unread_(loop) {}
+  GrpcBidiStream(grpc::CallbackServerContext* context, p2p::Loop& loop)
+      : context_(context), loop_(loop), unread_(loop.executor()) {}
 
   void Read(std::function<void(std::optional<Request>)> done) override {
     if (finished_) return Later([done = std::move(done)] { done(std::nullopt); });
@@ -87,7 +86,7 @@ class GrpcBidiStream final : public grpc::ServerBidiReactor<Request, Response>,
 
   template <typename Work>
   void Later(Work work) {
-    asio::post(loop_, std::move(work));
+    loop_.Post(std::move(work));
   }
 
   void FinishNow(const absl::Status& status) {
@@ -98,13 +97,13 @@ class GrpcBidiStream final : public grpc::ServerBidiReactor<Request, Response>,
 
   // gRPC's threads from here.
   void OnReadDone(bool ok) override {
-    Later([self = this->shared_from_this(), ok] {
+    loop_.Enter([self = this->shared_from_this(), ok] {
       auto done = std::exchange(self->read_done_, nullptr);
       done(ok ? std::optional<Request>(std::move(self->request_)) : std::nullopt);
     });
   }
   void OnWriteDone(bool ok) override {
-    Later([self = this->shared_from_this(), ok] {
+    loop_.Enter([self = this->shared_from_this(), ok] {
       auto done = std::exchange(self->write_done_, nullptr);
       if (self->last_word_) {
         self->unread_.cancel();
@@ -114,7 +113,7 @@ class GrpcBidiStream final : public grpc::ServerBidiReactor<Request, Response>,
     });
   }
   void OnCancel() override {
-    Later([self = this->shared_from_this()] {
+    loop_.Enter([self = this->shared_from_this()] {
       self->cancelled_ = true;
       if (auto gone = std::exchange(self->gone_, nullptr)) gone();
     });
@@ -122,7 +121,7 @@ class GrpcBidiStream final : public grpc::ServerBidiReactor<Request, Response>,
   void OnDone() override { const auto last = std::move(self_); }
 
   grpc::CallbackServerContext* const context_;  // alive until Finish
-  asio::io_context& loop_;
+  p2p::Loop& loop_;
   asio::steady_timer unread_;
   std::shared_ptr<GrpcBidiStream> self_;
   Request request_;

@@ -78,9 +78,9 @@ class NodeClusterLink : public ClusterLink {
   const ClusterSecret& secret_;
 };
 
-void ServeRelay(asio::io_context& context, const std::shared_ptr<p2p::Stream>& stream, const crypto::PublicKey& self,
+void ServeRelay(const asio::any_io_executor& executor, const std::shared_ptr<p2p::Stream>& stream, const crypto::PublicKey& self,
                 const ClusterSecret& secret, const ClusterHandlers& handlers) {
-  StreamDeadline deadline(context, stream, kOpenTimeout);
+  StreamDeadline deadline(executor, stream, kOpenTimeout);
   p2p::ReadMessage(stream, kMaxOpen,
                    [stream, deadline, self, &secret, relay = handlers.relay](const absl::StatusOr<std::string>& bytes,
                                                                              std::string rest) mutable {
@@ -126,7 +126,7 @@ std::unique_ptr<ClusterLink> NewNodeClusterLink(p2p::Node& node, const ClusterSe
   return std::make_unique<NodeClusterLink>(node, secret);
 }
 
-void ServeCluster(asio::io_context& context, p2p::Node& node, const ClusterSecret& secret, ClusterHandlers handlers) {
+void ServeCluster(const asio::any_io_executor& executor, p2p::Node& node, const ClusterSecret& secret, ClusterHandlers handlers) {
   const crypto::PublicKey self = node.key();
   node.ServeCalls(
       kClusterProtocol, kMaxCall,
@@ -156,8 +156,8 @@ void ServeCluster(asio::io_context& context, p2p::Node& node, const ClusterSecre
         call(peer, parsed, [answer](absl::StatusOr<ClusterAnswer> result) { answer(std::move(result), true); });
       });
   node.Serve(kClusterRelayProtocol,
-             [&context, self, &secret, handlers = std::move(handlers)](const std::shared_ptr<p2p::Stream>& stream) {
-               ServeRelay(context, stream, self, secret, handlers);
+             [executor, self, &secret, handlers = std::move(handlers)](const std::shared_ptr<p2p::Stream>& stream) {
+               ServeRelay(executor, stream, self, secret, handlers);
              });
 }
 

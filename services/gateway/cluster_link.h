@@ -10,7 +10,7 @@
 #ifndef DOTAGENT_SERVICES_GATEWAY_CLUSTER_LINK_H_
 #define DOTAGENT_SERVICES_GATEWAY_CLUSTER_LINK_H_
 
-#include <asio/io_context.hpp>
+#include <asio/any_io_executor.hpp>
 #include <functional>
 #include <memory>
 #include <string>
@@ -75,7 +75,7 @@ struct ClusterHandlers {
 [[nodiscard]] std::unique_ptr<ClusterLink> NewNodeClusterLink(p2p::Node& node, const ClusterSecret& secret);
 
 // Answers both protocols on the node's port. All must outlive the node's sessions.
-void ServeCluster(asio::io_context& context, p2p::Node& node, const ClusterSecret& secret, ClusterHandlers handlers);
+void ServeCluster(const asio::any_io_executor& executor, p2p::Node& node, const ClusterSecret& secret, ClusterHandlers handlers);
 
 }  // namespace dotagent::gateway_service
 

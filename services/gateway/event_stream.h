@@ -9,8 +9,6 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <asio/io_context.hpp>
-#include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 #include <chrono>
 #include <functional>
@@ -19,11 +17,12 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "common/p2p/loop.h"
 #include "common/rpc/status.h"
 
 namespace dotagent::gateway_service {
 
-// On the loop's thread only. Callbacks never run from inside the call.
+// On the loop only. Callbacks never run from inside the call.
 class EventStream {
  public:
   virtual ~EventStream() = default;
@@ -41,13 +40,13 @@ class GrpcEventStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                               public std::enable_shared_from_this<GrpcEventStream> {
  public:
   // Lives until gRPC is done with it. `loop` must outlive the server.
-  static std::shared_ptr<GrpcEventStream> Create(grpc::CallbackServerContext* context, asio::io_context& loop) {
+  static std::shared_ptr<GrpcEventStream> Create(grpc::CallbackServerContext* context, p2p::Loop& loop) {
     auto stream = std::make_shared<GrpcEventStream>(context, loop);
     stream->self_ = stream;
     return stream;
   }
-  GrpcEventStream(grpc::CallbackServerContext* context, asio::io_context& loop)
-      : context_(context), loop_(loop), unread_(loop) {}
+  GrpcEventStream(grpc::CallbackServerContext* context, p2p::Loop& loop)
+      : context_(context), loop_(loop), unread_(loop.executor()) {}
 
   void Write(grpc::ByteBuffer response, std::function<void(bool)> done) override {
     if (finished_ || last_word_) return Later([done = std::move(done)] { done(false); });
@@ -77,7 +76,7 @@ class GrpcEventStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   template <typename Work>
   void Later(Work work) {
-    asio::post(loop_, std::move(work));
+    loop_.Post(std::move(work));
   }
 
   void FinishNow(const absl::Status& status) {
@@ -88,7 +87,7 @@ class GrpcEventStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   // gRPC's threads from here.
   void OnWriteDone(bool ok) override {
-    Later([self = shared_from_this(), ok] {
+    loop_.Enter([self = shared_from_this(), ok] {
       auto done = std::exchange(self->write_done_, nullptr);
       self->response_.Clear();
       if (self->last_word_) {
@@ -99,7 +98,7 @@ class GrpcEventStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
     });
   }
   void OnCancel() override {
-    Later([self = shared_from_this()] {
+    loop_.Enter([self = shared_from_this()] {
       self->cancelled_ = true;
       if (auto gone = std::exchange(self->gone_, nullptr)) gone();
     });
@@ -107,7 +106,7 @@ class GrpcEventStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void OnDone() override { const auto last = std::move(self_); }
 
   grpc::CallbackServerContext* const context_;  // alive until Finish
-  asio::io_context& loop_;
+  p2p::Loop& loop_;
   asio::steady_timer unread_;
   std::shared_ptr<GrpcEventStream> self_;
   grpc::ByteBuffer response_;

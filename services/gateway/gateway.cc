@@ -48,6 +48,9 @@ Gateway::Gateway(const Parts& parts)
                     .clock = parts.clock,
                     .metrics = parts.metrics,
                     .left_behind = [cluster = parts.cluster] { cluster->OnLeftBehind(); }}),
+      asks_([this](auto token, const auto& request, auto deadline,
+                   auto done) { Request(token, request, deadline, std::move(done)); },
+            parts.clock, parts.metrics),
       channels_({.homes = homes_,
                  .listeners = listeners_,
                  .directory = parts.directory,
@@ -267,6 +270,12 @@ void Gateway::Request(absl::string_view token, const gateway::v1::RequestRequest
                        });
 }
 
+void Gateway::Ask(absl::string_view token, std::shared_ptr<AskStream> stream) {
+  const auto agent = Admit(token, call_cost::kStream);
+  if (!agent.ok()) return stream->Finish(agent.status());
+  asks_.Serve(*agent, std::string(token), std::move(stream));
+}
+
 void Gateway::SetInboxPolicy(absl::string_view token, const gateway::v1::SetInboxPolicyRequest& request,
                              Done<gateway::v1::SetInboxPolicyResponse> done) {
   const auto agent = Admit(token, call_cost::kDisk);
@@ -441,6 +450,7 @@ void Gateway::OnTokenRevoked(const capability::TokenRevocation& revocation) {
 void Gateway::Drain() {
   const absl::Status why = ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable,
                                            "this gateway is shutting down; connect again, or to another one");
+  asks_.Drain(why);
   listeners_.Drain(why);
   if (cluster_calls_) cluster_calls_->Drain(why);
   topics_.Drain(why);

@@ -18,6 +18,7 @@
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
 #include "services/gateway/admission.h"
+#include "services/gateway/asks.h"
 #include "services/gateway/authenticator.h"
 #include "services/gateway/channels.h"
 #include "services/gateway/cluster.h"
@@ -89,6 +90,7 @@ class Gateway {
   // `deadline`: infinite if the caller gave none.
   void Request(absl::string_view token, const gateway::v1::RequestRequest& request, absl::Time deadline,
                Done<gateway::v1::RequestResponse> done);
+  void Ask(absl::string_view token, std::shared_ptr<AskStream> stream);
   void SetInboxPolicy(absl::string_view token, const gateway::v1::SetInboxPolicyRequest& request,
                       Done<gateway::v1::SetInboxPolicyResponse> done);
   void ListDeadLetters(absl::string_view token, const gateway::v1::ListDeadLettersRequest& request,
@@ -143,6 +145,7 @@ class Gateway {
   Listeners listeners_;
   Requests requests_;
   PostOffice post_office_;
+  Asks asks_;
   Channels channels_;
   Topics topics_;
   std::unique_ptr<ClusterCalls> cluster_calls_;  // if there is a cluster

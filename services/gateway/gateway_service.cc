@@ -44,7 +44,7 @@ absl::StatusOr<std::vector<p2p::Multiaddr>> ParseRelays(const std::vector<std::s
 class GatewayServer : public host::Service {
  public:
   explicit GatewayServer(std::unique_ptr<host::Host> host)
-      : host_(std::move(host)), tick_(host_->loop().context()), cluster_tick_(host_->loop().context()) {}
+      : host_(std::move(host)), tick_(host_->loop().executor()), cluster_tick_(host_->loop().executor()) {}
 
   ~GatewayServer() override {
     host_->loop().Run([this] {
@@ -113,7 +113,7 @@ class GatewayServer : public host::Service {
       return host_->Serve({});  // health, for whoever runs it; the one agent is at its socket
     }
     host_->loop().Run([this] { Tick(); });
-    shell_ = std::make_unique<Shell>(*gateway_, host_->loop().context(), host_->clock(), host_->metrics());
+    shell_ = std::make_unique<Shell>(*gateway_, host_->loop(), host_->clock(), host_->metrics());
     return host_->Serve({shell_.get()}, {{"/standings", [this] { return gateway_->admission().Standings(); }}});
   }
 
@@ -121,8 +121,8 @@ class GatewayServer : public host::Service {
 
  private:
   void BuildGateway(const Options& options) {
-    asio::io_context& context = host_->loop().context();
-    trunk_ = NewNodeTrunk(context, host_->node());
+    const asio::any_io_executor executor = host_->loop().executor();
+    trunk_ = NewNodeTrunk(executor, host_->node());
     if (secret_) BuildCluster(options);
     gateway_ = std::make_unique<Gateway>(Gateway::Parts{
         .key = host_->key(),
@@ -145,10 +145,10 @@ class GatewayServer : public host::Service {
         .cluster_link = cluster_link_.get(),
         .durable = durable_.get()});
     if (cluster_) {
-      ServeCluster(context, host_->node(), *secret_, cluster_->link_handlers());
+      ServeCluster(executor, host_->node(), *secret_, cluster_->link_handlers());
       TickCluster();
     }
-    ServeTrunk(context, host_->node(), gateway_->trunk_handlers());
+    ServeTrunk(executor, host_->node(), gateway_->trunk_handlers());
     for (const p2p::Multiaddr& relay : relays_) {
       host_->node().HoldReservation(relay, [address = relay.ToString()](bool held) {
         telemetry::Log(held ? telemetry::Level::kInfo : telemetry::Level::kWarning,
@@ -174,7 +174,7 @@ class GatewayServer : public host::Service {
   }
 
   void BuildCluster(const Options& options) {
-    names_ = p2p::NewSystemNameResolver(host_->loop().context());
+    names_ = p2p::NewSystemNameResolver(host_->loop().executor());
     cluster_link_ = NewNodeClusterLink(host_->node(), *secret_);
     uint64_t generation = 0;
     while (generation == 0) host_->random().Fill(&generation, sizeof(generation));

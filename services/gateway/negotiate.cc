@@ -19,8 +19,8 @@ namespace {
 constexpr absl::string_view kVersions[] = {"1.0.0"};
 constexpr absl::string_view kMessageVersions[] = {"1.0.0"};
 constexpr absl::string_view kFeatures[] = {
-    "attachments",    "capability-tokens", "channels", "dead-letters", "durable-subscriptions",
-    "inbox-policies", "requests",          "rotation", "topics"};
+    "ask",            "attachments", "capability-tokens", "channels", "dead-letters", "durable-subscriptions",
+    "inbox-policies", "requests",    "rotation",          "topics"};
 
 }  // namespace
 

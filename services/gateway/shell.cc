@@ -1,7 +1,6 @@
 #include "services/gateway/shell.h"
 
 #include <asio/ip/address.hpp>
-#include <asio/post.hpp>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -48,11 +47,11 @@ telemetry::Histogram& Seconds(telemetry::Metrics& metrics, const std::string& me
 
 }  // namespace
 
-Shell::Shell(Gateway& gateway, asio::io_context& loop, const Clock& clock, telemetry::Metrics& metrics,
+Shell::Shell(Gateway& gateway, p2p::Loop& loop, const Clock& clock, telemetry::Metrics& metrics,
              std::string local_token)
     : gateway_(gateway),
       loop_(loop),
-      post_([&loop](std::function<void()> work) { asio::post(loop, std::move(work)); }),
+      post_([&loop](std::function<void()> work) { loop.Enter(std::move(work)); }),
       clock_(clock),
       local_token_(std::move(local_token)),
       get_info_seconds_(Seconds(metrics, "GetInfo")),
@@ -181,6 +180,12 @@ grpc::ServerUnaryReactor* Shell::Request(grpc::CallbackServerContext* context, c
                   [this, request, deadline = clock_.Now() + left, token = TokenOf(*context)](auto done) {
                     gateway_.Request(token, *request, deadline, std::move(done));
                   });
+}
+
+grpc::ServerBidiReactor<v1::AskRequest, v1::AskResponse>* Shell::Ask(grpc::CallbackServerContext* context) {
+  auto stream = GrpcBidiStream<v1::AskRequest, v1::AskResponse>::Create(context, loop_);
+  post_([this, stream, token = TokenOf(*context)] { gateway_.Ask(token, stream); });
+  return stream.get();
 }
 
 grpc::ServerBidiReactor<v1::InboxRequest, v1::InboxResponse>* Shell::Inbox(grpc::CallbackServerContext* context) {

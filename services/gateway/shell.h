@@ -2,10 +2,10 @@
 #ifndef DOTAGENT_SERVICES_GATEWAY_SHELL_H_
 #define DOTAGENT_SERVICES_GATEWAY_SHELL_H_
 
-#include <asio/io_context.hpp>
 #include <string>
 
 #include "common/base/clock.h"
+#include "common/p2p/loop.h"
 #include "common/rpc/call.h"
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.grpc.pb.h"
@@ -19,7 +19,7 @@ class Shell : public gateway::v1::GatewayService::WithRawCallbackMethod_Subscrib
  public:
   // All must outlive every call. `loop` is where `gateway` lives. `local_token`: the token of every call, whatever it
   // brings: of a socket that only one agent reaches (sidecar.h).
-  Shell(Gateway& gateway, asio::io_context& loop, const Clock& clock, telemetry::Metrics& metrics,
+  Shell(Gateway& gateway, p2p::Loop& loop, const Clock& clock, telemetry::Metrics& metrics,
         std::string local_token = "");
 
   grpc::ServerUnaryReactor* GetInfo(grpc::CallbackServerContext* context, const gateway::v1::GetInfoRequest* request,
@@ -50,6 +50,8 @@ class Shell : public gateway::v1::GatewayService::WithRawCallbackMethod_Subscrib
                                             gateway::v1::ListDeadLettersResponse* response) override;
   grpc::ServerUnaryReactor* Request(grpc::CallbackServerContext* context, const gateway::v1::RequestRequest* request,
                                     gateway::v1::RequestResponse* response) override;
+  grpc::ServerBidiReactor<gateway::v1::AskRequest, gateway::v1::AskResponse>* Ask(
+      grpc::CallbackServerContext* context) override;
   grpc::ServerBidiReactor<gateway::v1::InboxRequest, gateway::v1::InboxResponse>* Inbox(
       grpc::CallbackServerContext* context) override;
   grpc::ServerBidiReactor<gateway::v1::OpenChannelRequest, gateway::v1::OpenChannelResponse>* OpenChannel(
@@ -83,7 +85,7 @@ class Shell : public gateway::v1::GatewayService::WithRawCallbackMethod_Subscrib
                                          telemetry::Histogram& seconds, Answer answer);
 
   Gateway& gateway_;
-  asio::io_context& loop_;
+  p2p::Loop& loop_;
   const rpc::Executor post_;
   const Clock& clock_;
   const std::string local_token_;

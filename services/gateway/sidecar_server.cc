@@ -46,8 +46,8 @@ class SidecarServerImpl final : public SidecarServer {
  public:
   SidecarServerImpl(host::Host& host, Gateway& gateway, Sidecar::Parts parts)
       : sidecar_(parts),
-        gateway_shell_(gateway, host.loop().context(), host.clock(), host.metrics(), sidecar_.token()),
-        shell_(sidecar_, host.loop().context(), host.clock()) {}
+        gateway_shell_(gateway, host.loop(), host.clock(), host.metrics(), sidecar_.token()),
+        shell_(sidecar_, host.loop(), host.clock()) {}
 
   absl::Status Serve(const std::string& path) {
     ASSIGN_OR_RETURN(server_, rpc::Server::Start({.listen = absl::StrCat("unix:", path)}, {&gateway_shell_, &shell_}));

@@ -1,6 +1,5 @@
 #include "services/gateway/sidecar_shell.h"
 
-#include <asio/post.hpp>
 #include <utility>
 
 #include "common/base/status.h"
@@ -9,10 +8,10 @@ namespace dotagent::gateway_service {
 
 namespace v1 = ::dotagent::sidecar::v1;
 
-SidecarShell::SidecarShell(Sidecar& sidecar, asio::io_context& loop, const Clock& clock)
+SidecarShell::SidecarShell(Sidecar& sidecar, p2p::Loop& loop, const Clock& clock)
     : sidecar_(sidecar),
       loop_(loop),
-      post_([&loop](std::function<void()> work) { asio::post(loop, std::move(work)); }),
+      post_([&loop](std::function<void()> work) { loop.Enter(std::move(work)); }),
       clock_(clock) {}
 
 grpc::ServerUnaryReactor* SidecarShell::GetAgent(grpc::CallbackServerContext* context, const v1::GetAgentRequest*,

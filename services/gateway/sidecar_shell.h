@@ -2,9 +2,9 @@
 #ifndef DOTAGENT_SERVICES_GATEWAY_SIDECAR_SHELL_H_
 #define DOTAGENT_SERVICES_GATEWAY_SIDECAR_SHELL_H_
 
-#include <asio/io_context.hpp>
 
 #include "common/base/clock.h"
+#include "common/p2p/loop.h"
 #include "common/rpc/call.h"
 #include "dotagent/sidecar/v1/sidecar.grpc.pb.h"
 #include "services/gateway/sidecar.h"
@@ -16,7 +16,7 @@ class SidecarShell : public sidecar::v1::SidecarService::WithRawCallbackMethod_S
                          sidecar::v1::SidecarService::CallbackService> {
  public:
   // All must outlive every call. `loop` is where `sidecar` lives.
-  SidecarShell(Sidecar& sidecar, asio::io_context& loop, const Clock& clock);
+  SidecarShell(Sidecar& sidecar, p2p::Loop& loop, const Clock& clock);
 
   grpc::ServerUnaryReactor* GetAgent(grpc::CallbackServerContext* context, const sidecar::v1::GetAgentRequest* request,
                                      sidecar::v1::GetAgentResponse* response) override;
@@ -33,7 +33,7 @@ class SidecarShell : public sidecar::v1::SidecarService::WithRawCallbackMethod_S
 
  private:
   Sidecar& sidecar_;
-  asio::io_context& loop_;
+  p2p::Loop& loop_;
   const rpc::Executor post_;
   const Clock& clock_;
 };

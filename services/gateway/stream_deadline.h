@@ -2,7 +2,7 @@
 #ifndef DOTAGENT_SERVICES_GATEWAY_STREAM_DEADLINE_H_
 #define DOTAGENT_SERVICES_GATEWAY_STREAM_DEADLINE_H_
 
-#include <asio/io_context.hpp>
+#include <asio/any_io_executor.hpp>
 #include <asio/steady_timer.hpp>
 #include <chrono>
 #include <memory>
@@ -15,8 +15,8 @@ namespace dotagent::gateway_service {
 // Resets a stream unless it is told in time that all is well.
 class StreamDeadline {
  public:
-  StreamDeadline(asio::io_context& context, const std::shared_ptr<p2p::Stream>& stream, std::chrono::seconds timeout)
-      : timer_(std::make_shared<asio::steady_timer>(context, timeout)) {
+  StreamDeadline(const asio::any_io_executor& executor, const std::shared_ptr<p2p::Stream>& stream, std::chrono::seconds timeout)
+      : timer_(std::make_shared<asio::steady_timer>(executor, timeout)) {
     timer_->async_wait([timer = timer_, weak = std::weak_ptr<p2p::Stream>(stream)](std::error_code error) {
       if (error) return;
       if (const auto late = weak.lock()) late->Reset(p2p::reset_code::kTimeout);

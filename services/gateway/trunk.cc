@@ -49,8 +49,8 @@ bool Broke(const absl::Status& status) { return absl::IsUnavailable(status) && !
 
 class NodeTrunk : public Trunk {
  public:
-  NodeTrunk(asio::io_context& context, p2p::Node& node, TrunkProtocols protocols)
-      : context_(context), node_(node), protocols_(std::move(protocols)) {}
+  NodeTrunk(const asio::any_io_executor& executor, p2p::Node& node, TrunkProtocols protocols)
+      : executor_(executor), node_(node), protocols_(std::move(protocols)) {}
 
   void Deliver(std::vector<p2p::PeerAddress> gateways, const trunk::v1::DeliverRequest& request,
                std::function<void(absl::StatusOr<bool>)> done) override {
@@ -162,7 +162,7 @@ class NodeTrunk : public Trunk {
 
   void Ask(std::shared_ptr<p2p::Stream> stream, const std::string& request,
            std::function<void(absl::StatusOr<OpenTrunk>)> done) {
-    StreamDeadline deadline(context_, stream, kAnswerTimeout);
+    StreamDeadline deadline(executor_, stream, kAnswerTimeout);
     // A write that fails shows in the read.
     p2p::WriteMessage(stream, request, [](const absl::Status&) {});
     p2p::ReadMessage(stream, kMaxResponse,
@@ -182,7 +182,7 @@ class NodeTrunk : public Trunk {
                      });
   }
 
-  asio::io_context& context_;
+  const asio::any_io_executor executor_;
   p2p::Node& node_;
   const TrunkProtocols protocols_;
 };
@@ -202,9 +202,9 @@ void RefuseTrunk(const std::shared_ptr<p2p::Stream>& stream, const absl::Status&
   p2p::WriteMessage(stream, response.SerializeAsString(), [stream](const absl::Status&) { stream->CloseWrite(); });
 }
 
-void ServeChannel(asio::io_context& context, const std::shared_ptr<p2p::Stream>& stream,
+void ServeChannel(const asio::any_io_executor& executor, const std::shared_ptr<p2p::Stream>& stream,
                   const std::function<void(IncomingTrunk)>& handler) {
-  StreamDeadline deadline(context, stream, kRequestTimeout);
+  StreamDeadline deadline(executor, stream, kRequestTimeout);
   p2p::ReadMessage(stream, kMaxChannelRequest,
                    [stream, deadline, handler](const absl::StatusOr<std::string>& bytes, std::string rest) mutable {
                      deadline.Met();
@@ -222,11 +222,11 @@ void ServeChannel(asio::io_context& context, const std::shared_ptr<p2p::Stream>&
 
 }  // namespace
 
-std::unique_ptr<Trunk> NewNodeTrunk(asio::io_context& context, p2p::Node& node, TrunkProtocols protocols) {
-  return std::make_unique<NodeTrunk>(context, node, std::move(protocols));
+std::unique_ptr<Trunk> NewNodeTrunk(const asio::any_io_executor& executor, p2p::Node& node, TrunkProtocols protocols) {
+  return std::make_unique<NodeTrunk>(executor, node, std::move(protocols));
 }
 
-void ServeTrunk(asio::io_context& context, p2p::Node& node, TrunkHandlers handlers) {
+void ServeTrunk(const asio::any_io_executor& executor, p2p::Node& node, TrunkHandlers handlers) {
   node.ServeCalls(
       kDeliverProtocol, kMaxDeliverRequest,
       [deliver = std::move(handlers.deliver)](const crypto::PublicKey& gateway, const std::string& bytes,
@@ -263,8 +263,8 @@ void ServeTrunk(asio::io_context& context, p2p::Node& node, TrunkHandlers handle
         respond_with(ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol, "this is no RequestCall"));
       });
   node.Serve(kChannelProtocol,
-             [&context, channel = std::move(handlers.channel)](const std::shared_ptr<p2p::Stream>& stream) {
-               ServeChannel(context, stream, channel);
+             [executor, channel = std::move(handlers.channel)](const std::shared_ptr<p2p::Stream>& stream) {
+               ServeChannel(executor, stream, channel);
              });
   node.Serve(kTopicsProtocol, [topics = std::move(handlers.topics)](const std::shared_ptr<p2p::Stream>& stream) {
     topics(stream->peer(), NewTrunkPipe(stream, ""));

@@ -59,8 +59,8 @@ struct TrunkProtocols {
   std::vector<std::string> request = {kRequestProtocol};
 };
 
-// `node` and `context` must outlive it.
-[[nodiscard]] std::unique_ptr<Trunk> NewNodeTrunk(asio::io_context& context, p2p::Node& node,
+// `node` must outlive it.
+[[nodiscard]] std::unique_ptr<Trunk> NewNodeTrunk(const asio::any_io_executor& executor, p2p::Node& node,
                                                   TrunkProtocols protocols = {});
 
 // A channel that another gateway asks for, between its request and the answer.
@@ -85,7 +85,7 @@ struct TrunkHandlers {
 };
 
 // Answers the three protocols on the node's port.
-void ServeTrunk(asio::io_context& context, p2p::Node& node, TrunkHandlers handlers);
+void ServeTrunk(const asio::any_io_executor& executor, p2p::Node& node, TrunkHandlers handlers);
 
 }  // namespace dotagent::gateway_service
 

@@ -182,8 +182,8 @@ absl::StatusOr<std::unique_ptr<Host>> Host::Create(const std::string& service, c
   node_options.windows = impl.profile.windows;
   node_options.newcomers = newcomers;
   const absl::Status listening = impl.loop->Run([&] {
-    impl.power = std::make_unique<PowerWatch>(impl.loop->context(), impl.metrics, kPowerFolder, options.battery_factor);
-    impl.node = std::make_unique<p2p::Node>(impl.loop->context(), std::move(node_options));
+    impl.power = std::make_unique<PowerWatch>(impl.loop->executor(), impl.metrics, kPowerFolder, options.battery_factor);
+    impl.node = std::make_unique<p2p::Node>(impl.loop->executor(), std::move(node_options));
     return options.p2p_listen.empty() ? absl::OkStatus() : impl.node->Listen();
   });
   RETURN_IF_ERROR(listening);
@@ -196,6 +196,10 @@ Host::~Host() {
 }
 
 p2p::Loop& Host::loop() { return *impl_->loop; }
+
+rpc::Executor Host::entrance() {
+  return [loop = impl_->loop](std::function<void()> work) { loop->Enter(std::move(work)); };
+}
 
 rpc::Executor Host::executor() {
   // Shared: an answer from the network may come when the host is gone, and then waits in a loop that runs no more.

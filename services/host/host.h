@@ -78,9 +78,11 @@ class Host {
   ~Host();
 
   [[nodiscard]] p2p::Loop& loop();
-  // Runs work on the loop.
+  // Runs work on the loop, later.
   [[nodiscard]] rpc::Executor executor();
-  [[nodiscard]] p2p::Node& node();  // on the loop's thread only
+  // The same for the methods of a shell: at once, if nothing else runs there (loop.h, Enter).
+  [[nodiscard]] rpc::Executor entrance();
+  [[nodiscard]] p2p::Node& node();  // on the loop only
   [[nodiscard]] const Profile& profile() const;
   // By how much to stretch the intervals of what only this node has a use for (power.h). From any thread.
   [[nodiscard]] double stretch() const;

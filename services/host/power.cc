@@ -43,8 +43,8 @@ bool IsOnBattery(const std::string& folder) {
   return drained;
 }
 
-PowerWatch::PowerWatch(asio::io_context& context, telemetry::Metrics& metrics, std::string folder, double factor)
-    : timer_(context),
+PowerWatch::PowerWatch(const asio::any_io_executor& executor, telemetry::Metrics& metrics, std::string folder, double factor)
+    : timer_(executor),
       folder_(std::move(folder)),
       factor_(factor),
       gauge_(metrics.AddGauge("dotagent_host_on_battery", "1 if this machine runs on a battery.")) {

@@ -8,7 +8,7 @@
 #ifndef DOTAGENT_SERVICES_HOST_POWER_H_
 #define DOTAGENT_SERVICES_HOST_POWER_H_
 
-#include <asio/io_context.hpp>
+#include <asio/any_io_executor.hpp>
 #include <asio/steady_timer.hpp>
 #include <atomic>
 #include <chrono>
@@ -33,7 +33,7 @@ inline constexpr size_t kMaxPowerSupplies = 64;  // beyond them none is looked a
 class PowerWatch {
  public:
   // On the loop's thread, as Stop. `factor`: 1 or more; intervals are that much longer on a battery.
-  PowerWatch(asio::io_context& context, telemetry::Metrics& metrics, std::string folder, double factor);
+  PowerWatch(const asio::any_io_executor& executor, telemetry::Metrics& metrics, std::string folder, double factor);
 
   // By how much to stretch an interval now: 1, or the factor. From any thread.
   [[nodiscard]] double stretch() const { return on_battery_ ? factor_ : 1; }

@@ -110,7 +110,7 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
   };
 
   explicit Impl(Host& service_host)
-      : host(service_host), post(service_host.executor()), timer(service_host.loop().context()) {}
+      : host(service_host), post(service_host.executor()), timer(service_host.loop().executor()) {}
 
   [[nodiscard]] absl::Status Load() {
     absl::Status bad;

@@ -84,7 +84,7 @@ class IdentityServer : public host::Service {
                                          host_->random(), host_->metrics(), host_->executor(), std::move(redeemers));
     publisher_ = std::make_shared<RevocationPublisher>(*host_, *handler_, *directory_);
     RETURN_IF_ERROR(host_->loop().Run([this] { return publisher_->Start(); }));
-    shell_ = std::make_unique<Shell>(*handler_, host_->executor(), host_->clock());
+    shell_ = std::make_unique<Shell>(*handler_, host_->entrance(), host_->clock());
     return host_->Serve({shell_.get()});
   }
 

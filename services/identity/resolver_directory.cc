@@ -42,7 +42,7 @@ void ResolverDirectory::PublishRevocation(const std::string& statement, const st
 }
 
 RevocationPublisher::RevocationPublisher(host::Host& host, Handler& handler, ResolverDirectory& directory)
-    : host_(host), handler_(handler), directory_(directory), timer_(host.loop().context()), pause_(kFirstPause) {}
+    : host_(host), handler_(handler), directory_(directory), timer_(host.loop().executor()), pause_(kFirstPause) {}
 
 absl::Status RevocationPublisher::Start() {
   if (!directory_.available()) return absl::OkStatus();

@@ -32,8 +32,8 @@ ControlEvent RefusedEvent(const absl::Status& status) {
 // One caller's stream: reads its request, then writes events in their order, one at a time.
 class ControlStream : public std::enable_shared_from_this<ControlStream> {
  public:
-  ControlStream(asio::io_context& context, std::shared_ptr<p2p::Stream> stream, Relay& relay)
-      : timer_(context), stream_(std::move(stream)), relay_(relay) {}
+  ControlStream(const asio::any_io_executor& executor, std::shared_ptr<p2p::Stream> stream, Relay& relay)
+      : timer_(executor), stream_(std::move(stream)), relay_(relay) {}
 
   void Start() {
     timer_.expires_after(kRequestTimeout);
@@ -133,9 +133,9 @@ class ControlStream : public std::enable_shared_from_this<ControlStream> {
 
 }  // namespace
 
-void ServeControl(asio::io_context& context, p2p::Node& node, Relay& relay) {
-  node.Serve(p2p::kRelayProtocolId, [&context, &relay](std::shared_ptr<p2p::Stream> stream) {
-    std::make_shared<ControlStream>(context, std::move(stream), relay)->Start();
+void ServeControl(const asio::any_io_executor& executor, p2p::Node& node, Relay& relay) {
+  node.Serve(p2p::kRelayProtocolId, [executor, &relay](std::shared_ptr<p2p::Stream> stream) {
+    std::make_shared<ControlStream>(executor, std::move(stream), relay)->Start();
   });
 }
 

@@ -3,7 +3,7 @@
 #ifndef DOTAGENT_SERVICES_RELAY_CONTROL_STREAM_H_
 #define DOTAGENT_SERVICES_RELAY_CONTROL_STREAM_H_
 
-#include <asio/io_context.hpp>
+#include <asio/any_io_executor.hpp>
 
 #include "common/p2p/node.h"
 #include "services/relay/relay.h"
@@ -11,7 +11,7 @@
 namespace dotagent::relay_service {
 
 // Answers the protocol on the node's port. All must outlive the node's sessions.
-void ServeControl(asio::io_context& context, p2p::Node& node, Relay& relay);
+void ServeControl(const asio::any_io_executor& executor, p2p::Node& node, Relay& relay);
 
 }  // namespace dotagent::relay_service
 

@@ -29,7 +29,7 @@ Limits LimitsFrom(const Options& options) {
 
 class RelayServer : public host::Service {
  public:
-  explicit RelayServer(std::unique_ptr<host::Host> host) : host_(std::move(host)), tick_(host_->loop().context()) {}
+  explicit RelayServer(std::unique_ptr<host::Host> host) : host_(std::move(host)), tick_(host_->loop().executor()) {}
 
   ~RelayServer() override {
     const auto idle = std::make_shared<absl::Notification>();
@@ -63,7 +63,7 @@ class RelayServer : public host::Service {
                                                   }));
     host_->loop().Run([&] { BuildRelay(options); });
     shell_ = std::make_unique<Shell>(
-        *relay_, [this] { return Status(); }, host_->executor(), host_->clock());
+        *relay_, [this] { return Status(); }, host_->entrance(), host_->clock());
     return host_->Serve({shell_.get()});
   }
 
@@ -78,7 +78,7 @@ class RelayServer : public host::Service {
                      .clock = host_->clock(),
                      .random = host_->random(),
                      .metrics = host_->metrics()});
-    ServeControl(host_->loop().context(), host_->node(), *relay_);
+    ServeControl(host_->loop().executor(), host_->node(), *relay_);
     host_->node().ServeCircuits(
         [this](p2p::CircuitSocket socket, const std::string& voucher) { relay_->Claim(std::move(socket), voucher); });
     Tick();

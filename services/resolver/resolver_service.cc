@@ -40,7 +40,7 @@ class FeedRevocations : public Revocations {
 class ResolverServer : public host::Service {
  public:
   explicit ResolverServer(std::unique_ptr<host::Host> host)
-      : host_(std::move(host)), revocations_(feed_), gauges_timer_(host_->loop().context()) {}
+      : host_(std::move(host)), revocations_(feed_), gauges_timer_(host_->loop().executor()) {}
 
   ~ResolverServer() override {
     host_->Drain();
@@ -83,7 +83,7 @@ class ResolverServer : public host::Service {
     });
     if (options.mdns) RETURN_IF_ERROR(StartMdns());
     shell_ = std::make_unique<Shell>(
-        *handler_, [this] { return Status(); }, host_->executor());
+        *handler_, [this] { return Status(); }, host_->entrance());
     return host_->Serve({shell_.get()});
   }
 
@@ -94,11 +94,11 @@ class ResolverServer : public host::Service {
   void BuildDht(uint64_t puzzle_solution) {
     const crypto::PublicKey& key = host_->key().public_key();
     network_ = std::make_unique<p2p::DhtNetwork>(
-        host_->loop().context(), host_->node(),
+        host_->loop().executor(), host_->node(),
         p2p::DhtNetworkOptions{.protocol = dht::ProtocolIdOf(settings_.policy, settings_.puzzle),
                                .dynamic_puzzle = settings_.puzzle.dynamic_bits > 0,
                                .met_stranger = [this](const crypto::PublicKey& node) { OnStranger(node); }});
-    names_ = p2p::NewSystemNameResolver(host_->loop().context());
+    names_ = p2p::NewSystemNameResolver(host_->loop().executor());
     bootstrap_network_ = std::make_unique<p2p::DnsNetwork>(network_.get(), names_.get(), key);
     dht_ = std::make_unique<dht::Dht>(
         dht::DhtOptions{.self = {dht::Id::OfNode(key), key, host_->node().addresses(), puzzle_solution},

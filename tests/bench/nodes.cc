@@ -44,14 +44,14 @@ class BenchNode {
     store_ = *std::move(opened);
     const absl::Status listening = loop_.Run([&] {
       node_ = std::make_unique<p2p::Node>(
-          loop_.context(),
+          loop_.executor(),
           p2p::NodeOptions{.key = &key_, .random = &random_, .clock = &clock_, .metrics = &metrics_, .listen = listen});
       return node_->Listen();
     });
     if (!listening.ok()) Fail(listening);
     loop_.Run([&] {
       const crypto::PublicKey& key = key_.public_key();
-      network_ = std::make_unique<p2p::DhtNetwork>(loop_.context(), *node_);
+      network_ = std::make_unique<p2p::DhtNetwork>(loop_.executor(), *node_);
       dht::DhtOptions options;
       options.self = {dht::Id::OfNode(key), key, node_->addresses()};
       options.signer = &key_;

@@ -42,7 +42,7 @@ class End {
     loop_.Run([&] {
       PinTo(core);
       node_ = std::make_unique<p2p::Node>(
-          loop_.context(), p2p::NodeOptions{.key = &key_, .random = &random_, .clock = &clock_, .metrics = &metrics_});
+          loop_.executor(), p2p::NodeOptions{.key = &key_, .random = &random_, .clock = &clock_, .metrics = &metrics_});
     });
   }
   ~End() {

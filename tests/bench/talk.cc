@@ -216,11 +216,11 @@ absl::Status MeasureTalk(const TalkOptions& options, Report& report) {
   rows.AddTo(report);
   if (!nats.ok()) report.Note(std::string(nats.status().message()));
   report.Note(
-      "Both agents are of the C++ SDK, in one process with the clock; each gateway, the resolver, nats-server and the "
-      "bare gRPC server (mutual TLS, sends every message back) are processes of their own, and all share the machine's "
-      "cores. A request is signed by who asks and its answer by who gives it; each is verified at the gateway and by "
-      "who gets it: two signatures made and four checked, of the same bytes as here. In a channel the agents' own "
-      "session carries the bytes; messages that follow each other closely share its frames.");
+      "Both agents are of the C++ SDK, one in a process with the clock; the other, each gateway, the resolver, "
+      "nats-server and the bare gRPC server (mutual TLS, sends every message back) are processes of their own, and all "
+      "share the machine's cores. A request is signed by who asks and its answer by who gives it; each is verified at "
+      "the gateway and by who gets it: two signatures made and four checked, of the same bytes as here. In a channel "
+      "the agents' own session carries the bytes; messages that follow each other closely share its frames.");
   return absl::OkStatus();
 }
 

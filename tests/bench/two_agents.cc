@@ -1,9 +1,8 @@
 #include "tests/bench/two_agents.h"
 
-#include <iostream>
 #include <utility>
-#include <variant>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/base/status.h"
@@ -17,12 +16,8 @@ constexpr char kAlice[] = "alice.bench.agent";
 constexpr char kBob[] = "bob.bench.agent";
 constexpr char kEcho[] = "echo";
 constexpr char kSink[] = "sink";
-constexpr size_t kRead = 64 * 1024;
 constexpr absl::Duration kPatience = absl::Seconds(30);
 constexpr int kSignatures = 500;
-
-// What bob does is nobody's to wait for, so what goes wrong there is told here and shows in alice's figures.
-void Say(const absl::Status& status) { std::cerr << "bob: " << status << std::endl; }
 
 }  // namespace
 
@@ -37,58 +32,11 @@ absl::StatusOr<std::unique_ptr<TwoAgents>> TwoAgents::Start(const std::string& p
   ASSIGN_OR_RETURN(
       two->alice_,
       sdk::Agent::Connect({.gateway = {.gateway = two->gateways_.front().grpc}, .name = kAlice}, two->alices_key_));
-  ASSIGN_OR_RETURN(two->bob_, sdk::Agent::Connect({.gateway = {.gateway = two->gateways_.back().grpc}, .name = kBob},
-                                                  two->bobs_key_));
   RETURN_IF_ERROR(two->alice_->Register({}).status());
-  RETURN_IF_ERROR(two->bob_->Register({}).status());
-  ASSIGN_OR_RETURN(two->inbox_, two->bob_->OpenInbox({.accept_channels = true, .accept_requests = true}));
-  two->server_ = std::thread([bob = two.get()] { bob->Serve(); });
+  ASSIGN_OR_RETURN(two->bob_, Process::Start({absl::StrCat(programs, "/bench-answering-agent"),
+                                              two->gateways_.back().grpc, kBob}));
+  RETURN_IF_ERROR(two->bob_->ReadLine(kPatience).status());
   return two;
-}
-
-TwoAgents::~TwoAgents() {
-  if (inbox_) inbox_->Cancel();
-  if (server_.joinable()) server_.join();
-  for (std::thread& channel : channels_) channel.join();
-}
-
-void TwoAgents::Serve() {
-  for (;;) {
-    absl::StatusOr<sdk::InboxItem> item = inbox_->Next(absl::Hours(1));
-    if (!item.ok()) {
-      if (!absl::IsCancelled(item.status())) Say(item.status());
-      return;
-    }
-    if (const auto* request = std::get_if<sdk::ReceivedRequest>(&*item)) {
-      const absl::Status answered = inbox_->Answer(*request, request->message.content());
-      if (!answered.ok()) Say(answered);
-    } else if (const auto* offer = std::get_if<sdk::ChannelOffer>(&*item)) {
-      auto channel = bob_->AcceptChannel(*offer);
-      if (!channel.ok()) {
-        Say(channel.status());
-        continue;
-      }
-      const Role role = offer->method == kSink ? Role::kSink : Role::kEcho;
-      channels_.emplace_back(
-          [shared = std::shared_ptr<sdk::Channel>(*std::move(channel)), role] { Answer(shared, role); });
-    } else if (const auto* rejected = std::get_if<sdk::RejectedMessage>(&*item)) {
-      Say(rejected->why);
-    }
-  }
-}
-
-void TwoAgents::Answer(const std::shared_ptr<sdk::Channel>& channel, Role role) {
-  for (;;) {
-    const absl::StatusOr<std::string> read = channel->Read(kRead);
-    if (!read.ok()) return Say(read.status());
-    if (read->empty()) break;
-    if (role == Role::kSink) continue;
-    const absl::Status written = channel->Write(*read);
-    if (!written.ok()) return Say(written);
-  }
-  absl::Status closed = channel->CloseWrite();
-  if (closed.ok()) closed = channel->Finish(kPatience);
-  if (!closed.ok()) Say(closed);
 }
 
 absl::Status TwoAgents::Ask(const record::Json& content) {

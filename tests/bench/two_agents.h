@@ -1,12 +1,12 @@
-// Two agents of the SDK in this process, alice and bob, whose gateways and resolver are processes of their own. bob
-// answers requests, echoes on a channel or swallows what comes over it.
+// Two agents of the SDK: alice in this process, bob (answering_agent.cc), their gateways and the resolver in processes of
+// their own. In one process the two would share what gRPC polls with, and wake each other. bob answers requests, echoes
+// on a channel or swallows what comes over it.
 #ifndef DOTAGENT_TESTS_BENCH_TWO_AGENTS_H_
 #define DOTAGENT_TESTS_BENCH_TWO_AGENTS_H_
 
 #include <cstddef>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -14,6 +14,7 @@
 #include "common/base/random.h"
 #include "common/crypto/keys.h"
 #include "sdk/cpp/agent.h"
+#include "tests/bench/process.h"
 #include "tests/bench/service_process.h"
 #include "tests/bench/temporary_folder.h"
 
@@ -23,7 +24,6 @@ class TwoAgents {
  public:
   // At one gateway, or each at its own. bob answers a request with the content that it came with.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<TwoAgents>> Start(const std::string& programs, bool two_gateways);
-  ~TwoAgents();
 
   // alice asks bob, and waits for his answer.
   [[nodiscard]] absl::Status Ask(const record::Json& content);
@@ -38,22 +38,15 @@ class TwoAgents {
 
  private:
   TwoAgents() = default;
-  void Serve();
-  static void Answer(const std::shared_ptr<sdk::Channel>& channel, Role role);
 
   const TemporaryFolder folder_;
   SystemRandom random_;
   const std::shared_ptr<const crypto::SigningKey> alices_key_ =
       std::make_shared<crypto::SigningKey>(crypto::SigningKey::Generate(random_));
-  const std::shared_ptr<const crypto::SigningKey> bobs_key_ =
-      std::make_shared<crypto::SigningKey>(crypto::SigningKey::Generate(random_));
   RunningService resolver_;
   std::vector<RunningService> gateways_;
   std::unique_ptr<sdk::Agent> alice_;
-  std::unique_ptr<sdk::Agent> bob_;
-  std::unique_ptr<sdk::Inbox> inbox_;  // bob's
-  std::thread server_;                 // bob
-  std::vector<std::thread> channels_;  // bob's; server_'s until it ended
+  std::unique_ptr<Process> bob_;
 };
 
 }  // namespace dotagent::bench

@@ -33,7 +33,7 @@ class ClusterLinkTest : public testing::Test {
     loop_.Run([&] {
       good_ = NewNodeClusterLink(near_.node(), secret_);
       bad_ = NewNodeClusterLink(near_.node(), other_);
-      ServeCluster(loop_.context(), far_.node(), secret_,
+      ServeCluster(loop_.executor(), far_.node(), secret_,
                    {.call =
                         [this](const crypto::PublicKey& member, const ClusterCall& call, const auto& answer) {
                           heard_ = member;

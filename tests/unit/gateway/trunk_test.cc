@@ -29,9 +29,9 @@ class TrunkTest : public testing::Test {
  protected:
   void SetUp() override {
     loop_.Run([&] {
-      trunk_ = NewNodeTrunk(loop_.context(), near_.node());
+      trunk_ = NewNodeTrunk(loop_.executor(), near_.node());
       ServeTrunk(
-          loop_.context(), far_.node(),
+          loop_.executor(), far_.node(),
           {.deliver = [](const crypto::PublicKey&, const trunk::v1::DeliverRequest&, const auto& done) { done(true); },
            .channel = [this](IncomingTrunk incoming) { incoming_ = std::move(incoming); }});
     });
@@ -88,7 +88,7 @@ class TrunkTest : public testing::Test {
 
 TEST_F(TrunkTest, AVersionThatTheOtherGatewayDoesNotKnowFallsBack) {
   loop_.Run([&] {
-    trunk_ = NewNodeTrunk(loop_.context(), near_.node(), {.deliver = {"/dotagent/deliver/9.0.0", kDeliverProtocol}});
+    trunk_ = NewNodeTrunk(loop_.executor(), near_.node(), {.deliver = {"/dotagent/deliver/9.0.0", kDeliverProtocol}});
   });
   Outcome<absl::StatusOr<bool>> delivered;
   loop_.Run([&] { trunk_->Deliver({far_.peer_}, trunk::v1::DeliverRequest(), delivered.Callback()); });
@@ -98,7 +98,7 @@ TEST_F(TrunkTest, AVersionThatTheOtherGatewayDoesNotKnowFallsBack) {
 }
 
 TEST_F(TrunkTest, WithoutACommonVersionTheCallFailsAsThat) {
-  loop_.Run([&] { trunk_ = NewNodeTrunk(loop_.context(), near_.node(), {.deliver = {"/dotagent/deliver/9.0.0"}}); });
+  loop_.Run([&] { trunk_ = NewNodeTrunk(loop_.executor(), near_.node(), {.deliver = {"/dotagent/deliver/9.0.0"}}); });
   Outcome<absl::StatusOr<bool>> delivered;
   loop_.Run([&] { trunk_->Deliver({far_.peer_}, trunk::v1::DeliverRequest(), delivered.Callback()); });
   const absl::Status status = delivered.Wait().status();
@@ -156,7 +156,7 @@ TEST_F(TrunkTest, AResetBeforeTheAnswerSaysWhy) {
 // The far gateway's sessions end while it has a message and has not answered: `times` times, then it answers.
 void BreakUnder(p2p::Loop& loop, p2p::TestNode& near, p2p::TestNode& far, int times, int* heard) {
   loop.Run([&] {
-    ServeTrunk(loop.context(), far.node(),
+    ServeTrunk(loop.executor(), far.node(),
                {.deliver = [&near, &far, times, heard](const crypto::PublicKey&, const trunk::v1::DeliverRequest&,
                                                        const auto& done) {
                  if (++*heard > times) return done(*heard > 1);
@@ -188,7 +188,7 @@ TEST_F(TrunkTest, AMessageIsSentAgainOnceOnly) {
 TEST_F(TrunkTest, ARequestIsNotSentAgain) {
   int heard = 0;
   loop_.Run([&] {
-    ServeTrunk(loop_.context(), far_.node(),
+    ServeTrunk(loop_.executor(), far_.node(),
                {.request = [&](const crypto::PublicKey&, const trunk::v1::RequestCall&, const auto&) {
                  ++heard;
                  far_.node().Drop(near_.key(), "a test");

@@ -72,7 +72,7 @@ TEST_F(PowerTest, IntervalsAreStretchedWhileItLasts) {
   asio::io_context context;
   telemetry::Metrics metrics;
   Set("BAT0", {{"type", "Battery"}, {"status", "Discharging"}});
-  PowerWatch watch(context, metrics, folder_, 4);
+  PowerWatch watch(context.get_executor(), metrics, folder_, 4);
   EXPECT_EQ(watch.stretch(), 4);
   EXPECT_NE(metrics.Render().find("dotagent_host_on_battery 1"), std::string::npos) << metrics.Render();
   Set("BAT0", {{"status", "Full"}});

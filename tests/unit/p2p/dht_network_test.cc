@@ -26,7 +26,7 @@ class DhtNode {
     const std::string address = node_.address().ToString();
     loop_.Run([&] {
       network_ = std::make_unique<DhtNetwork>(
-          loop_.context(), node_.node(),
+          loop_.executor(), node_.node(),
           DhtNetworkOptions{.protocol = dht::ProtocolIdOf({}, puzzle),
                             .dynamic_puzzle = puzzle.dynamic_bits > 0,
                             .met_stranger = [this](const crypto::PublicKey& key) { strangers_.push_back(key); }});
@@ -172,7 +172,7 @@ TEST(DhtNetworkTest, RunAfterRunsLaterAndNotOnceTheNetworkIsGone) {
   bool never = false;
   const auto held = std::make_shared<int>(0);
   loop.Run([&] {
-    DhtNetwork gone(loop.context(), a.node().node());
+    DhtNetwork gone(loop.executor(), a.node().node());
     gone.RunAfter(absl::Milliseconds(1), [&never, held] { never = true; });
   });
   // What waited has been thrown away, not run.

@@ -198,7 +198,7 @@ TEST_F(DnsNetworkTest, OnceItIsGoneNobodyIsCalled) {
 
 TEST(SystemNameResolverTest, GivesEveryAddressOfItsFamily) {
   Loop loop;
-  auto resolver = loop.Run([&] { return NewSystemNameResolver(loop.context()); });
+  auto resolver = loop.Run([&] { return NewSystemNameResolver(loop.executor()); });
   const auto resolve = [&](const Multiaddr& name) {
     Outcome<absl::StatusOr<std::vector<Multiaddr>>> outcome;
     loop.Run([&] { resolver->Resolve(name, outcome.Callback()); });

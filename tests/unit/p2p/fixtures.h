@@ -54,7 +54,7 @@ class TestNode {
     options.metrics = &metrics_;
     if (change != nullptr) change(options);
     public_key_ = options.key->public_key();
-    node_ = loop_.Run([&] { return std::make_unique<Node>(loop_.context(), options); });
+    node_ = loop_.Run([&] { return std::make_unique<Node>(loop_.executor(), options); });
     EXPECT_EQ(loop_.Run([&] { return node_->Listen(); }), absl::OkStatus());
   }
   ~TestNode() { Destroy(); }

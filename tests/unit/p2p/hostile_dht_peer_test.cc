@@ -42,7 +42,7 @@ class HonestNode {
     options.signer = &node_.signer();
     loop_.Run([&] {
       network_ =
-          std::make_unique<DhtNetwork>(loop_.context(), node_.node(), DhtNetworkOptions{.call_timeout = kCallTimeout});
+          std::make_unique<DhtNetwork>(loop_.executor(), node_.node(), DhtNetworkOptions{.call_timeout = kCallTimeout});
       dht_ = std::make_unique<dht::Dht>(options, network_.get(), &node_.clock(), &node_.random(), store_.get());
       network_->Serve(*dht_);
     });
@@ -163,7 +163,7 @@ class HostileDhtPeerTest : public testing::Test {
 
   Loop loop_;
   SystemRandom random_;
-  std::unique_ptr<Later> later_ = std::make_unique<Later>(loop_.context());
+  std::unique_ptr<Later> later_ = std::make_unique<Later>(loop_.executor());
   HonestNode honest_[3] = {HonestNode(loop_), HonestNode(loop_), HonestNode(loop_)};
   TestNode hostile_{loop_};
   Answer answer_;

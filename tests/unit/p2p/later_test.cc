@@ -15,7 +15,7 @@ namespace {
 class LaterTest : public testing::Test {
  protected:
   LaterTest() {
-    loop_.Run([&] { later_ = std::make_unique<Later>(loop_.context()); });
+    loop_.Run([&] { later_ = std::make_unique<Later>(loop_.executor()); });
   }
   ~LaterTest() override {
     loop_.Run([&] { later_.reset(); });

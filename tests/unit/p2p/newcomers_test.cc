@@ -82,7 +82,7 @@ class NewcomersTest : public testing::Test {
   void Make(const NewcomerLimits& limits) {
     places_.clear();
     refused_.clear();
-    newcomers_ = std::make_shared<Newcomers>(io_, limits, &clock_, random_, metrics_,
+    newcomers_ = std::make_shared<Newcomers>(io_.get_executor(), limits, &clock_, random_, metrics_,
                                              [this](absl::string_view cause) { refused_.emplace_back(cause); });
   }
   // One that connects from `group`, and takes `cost` of the loop when it is admitted.

@@ -281,11 +281,11 @@ TEST(NodeTest, APortInUseIsAnError) {
   const auto key = crypto::SigningKey::Generate(random);
   NodeOptions options{.key = &key, .random = &random, .clock = &clock, .metrics = &metrics};
   options.listen = a.address().ToString();
-  const absl::Status status = loop.Run([&] { return Node(loop.context(), options).Listen(); });
+  const absl::Status status = loop.Run([&] { return Node(loop.executor(), options).Listen(); });
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(Message(status), HasSubstr("Address already in use"));
   options.listen = "/dns/example.com/tcp/0";
-  EXPECT_EQ(loop.Run([&] { return Node(loop.context(), options).Listen(); }).code(),
+  EXPECT_EQ(loop.Run([&] { return Node(loop.executor(), options).Listen(); }).code(),
             absl::StatusCode::kInvalidArgument);
 }
 

@@ -246,7 +246,7 @@ TEST(RelayTest, ClaimCircuitTellsWhatWentWrong) {
     Outcome<absl::Status> outcome;
     loop.Run([&] {
       (void)ClaimCircuit(
-          loop.context(), address, std::string(kVoucherSize, 'v'),
+          loop.executor(), address, std::string(kVoucherSize, 'v'),
           [done = outcome.Callback()](const absl::StatusOr<asio::ip::tcp::socket>& socket) { done(socket.status()); });
     });
     return outcome.Wait();

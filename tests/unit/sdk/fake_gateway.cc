@@ -183,6 +183,51 @@ class FakeGateway::InboxStream : public grpc::ServerBidiReactor<v1::InboxRequest
   std::atomic<bool> finished_ = false;
 };
 
+// Says what the test wants said to each request.
+class FakeGateway::AskStream : public grpc::ServerBidiReactor<v1::AskRequest, v1::AskResponse> {
+ public:
+  AskStream(FakeGateway& gateway, const absl::Status& admitted) : gateway_(gateway) {
+    if (!admitted.ok()) return Finish(rpc::ToGrpc(admitted));
+    {
+      absl::MutexLock lock(&gateway_.mutex_);
+      gateway_.asks_.insert(this);
+    }
+    StartRead(&request_);
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return;
+    absl::MutexLock lock(&gateway_.mutex_);
+    if (!gateway_.asks_.contains(this)) return;
+    const bool writing = !waiting_.empty();
+    if (gateway_.answer_asks_) {
+      for (v1::AskResponse& answer : gateway_.answer_asks_(request_)) waiting_.push_back(std::move(answer));
+    }
+    if (!writing && !waiting_.empty()) StartWrite(&waiting_.front());
+    StartRead(&request_);
+  }
+  void OnWriteDone(bool ok) override {
+    absl::MutexLock lock(&gateway_.mutex_);
+    if (!ok || !gateway_.asks_.contains(this)) return;
+    waiting_.pop_front();
+    if (!waiting_.empty()) StartWrite(&waiting_.front());
+  }
+  void OnCancel() override {
+    absl::MutexLock lock(&gateway_.mutex_);
+    End(absl::CancelledError("the agent has gone"));
+  }
+  void OnDone() override { delete this; }  // gRPC's reactors belong to gRPC
+
+  void End(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(gateway_.mutex_) {
+    if (gateway_.asks_.erase(this) > 0) Finish(rpc::ToGrpc(status));
+  }
+
+ private:
+  FakeGateway& gateway_;
+  v1::AskRequest request_;
+  std::deque<v1::AskResponse> waiting_;
+};
+
 // Says what it was given, and ends.
 class FakeGateway::SubscribeStream : public grpc::ServerWriteReactor<v1::SubscribeResponse> {
  public:
@@ -268,6 +313,11 @@ void FakeGateway::SetInbox(std::vector<v1::InboxResponse> events, std::optional<
   }
   inbox_.insert(inbox_.end(), events.begin(), events.end());
   inbox_end_ = std::move(end);
+}
+
+void FakeGateway::EndAsks(const absl::Status& status) {
+  absl::MutexLock lock(&mutex_);
+  while (!asks_.empty()) (*asks_.begin())->End(status);
 }
 
 std::vector<uint64_t> FakeGateway::AwaitAcks(size_t count) {
@@ -421,6 +471,22 @@ grpc::ServerUnaryReactor* FakeGateway::Resolve(grpc::CallbackServerContext* cont
 grpc::ServerUnaryReactor* FakeGateway::Send(grpc::CallbackServerContext* context, const v1::SendRequest*,
                                             v1::SendResponse*) {
   return Answer(context, Admit(*context, "Send"));
+}
+
+grpc::ServerUnaryReactor* FakeGateway::Request(grpc::CallbackServerContext* context, const v1::RequestRequest* request,
+                                               v1::RequestResponse* response) {
+  absl::Status status = Admit(*context, "Request");
+  absl::MutexLock lock(&mutex_);
+  if (status.ok() && answer_asks_) {
+    v1::AskRequest ask;
+    *ask.mutable_request() = *request;
+    for (const v1::AskResponse& answer : answer_asks_(ask)) *response = answer.answered();
+  }
+  return Answer(context, status);
+}
+
+grpc::ServerBidiReactor<v1::AskRequest, v1::AskResponse>* FakeGateway::Ask(grpc::CallbackServerContext* context) {
+  return new AskStream(*this, Admit(*context, "Ask"));  // deleted in OnDone
 }
 
 grpc::ServerBidiReactor<v1::InboxRequest, v1::InboxResponse>* FakeGateway::Inbox(grpc::CallbackServerContext* context) {

@@ -80,6 +80,14 @@ class FakeGateway : public gateway::v1::GatewayService::CallbackService {
   // Sequences that were acknowledged, once there are `count`.
   [[nodiscard]] std::vector<uint64_t> AwaitAcks(size_t count);
 
+  // What Ask calls say when they have read a request; nothing at first.
+  void AnswerAsks(std::function<std::vector<gateway::v1::AskResponse>(const gateway::v1::AskRequest&)> answer) {
+    absl::MutexLock lock(&mutex_);
+    answer_asks_ = std::move(answer);
+  }
+  // Ends every Ask call that is open.
+  void EndAsks(const absl::Status& status);
+
   // What a subscription answers, before it ends with `end`.
   void SetSubscription(std::vector<gateway::v1::SubscribeResponse> answers, const absl::Status& end);
   [[nodiscard]] gateway::v1::SubscribeRequest last_subscribe() {
@@ -116,6 +124,10 @@ class FakeGateway : public gateway::v1::GatewayService::CallbackService {
                                     gateway::v1::ResolveResponse* response) override;
   grpc::ServerUnaryReactor* Send(grpc::CallbackServerContext* context, const gateway::v1::SendRequest* request,
                                  gateway::v1::SendResponse* response) override;
+  grpc::ServerUnaryReactor* Request(grpc::CallbackServerContext* context, const gateway::v1::RequestRequest* request,
+                                    gateway::v1::RequestResponse* response) override;
+  grpc::ServerBidiReactor<gateway::v1::AskRequest, gateway::v1::AskResponse>* Ask(
+      grpc::CallbackServerContext* context) override;
   grpc::ServerBidiReactor<gateway::v1::InboxRequest, gateway::v1::InboxResponse>* Inbox(
       grpc::CallbackServerContext* context) override;
   grpc::ServerBidiReactor<gateway::v1::OpenChannelRequest, gateway::v1::OpenChannelResponse>* OpenChannel(
@@ -126,6 +138,7 @@ class FakeGateway : public gateway::v1::GatewayService::CallbackService {
  private:
   friend class ChannelEnd;
   class InboxStream;
+  class AskStream;
   class SubscribeStream;
 
   // Counts the call; OK if the caller's token is good and the method is not refused.
@@ -144,6 +157,9 @@ class FakeGateway : public gateway::v1::GatewayService::CallbackService {
   std::map<std::string, int> counts_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::string> records_ ABSL_GUARDED_BY(mutex_);
   std::vector<gateway::v1::InboxResponse> inbox_ ABSL_GUARDED_BY(mutex_);
+  std::function<std::vector<gateway::v1::AskResponse>(const gateway::v1::AskRequest&)> answer_asks_
+      ABSL_GUARDED_BY(mutex_);
+  std::set<AskStream*> asks_ ABSL_GUARDED_BY(mutex_);
   std::optional<absl::Status> inbox_end_ ABSL_GUARDED_BY(mutex_);
   std::vector<gateway::v1::SubscribeResponse> subscription_ ABSL_GUARDED_BY(mutex_);
   absl::Status subscription_end_ ABSL_GUARDED_BY(mutex_);

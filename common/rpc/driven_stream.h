@@ -1,0 +1,203 @@
+// The client's side of a bidirectional call without a thread of its own: whoever waits for something drives it.
+//
+// gRPC's synchronous streams cannot be given up at a deadline, and a thread that only reads hands every message over to
+// another one, which costs more than the message. Here one of those who wait polls for all; when it has what it wanted,
+// the next one takes over. While nobody waits, nothing is read, and the peer is held back by HTTP/2's flow control.
+//
+//   DrivenStream<InboxRequest, InboxResponse> stream(
+//       [&](grpc::ClientContext& context, grpc::CompletionQueue* queue) { return stub.PrepareAsyncInbox(&context, queue); });
+//   RETURN_IF_ERROR(stream.Write(open, deadline));
+//   ASSIGN_OR_RETURN(const InboxResponse ready, stream.Read(deadline));
+#ifndef DOTAGENT_COMMON_RPC_DRIVEN_STREAM_H_
+#define DOTAGENT_COMMON_RPC_DRIVEN_STREAM_H_
+
+#include <grpcpp/client_context.h>
+#include <grpcpp/completion_queue.h>
+#include <grpcpp/support/async_stream.h>
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "common/base/status.h"
+#include "common/rpc/status.h"
+
+namespace dotagent::rpc {
+
+// Thread-safe.
+template <typename Request, typename Response>
+class DrivenStream {
+ public:
+  using Call = std::unique_ptr<grpc::ClientAsyncReaderWriter<Request, Response>>;
+  // Sets up the context (metadata) and prepares the call on the queue.
+  using Prepare = std::function<Call(grpc::ClientContext&, grpc::CompletionQueue*)>;
+
+  // Messages that have been read and not been taken.
+  static constexpr size_t kMaxWaiting = 64;
+
+  // Takes a message instead of Read. Runs in whatever waits here, and must not wait for anything itself.
+  using Take = std::function<void(Response)>;
+
+  // Starts the call; what it talks to must outlive this.
+  explicit DrivenStream(const Prepare& prepare, Take take = nullptr)
+      : take_(std::move(take)), call_(prepare(context_, &queue_)) {
+    call_->StartCall(Tag(Operation::kStart));
+  }
+  // Cancels the call. Nobody may be waiting any more.
+  ~DrivenStream() {
+    context_.TryCancel();
+    {
+      absl::MutexLock lock(&mutex_);
+      waiting_.clear();
+      ReadOn();
+      // What was cancelled ends by itself, and at once.
+      AwaitLocked([this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return ended_; }, absl::InfiniteFuture());
+    }
+    queue_.Shutdown();
+    void* tag = nullptr;
+    bool ok = false;
+    while (queue_.Next(&tag, &ok)) {
+    }
+  }
+  DrivenStream(const DrivenStream&) = delete;
+  DrivenStream& operator=(const DrivenStream&) = delete;
+
+  // Returns when the message is on its way. DeadlineExceeded, or why the stream has ended.
+  [[nodiscard]] absl::Status Write(const Request& request, absl::Time deadline) {
+    const auto can_write = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return ended_ || (started_ && !writing_); };
+    absl::MutexLock lock(&mutex_);
+    if (!AwaitLocked(can_write, deadline)) return absl::DeadlineExceededError("the stream takes nothing more");
+    if (ended_) return End();
+    writing_ = true;
+    const uint64_t turn = ++writes_;
+    call_->Write(request, Tag(Operation::kWrite));
+    const auto written = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return ended_ || !writing_ || writes_ != turn; };
+    if (!AwaitLocked(written, deadline)) return absl::DeadlineExceededError("the stream takes nothing more");
+    return ended_ ? End() : absl::OkStatus();
+  }
+
+  // The next message. DeadlineExceeded, or why the stream has ended: Unavailable if its server ended it with OK,
+  // Cancelled if this side did.
+  [[nodiscard]] absl::StatusOr<Response> Read(absl::Time deadline) {
+    const auto can_read = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return ended_ || !waiting_.empty(); };
+    absl::MutexLock lock(&mutex_);
+    if (!AwaitLocked(can_read, deadline)) return absl::DeadlineExceededError("nothing has come");
+    if (waiting_.empty()) return End();
+    Response response = std::move(waiting_.front());
+    waiting_.pop_front();
+    ReadOn();
+    return response;
+  }
+
+  // Drives the call until `done`, which changes only by what Take does. DeadlineExceeded, or why the stream has ended.
+  [[nodiscard]] absl::Status Await(absl::FunctionRef<bool()> done, absl::Time deadline) {
+    const auto over = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return ended_ || done(); };
+    absl::MutexLock lock(&mutex_);
+    if (!AwaitLocked(over, deadline)) return absl::DeadlineExceededError("nothing has come");
+    return done() ? absl::OkStatus() : End();
+  }
+
+  // Whether the stream has ended, as far as anybody who waited has seen.
+  [[nodiscard]] bool has_ended() {
+    absl::MutexLock lock(&mutex_);
+    return ended_;
+  }
+
+  // Ends the call, and every wait in it.
+  void Cancel() { context_.TryCancel(); }
+
+ private:
+  enum class Operation : uintptr_t { kStart = 1, kRead, kWrite, kFinish };
+  static void* Tag(Operation operation) { return reinterpret_cast<void*>(operation); }
+
+  // Until `done` or `deadline`; returns done().
+  template <typename Done>
+  bool AwaitLocked(const Done& done, absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const auto can_go_on = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return !polling_ || done(); };
+    while (!done()) {
+      if (!mutex_.AwaitWithDeadline(absl::Condition(&can_go_on), deadline)) return false;
+      if (done()) break;
+      if (!Poll(deadline)) return done();
+    }
+    return true;
+  }
+
+  // Waits for one event without the lock, and takes note of it. False: none came.
+  bool Poll(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    polling_ = true;
+    mutex_.Unlock();
+    void* tag = nullptr;
+    bool ok = false;
+    const auto next = queue_.AsyncNext(&tag, &ok, absl::ToChronoTime(deadline));
+    mutex_.Lock();
+    polling_ = false;
+    if (next != grpc::CompletionQueue::GOT_EVENT) return false;
+    Note(static_cast<Operation>(reinterpret_cast<uintptr_t>(tag)), ok);
+    return true;
+  }
+
+  void Note(Operation operation, bool ok) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    switch (operation) {
+      case Operation::kStart:
+        started_ = true;
+        return ok ? ReadOn() : Finish();
+      case Operation::kRead:
+        reading_ = false;
+        if (!ok) return Finish();
+        if (take_) {
+          take_(std::move(incoming_));
+        } else {
+          waiting_.push_back(std::move(incoming_));
+        }
+        return ReadOn();
+      case Operation::kWrite:
+        writing_ = false;  // a failed one is the stream's end, which the read is told
+        return;
+      case Operation::kFinish:
+        ended_ = true;
+        return;
+    }
+  }
+  void ReadOn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (reading_ || finishing_ || !started_ || waiting_.size() >= kMaxWaiting) return;
+    reading_ = true;
+    call_->Read(&incoming_, Tag(Operation::kRead));
+  }
+  void Finish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    finishing_ = true;
+    call_->Finish(&status_, Tag(Operation::kFinish));
+  }
+  [[nodiscard]] absl::Status End() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!status_.ok()) return FromGrpc(status_);
+    return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable, "the server ended the stream");
+  }
+
+  const Take take_;
+  grpc::ClientContext context_;
+  grpc::CompletionQueue queue_;
+  const Call call_;
+  absl::Mutex mutex_;
+  bool polling_ ABSL_GUARDED_BY(mutex_) = false;  // somebody is, without the lock
+  bool started_ ABSL_GUARDED_BY(mutex_) = false;
+  bool reading_ ABSL_GUARDED_BY(mutex_) = false;
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool finishing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t writes_ ABSL_GUARDED_BY(mutex_) = 0;
+  Response incoming_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Response> waiting_ ABSL_GUARDED_BY(mutex_);
+  grpc::Status status_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace dotagent::rpc
+
+#endif  // DOTAGENT_COMMON_RPC_DRIVEN_STREAM_H_
