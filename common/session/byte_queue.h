@@ -30,7 +30,11 @@ class ByteQueue {
   void Append(absl::string_view bytes) {
     size_ += bytes.size();
     while (!bytes.empty()) {
-      if (first_ == blocks_.size() || blocks_.back().size() >= kBlock) blocks_.emplace_back();
+      if (first_ == blocks_.size() || blocks_.back().size() >= kBlock) {
+        blocks_.emplace_back();
+        // Frames are a little shorter than blocks: one that grew to take the next one's first bytes would be copied.
+        if (bytes.size() >= kBlock / 2) blocks_.back().reserve(kBlock);
+      }
       std::string& last = blocks_.back();
       const size_t piece = std::min(bytes.size(), kBlock - last.size());
       last.append(bytes.data(), piece);
