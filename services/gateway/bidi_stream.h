@@ -105,6 +105,7 @@ class GrpcBidiStream final : public grpc::ServerBidiReactor<Request, Response>,
   void OnWriteDone(bool ok) override {
     loop_.Enter([self = this->shared_from_this(), ok] {
       auto done = std::exchange(self->write_done_, nullptr);
+      self->response_ = Response();  // a channel's may be large, and a call may wait for long
       if (self->last_word_) {
         self->unread_.cancel();
         self->FinishNow(*self->last_word_);

@@ -16,7 +16,9 @@
 
 namespace dotagent::gateway_service {
 
-inline constexpr size_t kMaxChunk = 64 * 1024;
+// What agents may send at a time, and what a channel holds of each direction: 16 of their sessions' messages, so that
+// what a passing from thread to thread costs is shared.
+inline constexpr size_t kMaxChunk = 256 * 1024;
 
 // On the loop's thread. At most one Read and one Write wait at a time; callbacks never run from inside the call, except
 // for bytes that are there already.
