@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <future>
 #include <memory>
 #include <string>
@@ -119,6 +120,21 @@ TEST_F(ChannelTest, BothWriteMuchAtOnceWithoutWaitingForEachOther) {
   }
   EXPECT_EQ(to_bob_->Finish(kPatience), absl::OkStatus());
   EXPECT_EQ(to_alice_->Finish(kPatience), absl::OkStatus());
+}
+
+TEST_F(ChannelTest, WhatWaitsGoesTogetherInChunksThatGatewaysTake) {
+  ASSERT_NO_FATAL_FAILURE(MustOpen());
+  // One chunk at a time, on gRPC's threads, which may still say something when all has come.
+  auto largest = std::make_shared<std::atomic<size_t>>(0);
+  gateway_.SetTamper([largest](std::string& bytes) { *largest = std::max<size_t>(*largest, bytes.size()); });
+  constexpr size_t kSize = 1024 * 1024;
+  auto read = std::async(std::launch::async, [&] { return ReadAll(*to_alice_); });
+  ASSERT_TRUE(to_bob_->Write(std::string(kSize, 'x')).ok());
+  ASSERT_TRUE(to_bob_->CloseWrite().ok());
+  ASSERT_EQ(read.get()->size(), kSize);
+  // The first Write fills the session's buffer before anything of it can leave.
+  EXPECT_GT(*largest, 128U * 1024);
+  EXPECT_LE(*largest, 256U * 1024);
 }
 
 TEST_F(ChannelTest, AWriterWaitsForItsReaderAndCancelFreesIt) {
