@@ -2,6 +2,10 @@
 //
 // The session's keys are the agents' keys, so what carries it sees ciphertext, and cannot pose as either end. This
 // version gives one stream of bytes in each direction, with back pressure from end to end.
+//
+// What is written goes at once; what has to wait goes together, up to 256 KiB in a gRPC message. Memory of an end:
+// 256 KiB that Write may be ahead, what the peer may send before it is read (session/session.h), and 512 KiB that stay
+// until the channel ends once bulk has been sent.
 #ifndef DOTAGENT_SDK_CPP_CHANNEL_H_
 #define DOTAGENT_SDK_CPP_CHANNEL_H_
 
