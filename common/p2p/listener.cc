@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <asio/buffer.hpp>
 #include <asio/error.hpp>
@@ -37,6 +38,13 @@ void HangUp(int descriptor) {
   (void)close(descriptor);
 }
 
+// Whether its peer has reset it already: what a flood leaves behind in the kernel's queue.
+bool IsGone(int descriptor) {
+  sockaddr_storage peer{};
+  socklen_t size = sizeof peer;
+  return getpeername(descriptor, reinterpret_cast<sockaddr*>(&peer), &size) != 0;
+}
+
 }  // namespace
 
 ConnectionLimits::Admission ConnectionLimits::Admit(const std::string& group) {
@@ -56,8 +64,13 @@ ConnectionLimits::Admission ConnectionLimits::Admit(const std::string& group) {
 // A connection that has not said yet what it is.
 class Listener::Newcomer {
  public:
-  Newcomer(tcp::socket accepted, std::shared_ptr<void> taken, std::shared_ptr<Newcomers::Place> entered)
-      : socket(std::move(accepted)), slot(std::move(taken)), place(std::move(entered)), timer(socket.get_executor()) {}
+  Newcomer(tcp::socket accepted, const tcp::endpoint& from, std::shared_ptr<void> taken,
+           std::shared_ptr<Newcomers::Place> entered)
+      : socket(std::move(accepted)),
+        remote(from),
+        slot(std::move(taken)),
+        place(std::move(entered)),
+        timer(socket.get_executor()) {}
 
   void Close() {
     std::error_code ignored;
@@ -67,6 +80,7 @@ class Listener::Newcomer {
   }
 
   tcp::socket socket;
+  const tcp::endpoint remote;
   std::shared_ptr<void> slot;
   std::shared_ptr<Newcomers::Place> place;
   asio::steady_timer timer;
@@ -95,6 +109,7 @@ absl::Status Listener::Listen(const Multiaddr& address) {
   if (!error) acceptor_.bind(wanted, error);
   if (!error) acceptor_.listen(kBacklog, error);
   if (!error) acceptor_.non_blocking(true, error);
+  if (!error) TuneTcp(acceptor_);
   if (!error) endpoint_ = acceptor_.local_endpoint(error);
   if (error) {
     std::error_code ignored;
@@ -155,6 +170,11 @@ void Listener::PauseThenAccept(absl::Duration pause) {
 void Listener::OnAccepted(int descriptor, const tcp::endpoint& remote) {
   const std::string group = AddressGroup(remote.address());
   if (!options_.newcomers->MayConnect(group)) return HangUp(descriptor);
+  if (IsGone(descriptor)) {
+    Refuse("gone");
+    (void)close(descriptor);
+    return;
+  }
   auto admission = limits_->Admit(group);
   if (admission.slot == nullptr) {
     Refuse(admission.refusal == ConnectionLimits::Refusal::kInAll ? "connections" : "address");
@@ -169,8 +189,16 @@ void Listener::OnAccepted(int descriptor, const tcp::endpoint& remote) {
     Refuse("accept");
     return HangUp(descriptor);
   }
-  TuneTcp(socket);
-  const auto newcomer = std::make_shared<Newcomer>(std::move(socket), std::move(admission.slot), std::move(place));
+  const auto newcomer =
+      std::make_shared<Newcomer>(std::move(socket), remote, std::move(admission.slot), std::move(place));
+  // A dialler speaks first, so it mostly has.
+  const ssize_t size = recv(descriptor, newcomer->buffer.data(), newcomer->buffer.size(), MSG_DONTWAIT);
+  if (size == 0 || (size < 0 && errno != EAGAIN && errno != EWOULDBLOCK)) return TurnAway(newcomer);
+  newcomer->size = static_cast<size_t>(std::max<ssize_t>(size, 0));
+  if (!Sort(newcomer)) Keep(newcomer);
+}
+
+void Listener::Keep(const std::shared_ptr<Newcomer>& newcomer) {
   newcomers_.insert(newcomer);
   const auto evict = [self = shared_from_this(), weak = std::weak_ptr<Newcomer>(newcomer)](const absl::Status&) {
     const auto evicted = weak.lock();
@@ -195,7 +223,7 @@ void Listener::ReadFirstBytes(const std::shared_ptr<Newcomer>& newcomer) {
                                      newcomer->size += size;
                                      self->options_.newcomers->Measure([&] {
                                        if (error) return self->TurnAway(newcomer);
-                                       self->Sort(newcomer);
+                                       if (!self->Sort(newcomer)) self->ReadFirstBytes(newcomer);
                                      });
                                    });
 }
@@ -206,24 +234,31 @@ void Listener::TurnAway(const std::shared_ptr<Newcomer>& newcomer) {
   newcomer->Close();
 }
 
-void Listener::Sort(const std::shared_ptr<Newcomer>& newcomer) {
+bool Listener::Sort(const std::shared_ptr<Newcomer>& newcomer) {
+  if (newcomer->size == 0) return false;
   const absl::string_view read(newcomer->buffer.data(), newcomer->size);
   if (read.front() == kSessionFirstByte) {
     TakeOut(newcomer);
-    return options_.on_session({.socket = std::move(newcomer->socket),
-                                .early = std::string(read),
-                                .slot = std::move(newcomer->slot),
-                                .place = std::move(newcomer->place)});
+    options_.on_session({.socket = std::move(newcomer->socket),
+                         .remote = newcomer->remote,
+                         .early = std::string(read),
+                         .slot = std::move(newcomer->slot),
+                         .place = std::move(newcomer->place)});
+    return true;
   }
   const std::string start = CircuitHeader("");
-  if (read.substr(0, start.size()) != absl::string_view(start).substr(0, read.size())) return TurnAway(newcomer);
-  if (read.size() < kCircuitHeaderSize) return ReadFirstBytes(newcomer);
+  if (read.substr(0, start.size()) != absl::string_view(start).substr(0, read.size())) {
+    TurnAway(newcomer);
+    return true;
+  }
+  if (read.size() < kCircuitHeaderSize) return false;
   TakeOut(newcomer);
   newcomer->place.reset();
   const std::string voucher(read.substr(start.size(), kVoucherSize));
   options_.on_circuit(CircuitSocket(std::move(newcomer->socket), std::string(read.substr(kCircuitHeaderSize)),
                                     std::move(newcomer->slot)),
                       voucher);
+  return true;
 }
 
 // It is somebody else's now.

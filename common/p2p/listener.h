@@ -3,8 +3,10 @@
 //
 // Defends against a flood of connections (how often an address may connect, and how many there may be of it and in all:
 // refused before anything is kept about them; IPv6 counts by /64, which is what one customer gets; no more are taken in
-// than newcomers.h has time for) and against those that connect and say nothing (a deadline for the first bytes).
-// Everything that is turned away is counted by cause.
+// than newcomers.h has time for) and against those that connect and say nothing (a deadline for the first bytes). What
+// a flood costs most is connections that are dead before they are looked at, so those are closed at once, for the price
+// of two system calls; and what has come with a connection is read before the loop learns of it. Everything that is
+// turned away is counted by cause.
 #ifndef DOTAGENT_COMMON_P2P_LISTENER_H_
 #define DOTAGENT_COMMON_P2P_LISTENER_H_
 
@@ -53,6 +55,7 @@ class ConnectionLimits : public std::enable_shared_from_this<ConnectionLimits> {
 
 struct NewSession {
   asio::ip::tcp::socket socket;
+  asio::ip::tcp::endpoint remote;
   std::string early = {};                   // bytes that were read already
   std::shared_ptr<void> slot = {};          // in the connection limits, for as long as the connection lives
   std::shared_ptr<Newcomers::Place> place;  // for the handshake
@@ -66,7 +69,7 @@ struct ListenerOptions {
   // A session that begins: its first bytes were read already.
   std::function<void(NewSession session)> on_session;
   std::function<void(CircuitSocket socket, std::string voucher)> on_circuit;
-  // `cause`: "connections", "address", "first_bytes", "deadline" or "accept"; more are counted by `newcomers`.
+  // `cause`: "gone", "connections", "address", "first_bytes", "deadline" or "accept"; more are counted by `newcomers`.
   std::function<void(absl::string_view cause)> on_refused;
 };
 
@@ -88,8 +91,11 @@ class Listener : public std::enable_shared_from_this<Listener> {
   void OnAccepted(int descriptor, const asio::ip::tcp::endpoint& remote);
   void PauseThenAccept(absl::Duration pause);
   void Refuse(absl::string_view cause);
+  // Waits for what it has not said yet.
+  void Keep(const std::shared_ptr<Newcomer>& newcomer);
   void ReadFirstBytes(const std::shared_ptr<Newcomer>& newcomer);
-  void Sort(const std::shared_ptr<Newcomer>& newcomer);
+  // False: there is not enough to tell yet.
+  [[nodiscard]] bool Sort(const std::shared_ptr<Newcomer>& newcomer);
   void TurnAway(const std::shared_ptr<Newcomer>& newcomer);
   void TakeOut(const std::shared_ptr<Newcomer>& newcomer);
 

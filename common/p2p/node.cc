@@ -40,8 +40,8 @@ struct NodeMetrics {
         dials_failed(Dials(metrics, "failed")),
         growth_refused(metrics.AddCounter("dotagent_p2p_window_growth_refused_total",
                                           "Times that a session's window did not grow, for the sake of memory.")) {
-    for (const char* cause : {"rate", "connections", "address", "first_bytes", "deadline", "accept", "handshakes",
-                              "handshakes_of_address", "evicted", "handshake", "circuit"}) {
+    for (const char* cause : {"rate", "gone", "connections", "address", "first_bytes", "deadline", "accept",
+                              "handshakes", "handshakes_of_address", "evicted", "handshake", "circuit"}) {
       refused[cause] = &metrics.AddCounter("dotagent_p2p_refused_total",
                                            "Incoming connections that were turned away, by cause.", {{"cause", cause}});
     }
@@ -260,13 +260,12 @@ std::shared_ptr<Connection> Node::Impl::StartDialled(asio::ip::tcp::socket socke
 }
 
 void Node::Impl::StartAccepted(NewSession session, bool relayed) {
-  std::error_code error;
-  const auto remote = session.socket.remote_endpoint(error);
-  if (error || session.place == nullptr) return;  // gone already
+  if (session.place == nullptr) return;  // no room for its handshake
   session::Options session_options;
   session_options.role = session::Role::kListener;
   session_options.handshake_timeout = options.handshake_timeout;
-  newcomers->Prepare(session_options, *session.place, absl::StrCat(remote.address().to_string(), ":", remote.port()));
+  newcomers->Prepare(session_options, *session.place,
+                     absl::StrCat(session.remote.address().to_string(), ":", session.remote.port()));
   const auto connection =
       MakeSession(std::move(session.socket), std::move(session_options), relayed, std::move(session.slot));
   const std::weak_ptr<Connection> weak = connection;
@@ -472,7 +471,11 @@ void Node::HoldReservation(const Multiaddr& relay, std::function<void(bool held)
     const auto impl = weak.lock();
     if (impl == nullptr || impl->closed || impl->connections.size() >= impl->options.max_connections) return;
     // Whoever comes through a relay has the relay's address; together they are one more address.
-    impl->StartAccepted({.socket = std::move(socket), .place = impl->newcomers->Enter(kRelayedGroup)}, true);
+    std::error_code error;
+    const auto remote = socket.remote_endpoint(error);
+    if (error) return;  // gone already
+    auto place = impl->newcomers->Enter(kRelayedGroup);
+    impl->StartAccepted({.socket = std::move(socket), .remote = remote, .place = std::move(place)}, true);
   };
   auto reservation = std::make_shared<Reservation>(impl_->executor, std::move(options));
   impl_->reservations.push_back(reservation);

@@ -84,16 +84,8 @@ class TcpDial : public Operation, public std::enable_shared_from_this<TcpDial> {
   Done done_;
 };
 
-}  // namespace
-
-std::shared_ptr<Operation> DialTcp(const asio::any_io_executor& executor, const Multiaddr& address,
-                                   std::function<void(absl::StatusOr<tcp::socket>)> done) {
-  auto dial = std::make_shared<TcpDial>(executor, std::move(done));
-  dial->Start(address);
-  return dial;
-}
-
-void TuneTcp(tcp::socket& socket) {
+template <typename Socket>
+void Tune(Socket& socket) {
   using asio::detail::socket_option::integer;
   std::error_code ignored;  // a socket that refuses one works all the same
   socket.set_option(tcp::no_delay(true), ignored);
@@ -104,5 +96,18 @@ void TuneTcp(tcp::socket& socket) {
   socket.set_option(integer<IPPROTO_TCP, TCP_USER_TIMEOUT>(20000), ignored);  // milliseconds
   socket.set_option(integer<IPPROTO_TCP, TCP_NOTSENT_LOWAT>(kMaxUnsent), ignored);
 }
+
+}  // namespace
+
+std::shared_ptr<Operation> DialTcp(const asio::any_io_executor& executor, const Multiaddr& address,
+                                   std::function<void(absl::StatusOr<tcp::socket>)> done) {
+  auto dial = std::make_shared<TcpDial>(executor, std::move(done));
+  dial->Start(address);
+  return dial;
+}
+
+void TuneTcp(tcp::socket& socket) { Tune(socket); }
+
+void TuneTcp(tcp::acceptor& acceptor) { Tune(acceptor); }
 
 }  // namespace dotagent::p2p

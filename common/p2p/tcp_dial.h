@@ -30,6 +30,9 @@ inline constexpr int kMaxUnsent = 128 * 1024;
 // The latter also ends a connection whose peer has stopped reading altogether; a session's flow control never stops
 // reading.
 void TuneTcp(asio::ip::tcp::socket& socket);
+// The same for every connection that it takes in: Linux hands a listening socket's options down, which spares a system
+// call each for whoever connects.
+void TuneTcp(asio::ip::tcp::acceptor& acceptor);
 
 }  // namespace dotagent::p2p
 

@@ -56,6 +56,25 @@ TEST(FloodTest, AnAddressThatConnectsTooOftenIsHungUpOn) {
   EXPECT_TRUE(Shows(loop, node, Refused("rate", 1)));
 }
 
+TEST(FloodTest, WhoIsGoneBeforeItsTurnTakesNoPlace) {
+  Loop loop;
+  TestNode node(loop, [](NodeOptions& options) { options.newcomers.max_handshakes = 1; });
+  node.ServeEcho("node");
+  const Multiaddr address = node.address();
+  loop.Run([&] {  // so that the node does not look before they are gone
+    for (int i = 0; i < 3; ++i) {
+      Stranger stranger(address);
+      stranger.Say(Opening());
+      stranger.Break();
+    }
+  });
+  EXPECT_TRUE(Shows(loop, node, Refused("gone", 3)));
+  EXPECT_TRUE(Shows(loop, node, Refused("handshakes", 0)));
+  EXPECT_TRUE(Shows(loop, node, Refused("evicted", 0)));
+  TestNode dialler(loop);
+  EXPECT_EQ(*dialler.Call(node.peer(), "hello"), "node:hello");
+}
+
 TEST(FloodTest, SilentOnesMakeRoomWhereverTheyStopped) {
   Loop loop;
   SimulatedClock clock(absl::UnixEpoch());
@@ -118,21 +137,32 @@ TEST(FloodTest, WhoHasTheHandshakeBehindItAndThenSaysNothingIsIdle) {
 }
 
 // What ends a connection whose other end is gone without a word, which a test on one machine cannot make.
-TEST(FloodTest, HalfOpenConnectionsAreLookedForByTheSystem) {
-  asio::io_context io;
-  asio::ip::tcp::socket socket(io, asio::ip::tcp::v4());
-  TuneTcp(socket);
+void ExpectLookedFor(int descriptor) {
   const auto option = [&](int level, int name) {
     int value = 0;
     socklen_t size = sizeof value;
-    EXPECT_EQ(getsockopt(socket.native_handle(), level, name, &value, &size), 0);
+    EXPECT_EQ(getsockopt(descriptor, level, name, &value, &size), 0);
     return value;
   };
+  EXPECT_EQ(option(IPPROTO_TCP, TCP_NODELAY), 1);
   EXPECT_EQ(option(SOL_SOCKET, SO_KEEPALIVE), 1);
   EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPIDLE), 10);
   EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPINTVL), 3);
   EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPCNT), 3);
   EXPECT_EQ(option(IPPROTO_TCP, TCP_USER_TIMEOUT), 20'000);
+  EXPECT_EQ(option(IPPROTO_TCP, TCP_NOTSENT_LOWAT), kMaxUnsent);
+}
+
+TEST(FloodTest, HalfOpenConnectionsAreLookedForByTheSystem) {
+  asio::io_context io;
+  asio::ip::tcp::socket dialled(io, asio::ip::tcp::v4());
+  TuneTcp(dialled);
+  ExpectLookedFor(dialled.native_handle());
+  asio::ip::tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
+  TuneTcp(acceptor);
+  dialled.connect(acceptor.local_endpoint());
+  asio::ip::tcp::socket accepted = acceptor.accept();
+  ExpectLookedFor(accepted.native_handle());
 }
 
 // A node whose share is used up by the first handshake already, and not there again for 10 ms or more.

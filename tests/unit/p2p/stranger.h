@@ -52,6 +52,11 @@ class Stranger {
     return heard;
   }
   void HangUp() { socket_.close(); }
+  // As who vanishes and comes back without a memory of it: with a reset.
+  void Break() {
+    socket_.set_option(asio::socket_base::linger(true, 0));
+    socket_.close();
+  }
 
  private:
   asio::io_context io_;
