@@ -83,7 +83,7 @@ bench: ## Measure dotagent beside its peers, and write docs/benchmarks.md (some 
 	@$(BIN)/dotagent-bench talk --write docs/benchmarks.md
 	@$(BIN)/dotagent-bench idle --write docs/benchmarks.md
 
-kills: ## Kill a gateway 200 times in the middle of sends, and look whether anything was lost
+kills: ## Kill gateways 400 times in the middle of sends, one for two agents, then one of two, and look whether anything was lost
 	@scripts/install-dependencies --test
 	@scripts/build release binaries mailer
 	@DOTAGENT_BIN=$(BIN) PYTHONPATH=tests/integration $(PYTHON) tests/integration/inbox_kill_test.py --kills 200

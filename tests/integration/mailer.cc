@@ -1,12 +1,14 @@
-// Alice and Bob at one gateway that is killed in the middle of it (inbox_kill_test.py): she sends with many messages
-// under way, he reads; what each of them is told goes to standard output, a line each.
+// Alice and Bob at one gateway or two, of which one is killed in the middle of it (inbox_kill_test.py): she sends with
+// many messages under way, he reads; what each of them is told goes to standard output, a line each.
 //
-//   mailer GATEWAY FOLDER ack|keep FIRST IN_FLIGHT [NUMBER…]     sends the NUMBERs again, then FIRST, FIRST + 1, …
-//   mailer GATEWAY FOLDER drain                                  reads what waits, to the last
+//   mailer ALICES BOBS FOLDER ack|keep TIME FIRST IN_FLIGHT [NUMBER…]     sends the NUMBERs again, then FIRST, …
+//   mailer BOBS FOLDER drain                                              reads what waits, to the last
 //
-// Their keys are FOLDER/alice.pem and FOLDER/bob.pem. Message n has the id "n". Prints "ready", then "begun N" before a
-// message is sent, "sent N" or "again N" (it had come before) once the gateway has taken it, "got SEQUENCE N" when Bob
-// has it, before he acknowledges it (`keep`: he does not), and ends when the gateway does. A refusal is an error.
+// ALICES and BOBS are their gateways, their keys FOLDER/alice.pem and FOLDER/bob.pem. Message n has the id "n" and is
+// dated TIME (Unix seconds), so that it has the same bytes whenever it is sent: others would be a replay. Prints
+// "ready", then "begun N" before a message is sent, "sent N" or "again N" (it had come before) once the gateway has
+// taken it, "got SEQUENCE N" when Bob has it, before he acknowledges it (`keep`: he does not), and ends when a gateway
+// does. A refusal is an error.
 #include <atomic>
 #include <cstdint>
 #include <cstdio>
@@ -29,6 +31,10 @@ namespace dotagent::sdk {
 namespace {
 
 constexpr absl::Duration kPatience = absl::Seconds(20);
+// What Bob's gateway needs for what it has taken, once nothing more comes.
+constexpr absl::Duration kQuiet = absl::Milliseconds(200);
+// Whoever sends the same again and again without a pause is quarantined for it.
+constexpr absl::Duration kBetweenTries = absl::Milliseconds(200);
 
 [[noreturn]] void Fail(absl::string_view what) {
   std::fprintf(stderr, "mailer: %.*s\n", static_cast<int>(what.size()), what.data());
@@ -63,28 +69,30 @@ std::unique_ptr<Inbox> Open(Agent& agent) {
   return *std::move(inbox);
 }
 
-// Returns false once the inbox has ended.
-bool ReadOne(Inbox& inbox, bool acknowledge) {
-  const auto item = inbox.Next(kPatience);
+enum class Heard { kMessage, kNothing, kTheEnd };
+
+Heard ReadOne(Inbox& inbox, bool acknowledge, absl::Duration patience) {
+  const auto item = inbox.Next(patience);
+  if (absl::IsDeadlineExceeded(item.status())) return Heard::kNothing;
   if (!item.ok()) {
-    if (GatewayGone(item.status())) return false;
+    if (GatewayGone(item.status())) return Heard::kTheEnd;
     Fail(item.status().ToString());
   }
   const auto* received = std::get_if<ReceivedMessage>(&*item);
   if (received == nullptr) {
     const auto* rejected = std::get_if<RejectedMessage>(&*item);
     // The gateway died before the sender's record could be looked up.
-    if (rejected != nullptr && rejected->undecided()) return false;
+    if (rejected != nullptr && rejected->undecided()) return Heard::kTheEnd;
     Fail(rejected != nullptr ? rejected->why.ToString() : "a channel is offered");
   }
   Say(absl::StrCat("got ", received->sequence, " ", received->message.id()));
-  return !acknowledge || inbox.Ack(received->sequence).ok();
+  return !acknowledge || inbox.Ack(received->sequence).ok() ? Heard::kMessage : Heard::kTheEnd;
 }
 
-// Sends message `number`; returns false once the gateway has gone.
-bool SendOne(GatewayClient& alice, uint64_t number) {
+// Sends message `number`; returns false once a gateway has gone.
+bool SendOne(GatewayClient& alice, absl::Time dated, uint64_t number) {
   record::MessageFields fields{
-      .id = absl::StrCat(number), .sender = "alice.agent", .recipient = "bob.agent", .timestamp = absl::Now()};
+      .id = absl::StrCat(number), .sender = "alice.agent", .recipient = "bob.agent", .timestamp = dated};
   fields.content["text"] = std::string(200, 'x');
   const auto message = record::Message::Sign(fields, alice.key());
   if (!message.ok()) Fail(message.status().ToString());
@@ -107,29 +115,54 @@ int Drain(const std::string& gateway, const std::string& folder) {
   const auto inbox = Open(*bob);
   Say("ready");
   for (uint64_t left = inbox->pending(); left > 0; --left) {
-    if (!ReadOne(*inbox, true)) Fail("the inbox ended before all that waited had come");
+    if (ReadOne(*inbox, true, kPatience) != Heard::kMessage) Fail("the inbox ended before all that waited had come");
   }
   Say("done");
   return 0;
 }
 
-int SendAndRead(const std::string& gateway, const std::string& folder, bool acknowledge, uint64_t first, int in_flight,
-                const std::vector<uint64_t>& again) {
-  const auto alice = Connect(gateway, folder, "alice");
-  const auto bob = Connect(gateway, folder, "bob");
+struct Work {
+  std::string alices;
+  std::string bobs;
+  std::string folder;
+  bool acknowledge = false;
+  absl::Time dated;
+  uint64_t first = 0;
+  int in_flight = 0;
+  std::vector<uint64_t> again = {};
+};
+
+int SendAndRead(const Work& work) {
+  const auto alice = Connect(work.alices, work.folder, "alice");
+  const auto bob = Connect(work.bobs, work.folder, "bob");
   const auto inbox = Open(*bob);
   Say("ready");
   std::atomic<uint64_t> next = 0;
+  std::atomic<bool> begun = false;  // one has arrived: hers knows where his is
+  std::atomic<int> sending = work.in_flight;
+  const absl::Time deadline = absl::Now() + kPatience;
   std::vector<std::thread> threads;
-  for (int i = 0; i < in_flight; ++i) {
+  for (int i = 0; i < work.in_flight; ++i) {
     threads.emplace_back([&] {
       for (bool gone = false; !gone;) {
         const uint64_t index = next++;
-        gone = !SendOne(alice->gateway(), index < again.size() ? again[index] : first + index - again.size());
+        const uint64_t count = work.again.size();
+        const uint64_t number = index < count ? work.again[index] : work.first + index - count;
+        gone = !SendOne(alice->gateway(), work.dated, number);
+        while (gone && !begun && absl::Now() < deadline) {
+          absl::SleepFor(kBetweenTries);
+          gone = !SendOne(alice->gateway(), work.dated, number);
+        }
+        if (!gone) begun = true;
       }
+      --sending;
     });
   }
-  while (ReadOne(*inbox, acknowledge)) {
+  // Where it is hers that has gone, his goes on with what it has.
+  while (true) {
+    const bool quiet = sending == 0;
+    const Heard heard = ReadOne(*inbox, work.acknowledge, kQuiet);
+    if (heard == Heard::kTheEnd || (heard == Heard::kNothing && quiet)) break;
   }
   for (std::thread& thread : threads) thread.join();
   return 0;
@@ -141,15 +174,20 @@ int SendAndRead(const std::string& gateway, const std::string& folder, bool ackn
 int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   if (arguments.size() == 3 && arguments[2] == "drain") return dotagent::sdk::Drain(arguments[0], arguments[1]);
-  if (arguments.size() < 5 || (arguments[2] != "ack" && arguments[2] != "keep")) {
+  if (arguments.size() < 7 || (arguments[3] != "ack" && arguments[3] != "keep")) {
     std::fputs(
-        "usage: mailer GATEWAY FOLDER ack|keep FIRST IN_FLIGHT [NUMBER...]\n       mailer GATEWAY FOLDER drain\n",
+        "usage: mailer ALICES BOBS FOLDER ack|keep TIME FIRST IN_FLIGHT [NUMBER...]\n       mailer BOBS FOLDER drain\n",
         stderr);
     return 2;
   }
   const auto number = [&](size_t i) { return std::strtoull(arguments[i].c_str(), nullptr, 10); };
-  std::vector<uint64_t> again;
-  for (size_t i = 5; i < arguments.size(); ++i) again.push_back(number(i));
-  return dotagent::sdk::SendAndRead(arguments[0], arguments[1], arguments[2] == "ack", number(3),
-                                    static_cast<int>(number(4)), again);
+  dotagent::sdk::Work work{.alices = arguments[0],
+                           .bobs = arguments[1],
+                           .folder = arguments[2],
+                           .acknowledge = arguments[3] == "ack",
+                           .dated = absl::FromUnixSeconds(static_cast<int64_t>(number(4))),
+                           .first = number(5),
+                           .in_flight = static_cast<int>(number(6))};
+  for (size_t i = 7; i < arguments.size(); ++i) work.again.push_back(number(i));
+  return dotagent::sdk::SendAndRead(work);
 }
