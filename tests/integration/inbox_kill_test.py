@@ -78,7 +78,7 @@ def mailer(*arguments):
 
 def register(gateway, folder, name):
     key = os.path.join(folder, f"{name}.pem")
-    assert dotagent("keygen", key).returncode == 0
+    assert os.path.exists(key) or dotagent("keygen", key).returncode == 0
 
     def registered():
         done = dotagent("--home", os.path.join(folder, "home"), "--gateway", gateway.info["grpc"], "--name", f"{name}.agent", "--key", key, "register")
