@@ -84,8 +84,12 @@ class Agent {
     ASSIGN_OR_RETURN(
         const record::Message message,
         record::Message::Sign({.id = id, .sender = name_, .recipient = to, .timestamp = absl::Now()}, key_));
+    return SendJson(message.json());
+  }
+  [[nodiscard]] absl::Status SendJson(const std::string& json, const std::string& attachment = "") {
     v1::SendRequest request;
-    request.set_message_json(message.json());
+    request.set_message_json(json);
+    request.set_attachment(attachment);
     v1::SendResponse response;
     return Call(&v1::GatewayService::Stub::Send, request, &response);
   }
@@ -290,6 +294,38 @@ TEST_F(ServiceTest, AgentsTalkThroughTheRelayWhereThereIsNoDirectPath) {
   EXPECT_FALSE(inbox->Read(&event));
 
   Exchange(alice, bob, "relayed");
+}
+
+// Whatever is larger than a call may be is refused from its length, by which it says how long it is; what is smaller,
+// but larger than a message may be, by the gateway.
+TEST_F(ServiceTest, SixtyFourMebibytesAreRefusedAtTheStatedLimits) {
+  const std::string gateway = StartGateway("one", false);
+  Agent alice(gateway, "alice.agent");
+  Agent bob(gateway, "bob.agent");
+  for (Agent* agent : {&alice, &bob}) {
+    ASSERT_TRUE(agent->Authenticate().ok());
+    const absl::Status registered = agent->Register();
+    ASSERT_TRUE(registered.ok()) << registered;
+  }
+  const std::string large(64 << 20, 'x');
+  for (const absl::Status& refused : {alice.SendJson(large), alice.SendJson("{}", large)}) {
+    EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
+    EXPECT_NE(refused.message().find(absl::StrCat(2 << 20)), absl::string_view::npos) << refused;
+  }
+  EXPECT_EQ(ReasonOf(alice.SendJson(std::string(record::kMaxMessageSize + 1, 'x'))), reason::kTooLarge);
+  EXPECT_EQ(ReasonOf(alice.SendJson("{}", std::string(record::kMaxAttachmentSize + 1, 'x'))), reason::kTooLarge);
+
+  grpc::ClientContext context;
+  v1::OpenChannelRequest frame;
+  frame.set_data(large);
+  const auto channel = alice.OpenChannel(&context, frame);
+  v1::OpenChannelResponse answer;
+  EXPECT_FALSE(channel->Read(&answer));
+  EXPECT_EQ(channel->Finish().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+
+  // Neither of them is any the worse for it.
+  const absl::Status sent = alice.Send("bob.agent", "m1");
+  EXPECT_TRUE(sent.ok()) << sent;
 }
 
 TEST_F(ServiceTest, SaysWhatIsWrongWithItsOptions) {
