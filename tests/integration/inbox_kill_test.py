@@ -65,6 +65,7 @@ def hear_all(mail, process, kill_after, kill):
         if kill is not None and answered >= kill_after:
             kill()
             kill = None
+    assert kill is None, "the mailer has ended by itself"
     for line in held:
         mail.hear(line)
     process.stdout.close()

@@ -89,8 +89,10 @@ Heard ReadOne(Inbox& inbox, bool acknowledge, absl::Duration patience) {
   return !acknowledge || inbox.Ack(received->sequence).ok() ? Heard::kMessage : Heard::kTheEnd;
 }
 
-// Sends message `number`; returns false once a gateway has gone.
-bool SendOne(GatewayClient& alice, absl::Time dated, uint64_t number) {
+enum class Sent { kTaken, kUnreachable, kNowhere };
+
+// Sends message `number`. kUnreachable: her gateway does not reach his; kNowhere: hers has gone.
+Sent SendOne(GatewayClient& alice, absl::Time dated, uint64_t number) {
   record::MessageFields fields{
       .id = absl::StrCat(number), .sender = "alice.agent", .recipient = "bob.agent", .timestamp = dated};
   fields.content["text"] = std::string(200, 'x');
@@ -103,11 +105,15 @@ bool SendOne(GatewayClient& alice, absl::Time dated, uint64_t number) {
   const absl::Status sent =
       alice.Run([&](grpc::ClientContext& context) { return alice.stub().Send(&context, request, &response); });
   if (!sent.ok()) {
-    if (GatewayGone(sent)) return false;
-    Fail(sent.ToString());
+    if (!GatewayGone(sent)) Fail(sent.ToString());
+    gateway::v1::GetInfoResponse info;
+    const absl::Status hers = alice.Run([&](grpc::ClientContext& context) {
+      return alice.stub().GetInfo(&context, gateway::v1::GetInfoRequest(), &info);
+    });
+    return hers.ok() ? Sent::kUnreachable : Sent::kNowhere;
   }
   Say(absl::StrCat(response.duplicate() ? "again " : "sent ", number));
-  return true;
+  return Sent::kTaken;
 }
 
 int Drain(const std::string& gateway, const std::string& folder) {
@@ -138,22 +144,26 @@ int SendAndRead(const Work& work) {
   const auto inbox = Open(*bob);
   Say("ready");
   std::atomic<uint64_t> next = 0;
-  std::atomic<bool> begun = false;  // one has arrived: hers knows where his is
+  std::atomic<bool> his_gone = false;
   std::atomic<int> sending = work.in_flight;
-  const absl::Time deadline = absl::Now() + kPatience;
+  // His gateway may have been away a moment ago: hers finds it again, or there is something wrong.
+  const auto send = [&](uint64_t number) {
+    const absl::Time deadline = absl::Now() + kPatience;
+    Sent sent = SendOne(alice->gateway(), work.dated, number);
+    while (sent == Sent::kUnreachable && !his_gone) {
+      if (absl::Now() > deadline) Fail("Alice's gateway does not find Bob's again");
+      absl::SleepFor(kBetweenTries);
+      sent = SendOne(alice->gateway(), work.dated, number);
+    }
+    return sent == Sent::kTaken;
+  };
   std::vector<std::thread> threads;
   for (int i = 0; i < work.in_flight; ++i) {
     threads.emplace_back([&] {
       for (bool gone = false; !gone;) {
         const uint64_t index = next++;
         const uint64_t count = work.again.size();
-        const uint64_t number = index < count ? work.again[index] : work.first + index - count;
-        gone = !SendOne(alice->gateway(), work.dated, number);
-        while (gone && !begun && absl::Now() < deadline) {
-          absl::SleepFor(kBetweenTries);
-          gone = !SendOne(alice->gateway(), work.dated, number);
-        }
-        if (!gone) begun = true;
+        gone = !send(index < count ? work.again[index] : work.first + index - count);
       }
       --sending;
     });
@@ -162,7 +172,8 @@ int SendAndRead(const Work& work) {
   while (true) {
     const bool quiet = sending == 0;
     const Heard heard = ReadOne(*inbox, work.acknowledge, kQuiet);
-    if (heard == Heard::kTheEnd || (heard == Heard::kNothing && quiet)) break;
+    if (heard == Heard::kTheEnd) his_gone = true;
+    if (his_gone || (heard == Heard::kNothing && quiet)) break;
   }
   for (std::thread& thread : threads) thread.join();
   return 0;
