@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <fstream>
 #include <iostream>
@@ -158,16 +159,19 @@ absl::StatusOr<Flooded> MeasureCalls(const FloodOptions& options, const Node& no
   RETURN_IF_ERROR(callers->Run(kWarmUp).status());
   Flooded measured;
   for (size_t i = 0; i < options.repetitions; ++i) {
-    Say(absl::StrCat(what, ", repetition ", i + 1));
+    const std::string turn_name = absl::StrCat(what, ", repetition ", i + 1);
+    Say(absl::StrCat(turn_name, ": calm"));
     ASSIGN_OR_RETURN(const Turn calm, MeasureTurn(*callers, time, nullptr));
     measured.calm.push_back(calm.calls);
     measured.calm_busy.push_back(calm.calls_busy);
     measured.calm_share.push_back(calm.busy_share);
     {
+      Say(absl::StrCat(turn_name, ": flooded elsewhere"));
       const Flood flood(deaf->endpoint(), many, per_second, kOtherCore);
       ASSIGN_OR_RETURN(const Turn turn, MeasureTurn(*callers, time, &flood));
       measured.elsewhere.push_back(turn.calls);
     }
+    Say(absl::StrCat(turn_name, ": flooded"));
     const Flood flood(node.endpoint(), many, per_second, kOtherCore);
     ASSIGN_OR_RETURN(const Turn turn, MeasureTurn(*callers, time, &flood));
     measured.under.push_back(turn.calls);
@@ -210,11 +214,85 @@ absl::Status MeasureNewcomers(const FloodOptions& options, const Node& node, dou
   return absl::OkStatus();
 }
 
+// The flood's connections, which have to be ten times what the core could handshake.
+void AddTried(const Flooded& measured, const std::vector<double>& capacity, const std::string& which, Report& report) {
+  report.Add({.what = absl::StrCat("the flood from ", which, ", connections begun"),
+              .unit = "a second",
+              .ours = measured.tried,
+              .peer_name = "handshakes that this core could do",
+              .peers = capacity,
+              .at_least = 10});
+}
+
+void AddBusy(const Flooded& measured, const std::string& what, Report& report) {
+  const auto percent = [](const std::vector<double>& shares) { return static_cast<int>(100 * Median(shares)); };
+  report.Note(absl::StrCat("The node's core was busy for ", percent(measured.calm_share), " % of the time without, ",
+                           percent(measured.under_share), " % during ", what, "."));
+}
+
+constexpr char kWithout[] = "the same without the flood";
+
+std::string CallsOver() { return absl::StrCat("calls answered over ", kSessions, " established sessions, one core"); }
+
+absl::Status MeasureMany(const FloodOptions& options, const Node& node, double per_second,
+                         const std::vector<double>& capacity, Report& report) {
+  ASSIGN_OR_RETURN(const Flooded many, MeasureCalls(options, node, true, per_second, "many addresses"));
+  report.Add({.what = absl::StrCat(CallsOver(), ", during a flood from 12 million addresses"),
+              .unit = "calls/s",
+              .ours = many.under,
+              .peer_name = kWithout,
+              .peers = many.calm,
+              .at_least = 0.8});
+  report.Add({.what = "the same, for each second that the node's core was busy",
+              .unit = "calls",
+              .ours = many.under_busy,
+              .peer_name = kWithout,
+              .peers = many.calm_busy,
+              .at_least = 0.8});
+  report.Add({.what = "the calls while the flood from many goes to a port that nobody serves",
+              .unit = "calls/s",
+              .ours = many.elsewhere,
+              .peer_name = kWithout,
+              .peers = many.calm});
+  AddTried(many, capacity, "many", report);
+  AddBusy(many, "the flood from many addresses", report);
+  return absl::OkStatus();
+}
+
+absl::Status MeasureOne(const FloodOptions& options, const Node& node, double per_second,
+                        const std::vector<double>& capacity, Report& report) {
+  ASSIGN_OR_RETURN(const Flooded one, MeasureCalls(options, node, false, per_second, "one address"));
+  report.Add({.what = absl::StrCat(CallsOver(), ", during a flood from one address"),
+              .unit = "calls/s",
+              .ours = one.under,
+              .peer_name = kWithout,
+              .peers = one.calm,
+              .at_least = 0.8});
+  AddTried(one, capacity, "one", report);
+  AddBusy(one, "the flood from one", report);
+  return absl::OkStatus();
+}
+
+// Ends the node: its limits are no one's.
+absl::Status MeasureUnlimited(const FloodOptions& options, std::unique_ptr<Node> open, double per_second,
+                              Report& report) {
+  ASSIGN_OR_RETURN(const Flooded unlimited, MeasureCalls(options, *open, true, per_second, "without limits"));
+  report.Add({.what = absl::StrCat(CallsOver(), ", during a flood from many with every limit of newcomers lifted"),
+              .unit = "calls/s",
+              .ours = unlimited.under,
+              .peer_name = kWithout,
+              .peers = unlimited.calm});
+  AddBusy(unlimited, "the flood from many with every limit lifted", report);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status MeasureFlood(const FloodOptions& options, Report& report) {
+  const auto wanted = [&](const std::string& part) {
+    return options.only.empty() || std::find(options.only.begin(), options.only.end(), part) != options.only.end();
+  };
   PinTo(kOtherCore);
-  const std::string calls = absl::StrCat("calls answered over ", kSessions, " established sessions, one core");
   ASSIGN_OR_RETURN(auto open, Node::Start(options.programs, kNoLimits));
   Say("what the core can handshake");
   std::vector<double> capacity;
@@ -222,66 +300,20 @@ absl::Status MeasureFlood(const FloodOptions& options, Report& report) {
     ASSIGN_OR_RETURN(capacity.emplace_back(), MeasureCapacity(*open));
   }
   const double per_second = kFloodFactor * Median(capacity);
-  ASSIGN_OR_RETURN(Flooded unlimited, MeasureCalls(options, *open, true, per_second, "without limits"));
+  if (wanted("unlimited")) RETURN_IF_ERROR(MeasureUnlimited(options, std::move(open), per_second, report));
   open.reset();
 
   ASSIGN_OR_RETURN(const auto node, Node::Start(options.programs, {}));
-  ASSIGN_OR_RETURN(Flooded many, MeasureCalls(options, *node, true, per_second, "many addresses"));
-  ASSIGN_OR_RETURN(Flooded one, MeasureCalls(options, *node, false, per_second, "one address"));
-  const std::string calm = "the same without the flood";
-  report.Add({.what = absl::StrCat(calls, ", during a flood from 12 million addresses"),
-              .unit = "calls/s",
-              .ours = many.under,
-              .peer_name = calm,
-              .peers = many.calm,
-              .at_least = 0.8});
-  report.Add({.what = "the same, for each second that the node's core was busy",
-              .unit = "calls",
-              .ours = many.under_busy,
-              .peer_name = calm,
-              .peers = many.calm_busy,
-              .at_least = 0.8});
-  report.Add({.what = "the same, during a flood from one address",
-              .unit = "calls/s",
-              .ours = one.under,
-              .peer_name = calm,
-              .peers = one.calm,
-              .at_least = 0.8});
-  report.Add({.what = "the calls while the flood from many goes to a port that nobody serves",
-              .unit = "calls/s",
-              .ours = many.elsewhere,
-              .peer_name = calm,
-              .peers = many.calm});
-  report.Add({.what = "the flood from many, connections begun",
-              .unit = "a second",
-              .ours = many.tried,
-              .peer_name = "handshakes that this core could do",
-              .peers = capacity,
-              .at_least = 10});
-  report.Add({.what = "the flood from one, connections begun",
-              .unit = "a second",
-              .ours = one.tried,
-              .peer_name = "handshakes that this core could do",
-              .peers = capacity,
-              .at_least = 10});
-  report.Add({.what = "the calls during the flood from many, with every limit of newcomers lifted",
-              .unit = "calls/s",
-              .ours = unlimited.under,
-              .peer_name = calm,
-              .peers = unlimited.calm});
-  RETURN_IF_ERROR(MeasureNewcomers(options, *node, per_second, report));
+  if (wanted("many")) RETURN_IF_ERROR(MeasureMany(options, *node, per_second, capacity, report));
+  if (wanted("one")) RETURN_IF_ERROR(MeasureOne(options, *node, per_second, capacity, report));
+  if (wanted("newcomers")) RETURN_IF_ERROR(MeasureNewcomers(options, *node, per_second, report));
   report.Note(
       "The node is a resolver on core 0 that answers FindNode calls; whoever calls and the flood share core 1, the "
       "flood at the lowest priority. Each connection of the flood is made, says all that a dialler says first, and "
       "never reads; of those from many addresses every second one offers work and does none. What the core could do is "
-      "whole handshakes with connection and all, for a second of its time, with every limit lifted.");
-  const auto percent = [](const std::vector<double>& shares) { return static_cast<int>(100 * Median(shares)); };
-  report.Note(absl::StrCat("The node's core was busy for ", percent(many.calm_share),
-                           " % of the time without the flood, ", percent(many.under_share),
-                           " % during that from many addresses, ", percent(one.under_share),
-                           " % during that from one, and ", percent(unlimited.under_share),
-                           " % with every limit lifted: what is missing to 100 % is the callers' doing, whose core the "
-                           "flood's connections are made on, by the kernel, at no low priority."));
+      "whole handshakes with connection and all, for a second of its time, with every limit lifted. What is missing to "
+      "100 % of the node's core is the callers' doing, whose core the flood's connections are made on, by the kernel, "
+      "at no low priority.");
   return absl::OkStatus();
 }
 

@@ -207,6 +207,9 @@ int Main(int argc, char** argv) {
   flood_command->add_option("--newcomers", flood.newcomers, "Newcomers of each kind")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));
+  flood_command->add_option("--only", flood.only, absl::StrCat("Parts: ", absl::StrJoin(kFloodParts, ", ")))
+      ->delimiter(',')
+      ->check(CLI::IsMember(std::vector<std::string>(std::begin(kFloodParts), std::end(kFloodParts))));
   FanOutOptions fan_out;
   fan_out.programs = resolve.programs;
   CLI::App* const fan_out_command =

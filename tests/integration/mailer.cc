@@ -91,8 +91,8 @@ Heard ReadOne(Inbox& inbox, bool acknowledge, absl::Duration patience) {
 
 enum class Sent { kTaken, kUnreachable, kNowhere };
 
-// Sends message `number`. kUnreachable: her gateway does not reach his; kNowhere: hers has gone.
-Sent SendOne(GatewayClient& alice, absl::Time dated, uint64_t number) {
+// Sends message `number`. kUnreachable: her gateway does not reach his, and says `why`; kNowhere: hers has gone.
+Sent SendOne(GatewayClient& alice, absl::Time dated, uint64_t number, absl::Status* why) {
   record::MessageFields fields{
       .id = absl::StrCat(number), .sender = "alice.agent", .recipient = "bob.agent", .timestamp = dated};
   fields.content["text"] = std::string(200, 'x');
@@ -106,6 +106,7 @@ Sent SendOne(GatewayClient& alice, absl::Time dated, uint64_t number) {
       alice.Run([&](grpc::ClientContext& context) { return alice.stub().Send(&context, request, &response); });
   if (!sent.ok()) {
     if (!GatewayGone(sent)) Fail(sent.ToString());
+    *why = sent;
     gateway::v1::GetInfoResponse info;
     const absl::Status hers = alice.Run([&](grpc::ClientContext& context) {
       return alice.stub().GetInfo(&context, gateway::v1::GetInfoRequest(), &info);
@@ -149,11 +150,12 @@ int SendAndRead(const Work& work) {
   // His gateway may have been away a moment ago: hers finds it again, or there is something wrong.
   const auto send = [&](uint64_t number) {
     const absl::Time deadline = absl::Now() + kPatience;
-    Sent sent = SendOne(alice->gateway(), work.dated, number);
+    absl::Status why;
+    Sent sent = SendOne(alice->gateway(), work.dated, number, &why);
     while (sent == Sent::kUnreachable && !his_gone) {
-      if (absl::Now() > deadline) Fail("Alice's gateway does not find Bob's again");
+      if (absl::Now() > deadline) Fail(absl::StrCat("Alice's gateway does not find Bob's again: ", why.ToString()));
       absl::SleepFor(kBetweenTries);
-      sent = SendOne(alice->gateway(), work.dated, number);
+      sent = SendOne(alice->gateway(), work.dated, number, &why);
     }
     return sent == Sent::kTaken;
   };
