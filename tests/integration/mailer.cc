@@ -22,6 +22,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "common/base/status.h"
 #include "common/crypto/key_file.h"
@@ -81,8 +82,11 @@ Heard ReadOne(Inbox& inbox, bool acknowledge, absl::Duration patience) {
   const auto* received = std::get_if<ReceivedMessage>(&*item);
   if (received == nullptr) {
     const auto* rejected = std::get_if<RejectedMessage>(&*item);
-    // The gateway died before the sender's record could be looked up.
-    if (rejected != nullptr && rejected->undecided()) return Heard::kTheEnd;
+    // The sender's record could not be looked up, for one because the gateway is dying; it is delivered again.
+    if (rejected != nullptr && rejected->undecided()) {
+      std::fprintf(stderr, "mailer: not decided: %s\n", rejected->why.ToString().c_str());
+      return Heard::kNothing;
+    }
     Fail(rejected != nullptr ? rejected->why.ToString() : "a channel is offered");
   }
   Say(absl::StrCat("got ", received->sequence, " ", received->message.id()));
@@ -145,16 +149,16 @@ int SendAndRead(const Work& work) {
   const auto inbox = Open(*bob);
   Say("ready");
   std::atomic<uint64_t> next = 0;
-  std::atomic<bool> his_gone = false;
+  absl::Notification his_gone;
   std::atomic<int> sending = work.in_flight;
   // His gateway may have been away a moment ago: hers finds it again, or there is something wrong.
   const auto send = [&](uint64_t number) {
     const absl::Time deadline = absl::Now() + kPatience;
     absl::Status why;
     Sent sent = SendOne(alice->gateway(), work.dated, number, &why);
-    while (sent == Sent::kUnreachable && !his_gone) {
+    while (sent == Sent::kUnreachable && !his_gone.HasBeenNotified()) {
       if (absl::Now() > deadline) Fail(absl::StrCat("Alice's gateway does not find Bob's again: ", why.ToString()));
-      absl::SleepFor(kBetweenTries);
+      if (his_gone.WaitForNotificationWithTimeout(kBetweenTries)) break;
       sent = SendOne(alice->gateway(), work.dated, number, &why);
     }
     return sent == Sent::kTaken;
@@ -174,8 +178,8 @@ int SendAndRead(const Work& work) {
   while (true) {
     const bool quiet = sending == 0;
     const Heard heard = ReadOne(*inbox, work.acknowledge, kQuiet);
-    if (heard == Heard::kTheEnd) his_gone = true;
-    if (his_gone || (heard == Heard::kNothing && quiet)) break;
+    if (heard == Heard::kTheEnd) his_gone.Notify();
+    if (heard == Heard::kTheEnd || (heard == Heard::kNothing && quiet)) break;
   }
   for (std::thread& thread : threads) thread.join();
   return 0;
