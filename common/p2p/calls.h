@@ -51,7 +51,7 @@ struct CallOptions {
   absl::Duration timeout;  // what the caller asked for, to be told
 };
 
-// Those of one connection, which owns it. On the loop's thread.
+// Those of one connection, which owns it. On the loop.
 class Calls {
  public:
   explicit Calls(Connection& connection) : connection_(connection) {}

@@ -37,7 +37,7 @@ namespace dotagent::p2p {
 
 class Connection;
 
-// Whom a connection tells. Called on the loop's thread.
+// Whom a connection tells. Called on the loop.
 class ConnectionOwner {
  public:
   virtual ~ConnectionOwner() = default;

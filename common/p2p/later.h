@@ -13,7 +13,7 @@
 
 namespace dotagent::p2p {
 
-// On the loop's thread. Its end drops what has not run.
+// On the loop. Its end drops what has not run.
 class Later {
  public:
   explicit Later(const asio::any_io_executor& executor);

@@ -13,7 +13,7 @@
 
 namespace dotagent::p2p {
 
-// On the loop's thread.
+// On the loop.
 class NameResolver {
  public:
   virtual ~NameResolver() = default;

@@ -9,7 +9,7 @@
 //
 // Defends against floods of connections and handshakes, from one address or many, finished, half done or silent.
 //
-// On the loop's thread. Metrics: dotagent_p2p_handshakes_waiting, dotagent_p2p_admitted_total{lane},
+// On the loop. Metrics: dotagent_p2p_handshakes_waiting, dotagent_p2p_admitted_total{lane},
 // dotagent_p2p_cookies_total{result}, dotagent_p2p_cookie_bits, dotagent_p2p_newcomer_seconds_total.
 #ifndef DOTAGENT_COMMON_P2P_NEWCOMERS_H_
 #define DOTAGENT_COMMON_P2P_NEWCOMERS_H_

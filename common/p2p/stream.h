@@ -1,6 +1,6 @@
 // A stream of a session, for those who speak a protocol: reads and writes with back pressure.
 //
-// At most one Read and one Write wait at a time (FailedPrecondition for a second). Callbacks run on the loop's thread,
+// At most one Read and one Write wait at a time (FailedPrecondition for a second). Callbacks run on the loop,
 // never from inside the call, each exactly once as long as the loop runs. The last reference resets a
 // stream, unless CloseWrite was called: then what was written is still delivered, and what the peer still sends is
 // thrown away. Errors: Cancelled (reset here), StatusOfReset (reset by the peer, and why), Unavailable (the session

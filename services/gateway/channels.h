@@ -46,7 +46,7 @@ inline constexpr absl::Duration kOfferLifetime = absl::Seconds(20);
 inline constexpr absl::Duration kSetupTime = absl::Minutes(1);  // from a leg's beginning until it carries bytes
 inline constexpr size_t kMaxPendingOffers = 4096;
 
-// On the loop's thread.
+// On the loop.
 class Channels {
  public:
   struct Parts {

@@ -39,7 +39,7 @@
 
 namespace dotagent::gateway_service {
 
-// On the loop's thread.
+// On the loop.
 class Cluster : public Homes {
  public:
   struct Parts {

@@ -33,7 +33,7 @@ namespace dotagent::gateway_service {
 // What an agent hears whose Inbox ends since its home has changed.
 [[nodiscard]] absl::Status InboxMoved();
 
-// On the loop's thread.
+// On the loop.
 class ClusterCalls {
  public:
   struct Parts {

@@ -47,7 +47,7 @@ class ClusterSecret {
   crypto::SecretBytes secret_;
 };
 
-// On the loop's thread; callbacks never from inside the call.
+// On the loop; callbacks never from inside the call.
 class ClusterLink {
  public:
   using Answered = std::function<void(absl::StatusOr<cluster::v1::ClusterAnswer>)>;

@@ -70,7 +70,7 @@ struct DurableState {
   absl::Time last_used;
 };
 
-// On the loop's thread.
+// On the loop.
 class DurableQueues {
  public:
   using Done = storage::GroupWriter::Done;

@@ -21,7 +21,7 @@
 
 namespace dotagent::gateway_service {
 
-// On the loop's thread.
+// On the loop.
 class DurableTopic : public LocalSink, public std::enable_shared_from_this<DurableTopic> {
  public:
   // `made`: the queue is there. All must outlive it.

@@ -37,7 +37,7 @@
 
 namespace dotagent::gateway_service {
 
-// On the loop's thread.
+// On the loop.
 class Gateway {
  public:
   template <typename Response>

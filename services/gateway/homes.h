@@ -37,7 +37,7 @@ class FellowGateway {
   virtual void Request(const trunk::v1::RequestCall& call, std::function<void(absl::StatusOr<Answer>)> done) = 0;
 };
 
-// On the loop's thread.
+// On the loop.
 class Homes {
  public:
   virtual ~Homes() = default;

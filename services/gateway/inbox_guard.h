@@ -63,7 +63,7 @@ struct AskedChannel {
   std::function<absl::Status()> can_be_offered;
 };
 
-// On the loop's thread.
+// On the loop.
 class InboxGuard {
  public:
   using KeyRevoked = std::function<bool(const crypto::PublicKey&)>;

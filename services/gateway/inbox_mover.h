@@ -26,7 +26,7 @@
 
 namespace dotagent::gateway_service {
 
-// On the loop's thread.
+// On the loop.
 class InboxMover {
  public:
   static constexpr size_t kAtOnce = 8;  // inboxes

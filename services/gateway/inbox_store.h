@@ -79,7 +79,7 @@ struct NewMessage {
   crypto::PublicKey sender_key;
 };
 
-// On the loop's thread.
+// On the loop.
 class InboxStore {
  public:
   // True if the message was added, false if it had come before.

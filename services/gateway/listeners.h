@@ -45,7 +45,7 @@ struct RequestHooks {
   std::function<void(const InboxId& inbox)> gone;
 };
 
-// On the loop's thread.
+// On the loop.
 class Listeners {
  public:
   // All must outlive it.

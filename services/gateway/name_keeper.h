@@ -23,7 +23,7 @@
 
 namespace dotagent::gateway_service {
 
-// On the loop's thread.
+// On the loop.
 class NameKeeper {
  public:
   using Registered = std::function<void(absl::StatusOr<gateway::v1::RegisterResponse>)>;

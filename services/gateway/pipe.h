@@ -20,7 +20,7 @@ namespace dotagent::gateway_service {
 // what a passing from thread to thread costs is shared.
 inline constexpr size_t kMaxChunk = 256 * 1024;
 
-// On the loop's thread. At most one Read and one Write wait at a time; callbacks never run from inside the call, except
+// On the loop. At most one Read and one Write wait at a time; callbacks never run from inside the call, except
 // for bytes that are there already.
 class Pipe {
  public:

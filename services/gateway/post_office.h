@@ -42,7 +42,7 @@
 
 namespace dotagent::gateway_service {
 
-// On the loop's thread.
+// On the loop.
 class PostOffice {
  public:
   // `duplicate`: the message had come before.

@@ -12,7 +12,7 @@
 
 namespace dotagent::gateway_service {
 
-// On the loop's thread; callbacks never from inside the call.
+// On the loop; callbacks never from inside the call.
 class Redeemer {
  public:
   virtual ~Redeemer() = default;
@@ -20,7 +20,7 @@ class Redeemer {
   // One use of a token that was checked. The same `id` again takes nothing more. ResourceExhausted (USED_UP),
   // PermissionDenied (TOKEN_REVOKED, KEY_REVOKED), or Unavailable if identity does not answer.
   virtual void Redeem(const std::string& token, const std::string& id, std::function<void(absl::Status)> done) = 0;
-  // Nothing is called after. Not from the loop's thread.
+  // Nothing is called after. Not from the loop.
   virtual void Shutdown() = 0;
 };
 

@@ -40,7 +40,7 @@ struct Answer {
   std::string attachment;
 };
 
-// On the loop's thread.
+// On the loop.
 class Requests {
  public:
   using Done = std::function<void(absl::StatusOr<Answer>)>;

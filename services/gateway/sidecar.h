@@ -35,7 +35,7 @@ namespace dotagent::gateway_service {
 
 using ListenStream = BidiStream<sidecar::v1::ListenRequest, sidecar::v1::ListenResponse>;
 
-// On the loop's thread, but for what says otherwise.
+// On the loop, but for what says otherwise.
 class Sidecar {
  public:
   template <typename Response>

@@ -30,7 +30,7 @@ namespace dotagent::gateway_service {
 
 inline constexpr size_t kMaxHandles = 4096;  // requests that wait for the agent's answer; beyond it the oldest goes
 
-// On the loop's thread.
+// On the loop.
 class SidecarInbox final : public InboxStream, public std::enable_shared_from_this<SidecarInbox> {
  public:
   // Makes the signed answer to a request.

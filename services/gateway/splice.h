@@ -12,7 +12,7 @@
 
 namespace dotagent::gateway_service {
 
-// On the loop's thread. Keeps itself alive while it copies.
+// On the loop. Keeps itself alive while it copies.
 class Splice : public std::enable_shared_from_this<Splice> {
  public:
   // `on_bytes` sees each chunk before it is passed on; `from_a` tells its direction. `done` is called once, when both

@@ -44,7 +44,7 @@ class RecentIds {
   std::deque<std::string> order_;
 };
 
-// On the loop's thread.
+// On the loop.
 class TopicFeed : public std::enable_shared_from_this<TopicFeed> {
  public:
   TopicFeed(record::Name name, uint64_t epoch) : name_(std::move(name)), epoch_(epoch) {}

@@ -39,7 +39,7 @@ inline constexpr absl::Duration kMaxRedialPause = absl::Seconds(30);
 inline constexpr absl::Duration kHeartbeat = absl::Seconds(10);
 inline constexpr absl::Duration kMaxSilence = absl::Seconds(35);
 
-// Messages behind their lengths, on a pipe. On the loop's thread, as everything below.
+// Messages behind their lengths, on a pipe. On the loop, as everything below.
 class TopicPipe : public std::enable_shared_from_this<TopicPipe> {
  public:
   TopicPipe(std::shared_ptr<Pipe> pipe, size_t max_message) : pipe_(std::move(pipe)), max_message_(max_message) {}

@@ -21,7 +21,7 @@
 
 namespace dotagent::gateway_service {
 
-// On the loop's thread, as everything below.
+// On the loop, as everything below.
 class TopicSink {
  public:
   virtual ~TopicSink() = default;

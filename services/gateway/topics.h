@@ -66,7 +66,7 @@ struct TopicLimits {
   TopicBacklog::Limits link_backlog = {.entries = 4096, .bytes = size_t{4} << 20};  // a publisher
 };
 
-// On the loop's thread.
+// On the loop.
 class Topics {
  public:
   struct Parts {

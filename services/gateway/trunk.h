@@ -31,7 +31,7 @@ struct OpenTrunk {
   bool relayed = false;
 };
 
-// On the loop's thread; callbacks never from inside the call. `gateways` are tried in their order until one is reached;
+// On the loop; callbacks never from inside the call. `gateways` are tried in their order until one is reached;
 // its refusal is then the answer, with the other gateway's code, message and reason. Unavailable (UNREACHABLE) if none
 // is reached.
 class Trunk {

@@ -96,7 +96,7 @@ struct Host::Impl {
   std::unique_ptr<storage::Store> store;
   const std::shared_ptr<p2p::Loop> loop = std::make_shared<p2p::Loop>();
   std::unique_ptr<PowerWatch> power;
-  std::unique_ptr<p2p::Node> node;  // on the loop's thread only
+  std::unique_ptr<p2p::Node> node;  // on the loop only
   std::atomic<bool> serving = false;
   std::unique_ptr<rpc::Server> server;
   std::unique_ptr<telemetry::HttpEndpoint> http;

@@ -32,7 +32,7 @@ inline constexpr size_t kMaxPowerSupplies = 64;  // beyond them none is looked a
 // Looks once a minute.
 class PowerWatch {
  public:
-  // On the loop's thread, as Stop. `factor`: 1 or more; intervals are that much longer on a battery.
+  // On the loop, as Stop. `factor`: 1 or more; intervals are that much longer on a battery.
   PowerWatch(const asio::any_io_executor& executor, telemetry::Metrics& metrics, std::string folder, double factor);
 
   // By how much to stretch an interval now: 1, or the factor. From any thread.

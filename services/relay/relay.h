@@ -31,7 +31,7 @@ struct Limits {
   p2p::SpliceLimits circuit;
 };
 
-// On the loop's thread.
+// On the loop.
 class Relay {
  public:
   struct Parts {

@@ -28,7 +28,7 @@ class LaterTest : public testing::Test {
     return loop_.Run([&] { return ran_; });
   }
 
-  std::vector<int> ran_;  // on the loop's thread
+  std::vector<int> ran_;  // on the loop
   Loop loop_;
   std::unique_ptr<Later> later_;
 };
