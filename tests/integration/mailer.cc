@@ -70,6 +70,15 @@ std::unique_ptr<Inbox> Open(Agent& agent) {
   return *std::move(inbox);
 }
 
+bool Answers(GatewayClient& client) {
+  gateway::v1::GetInfoResponse info;
+  return client
+      .Run([&](grpc::ClientContext& context) {
+        return client.stub().GetInfo(&context, gateway::v1::GetInfoRequest(), &info);
+      })
+      .ok();
+}
+
 enum class Heard { kMessage, kNothing, kTheEnd };
 
 Heard ReadOne(Inbox& inbox, bool acknowledge, absl::Duration patience) {
@@ -82,11 +91,8 @@ Heard ReadOne(Inbox& inbox, bool acknowledge, absl::Duration patience) {
   const auto* received = std::get_if<ReceivedMessage>(&*item);
   if (received == nullptr) {
     const auto* rejected = std::get_if<RejectedMessage>(&*item);
-    // The sender's record could not be looked up, for one because the gateway is dying; it is delivered again.
-    if (rejected != nullptr && rejected->undecided()) {
-      std::fprintf(stderr, "mailer: not decided: %s\n", rejected->why.ToString().c_str());
-      return Heard::kNothing;
-    }
+    // The sender's record could not be looked up, mostly because the gateway has died; it is delivered again.
+    if (rejected != nullptr && rejected->undecided()) return Heard::kTheEnd;
     Fail(rejected != nullptr ? rejected->why.ToString() : "a channel is offered");
   }
   Say(absl::StrCat("got ", received->sequence, " ", received->message.id()));
@@ -109,13 +115,11 @@ Sent SendOne(GatewayClient& alice, absl::Time dated, uint64_t number, absl::Stat
   const absl::Status sent =
       alice.Run([&](grpc::ClientContext& context) { return alice.stub().Send(&context, request, &response); });
   if (!sent.ok()) {
-    if (!GatewayGone(sent)) Fail(sent.ToString());
     *why = sent;
-    gateway::v1::GetInfoResponse info;
-    const absl::Status hers = alice.Run([&](grpc::ClientContext& context) {
-      return alice.stub().GetInfo(&context, gateway::v1::GetInfoRequest(), &info);
-    });
-    return hers.ok() ? Sent::kUnreachable : Sent::kNowhere;
+    // He has moved, and hers has not heard of it yet: to be sent again, as it says.
+    if (ReasonOf(sent) == reason::kBadAddress) return Sent::kUnreachable;
+    if (!GatewayGone(sent)) Fail(sent.ToString());
+    return Answers(alice) ? Sent::kUnreachable : Sent::kNowhere;
   }
   Say(absl::StrCat(response.duplicate() ? "again " : "sent ", number));
   return Sent::kTaken;
