@@ -57,6 +57,8 @@ class Asks::Conversation : public std::enable_shared_from_this<Conversation> {
         if (!self->end_) self->end_ = absl::OkStatus();
         return self->EndIfDone();
       }
+      // Read already when the gateway began to drain: it is another one's to ask.
+      if (self->end_) return self->Say(Refused(ask->number(), *self->end_));
       self->Take(*std::move(ask));
       self->ReadOn();
     });

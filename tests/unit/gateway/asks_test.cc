@@ -176,8 +176,11 @@ TEST_F(AsksTest, ADrainWaitsForWhatWasAsked) {
   EXPECT_FALSE(busy->finished.has_value());
   Ask(*busy, 2, "second");
   EXPECT_FALSE(asked_.contains("second"));
+  ASSERT_EQ(busy->received.size(), 1);
+  EXPECT_EQ(busy->received[0].refused().message(), "draining") << "it was being read already";
   Answer("first", "one");
-  EXPECT_EQ(busy->received.size(), 1);
+  ASSERT_EQ(busy->received.size(), 2);
+  EXPECT_TRUE(busy->received[1].has_answered());
   EXPECT_EQ(busy->finished, why);
   EXPECT_EQ(Open()->finished, why);
 }
