@@ -26,8 +26,8 @@ namespace {
 namespace v1 = ::dotagent::gateway::v1;
 
 constexpr char kProtocol[] = "/dotagent/agent/1.0.0";
-// What a gateway takes at a time (protos/dotagent/gateway/v1). Whatever waits goes together, and nothing waits for more:
-// each passing from thread to thread on the way costs as much as some 16 KiB.
+// What a gateway takes at a time (protos/dotagent/gateway/v1). Whatever waits goes together, and nothing waits for
+// more: each passing from thread to thread on the way costs as much as some 16 KiB.
 constexpr size_t kChunk = 256 * 1024;
 constexpr absl::Duration kHandshakeTimeout = absl::Seconds(20);
 
@@ -194,8 +194,7 @@ struct Channel::Impl {
   // Waits until the session takes much more than a byte again, or the end.
   void AwaitRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     write_blocked = true;
-    const auto may = [this]()
-                         ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) { return ended || pipe_closed || !write_blocked; };
+    const auto may = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) { return ended || pipe_closed || !write_blocked; };
     mutex.Await(absl::Condition(&may));
   }
 
@@ -231,7 +230,7 @@ struct Channel::Impl {
   std::string path;  // does not change once opened
   session::Session core ABSL_GUARDED_BY(mutex);
   std::optional<session::StreamId> stream ABSL_GUARDED_BY(mutex);
-  uint64_t changes ABSL_GUARDED_BY(mutex) = 0;  // rounds of events, for those who wait for the next
+  uint64_t changes ABSL_GUARDED_BY(mutex) = 0;        // rounds of events, for those who wait for the next
   bool write_blocked ABSL_GUARDED_BY(mutex) = false;  // a Write waits for kWritable
   bool local_finished ABSL_GUARDED_BY(mutex) = false;
   bool remote_finished ABSL_GUARDED_BY(mutex) = false;
