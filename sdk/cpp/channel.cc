@@ -27,7 +27,7 @@ namespace v1 = ::dotagent::gateway::v1;
 
 constexpr char kProtocol[] = "/dotagent/agent/1.0.0";
 // What a gateway takes at a time (protos/dotagent/gateway/v1). Whatever waits goes together, and nothing waits for
-// more: each passing from thread to thread on the way costs as much as some 16 KiB.
+// more: a chunk passes from thread to thread several times on its way, whatever its size.
 constexpr size_t kChunk = 256 * 1024;
 constexpr absl::Duration kHandshakeTimeout = absl::Seconds(20);
 
