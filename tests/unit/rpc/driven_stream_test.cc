@@ -33,7 +33,10 @@ class Player : public grpc::ServerBidiReactor<v1::OpenChannelRequest, v1::OpenCh
   void OnReadDone(bool ok) override {
     if (!ok) return Finish(grpc::Status::CANCELLED);
     const std::string& data = request_.data();
-    if (data == "deaf") return;
+    if (data == "deaf") {
+      deaf_ = true;
+      return;
+    }
     if (data == "end") return Finish({grpc::StatusCode::DATA_LOSS, "told to"});
     if (data == "bye") return Finish(grpc::Status::OK);
     left_ = data.rfind("say ", 0) == 0 ? std::stoi(data.substr(4)) : 1;
@@ -45,12 +48,16 @@ class Player : public grpc::ServerBidiReactor<v1::OpenChannelRequest, v1::OpenCh
     if (--left_ > 0) return StartWrite(&response_);
     StartRead(&request_);
   }
+  void OnCancel() override {
+    if (deaf_) Finish(grpc::Status::CANCELLED);  // nothing that is under way would tell
+  }
   void OnDone() override { delete this; }  // gRPC's reactors belong to gRPC
 
  private:
   v1::OpenChannelRequest request_;
   v1::OpenChannelResponse response_;
   int left_ = 0;
+  std::atomic<bool> deaf_ = false;
 };
 
 class Service : public v1::GatewayService::CallbackService {

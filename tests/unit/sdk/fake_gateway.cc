@@ -187,7 +187,10 @@ class FakeGateway::InboxStream : public grpc::ServerBidiReactor<v1::InboxRequest
 class FakeGateway::AskStream : public grpc::ServerBidiReactor<v1::AskRequest, v1::AskResponse> {
  public:
   AskStream(FakeGateway& gateway, const absl::Status& admitted) : gateway_(gateway) {
-    if (!admitted.ok()) return Finish(rpc::ToGrpc(admitted));
+    if (!admitted.ok()) {
+      Finish(rpc::ToGrpc(admitted));
+      return;
+    }
     {
       absl::MutexLock lock(&gateway_.mutex_);
       gateway_.asks_.insert(this);
