@@ -30,6 +30,11 @@ std::string LayOut(absl::string_view digits, int point) {
                       std::abs(exponent));
 }
 
+// Whether a name may stand elsewhere among others in UTF-16 than in bytes.
+bool HasHighCharacters(absl::string_view name) {
+  return std::any_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) >= 0xee; });
+}
+
 // Orders valid UTF-8 by UTF-16 code units. That is the order of the bytes, but for characters above U+FFFF (lead bytes
 // F0–F4), whose surrogates D800–DFFF come before U+E000–U+FFFF (lead bytes EE and EF).
 bool LessInUtf16(absl::string_view a, absl::string_view b) {
@@ -90,11 +95,18 @@ absl::Status TooDeep() {
 
 absl::Status Writer::WriteObject(const Json& object, int depth) {
   if (depth > kMaxJsonDepth) return TooDeep();
-  const auto& members = object.get_ref<const Json::object_t&>();
+  const auto& members = object.get_ref<const Json::object_t&>();  // sorted by their bytes
   std::vector<const Json::object_t::value_type*> sorted;
   sorted.reserve(members.size());
-  for (const auto& member : members) sorted.push_back(&member);
-  std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) { return LessInUtf16(a->first, b->first); });
+  bool resort = false;
+  for (const auto& member : members) {
+    sorted.push_back(&member);
+    resort |= HasHighCharacters(member.first);
+  }
+  if (resort) {
+    std::sort(sorted.begin(), sorted.end(),
+              [](const auto* a, const auto* b) { return LessInUtf16(a->first, b->first); });
+  }
   out_ += '{';
   for (size_t i = 0; i < sorted.size(); ++i) {
     if (i > 0) out_ += ',';
@@ -122,7 +134,12 @@ absl::Status Writer::WriteString(absl::string_view text) {
   if (!IsValidUtf8(text)) return absl::InvalidArgumentError("a JSON string is not valid UTF-8");
   constexpr char kHex[] = "0123456789abcdef";
   out_ += '"';
-  for (const char c : text) {
+  size_t plain = 0;  // what needs no escape goes in one piece
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\') continue;
+    absl::StrAppend(&out_, text.substr(plain, i - plain));
+    plain = i + 1;
     switch (c) {
       case '"':
         out_ += "\\\"";
@@ -146,13 +163,10 @@ absl::Status Writer::WriteString(absl::string_view text) {
         out_ += "\\r";
         break;
       default:
-        if (static_cast<unsigned char>(c) >= 0x20) {
-          out_ += c;
-        } else {
-          absl::StrAppend(&out_, "\\u00", c >= 0x10 ? "1" : "0", std::string(1, kHex[c & 0xf]));
-        }
+        absl::StrAppend(&out_, "\\u00", c >= 0x10 ? "1" : "0", std::string(1, kHex[c & 0xf]));
     }
   }
+  absl::StrAppend(&out_, text.substr(plain));
   out_ += '"';
   return absl::OkStatus();
 }

@@ -81,37 +81,44 @@ absl::Status CheckFields(const DocumentKind& kind, const Json& members) {
   return absl::OkStatus();
 }
 
-// The canonical form of all fields but the signature.
-absl::StatusOr<std::string> SignedBytes(const DocumentKind& kind, Json members) {
-  members.erase(kSignature);
+absl::StatusOr<std::string> Canonical(const DocumentKind& kind, const Json& members) {
   absl::StatusOr<std::string> bytes = CanonicalJson(members);
   if (!bytes.ok()) return Refuse(kind, bytes.status().message());
   return bytes;
 }
 
+absl::Status CheckSize(const DocumentKind& kind, absl::string_view json) {
+  if (json.size() <= kind.max_size) return absl::OkStatus();
+  return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kTooLarge,
+                         absl::StrCat(kind.noun, ": it has ", json.size(), " bytes; at most ", kind.max_size,
+                                      " are allowed: ", kind.size_hint));
+}
+
 }  // namespace
 
 absl::StatusOr<Document> Document::Parse(const DocumentKind& kind, absl::string_view json) {
-  if (json.size() > kind.max_size) {
-    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kTooLarge,
-                           absl::StrCat(kind.noun, ": it has ", json.size(), " bytes; at most ", kind.max_size,
-                                        " are allowed: ", kind.size_hint));
-  }
+  RETURN_IF_ERROR(CheckSize(kind, json));
   absl::StatusOr<Json> members = ParseStrictJson(json);
   if (!members.ok()) return Refuse(kind, members.status().message());
   RETURN_IF_ERROR(CheckFields(kind, *members));
-  return Document(kind, *std::move(members));
+  const auto signature = members->find(kSignature);
+  std::string taken = std::move(signature->get_ref<std::string&>());
+  members->erase(signature);
+  return Document(kind, *std::move(members), std::move(taken));
 }
 
 absl::StatusOr<std::string> Document::Sign(const DocumentKind& kind, Json members, const crypto::Signer& key) {
-  ASSIGN_OR_RETURN(const std::string bytes, SignedBytes(kind, members));
+  ASSIGN_OR_RETURN(const std::string bytes, Canonical(kind, members));
   ASSIGN_OR_RETURN(const std::string signature, key.Sign(bytes));
   members[kSignature] = Base64Encode(signature);
-  return CanonicalJson(members);
+  RETURN_IF_ERROR(CheckFields(kind, members));
+  ASSIGN_OR_RETURN(std::string json, Canonical(kind, members));
+  RETURN_IF_ERROR(CheckSize(kind, json));
+  return json;
 }
 
 absl::Status Document::VerifySignature(const crypto::PublicKey& key) const {
-  const absl::StatusOr<std::string> signature = Base64Decode(String(kSignature));
+  const absl::StatusOr<std::string> signature = Base64Decode(signature_);
   if (!signature.ok()) {
     return Bad(absl::StrCat("field \"signature\" is ", signature.status().message(), "; sign it again"));
   }
@@ -119,7 +126,7 @@ absl::Status Document::VerifySignature(const crypto::PublicKey& key) const {
     return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadSignature,
                            absl::StrCat(kind_->noun, ": it is not signed: field \"signature\" is empty; sign it"));
   }
-  ASSIGN_OR_RETURN(const std::string bytes, SignedBytes(*kind_, members_));
+  ASSIGN_OR_RETURN(const std::string bytes, Canonical(*kind_, members_));
   return WithContext(crypto::Verify(key, bytes, *signature), kind_->noun);
 }
 

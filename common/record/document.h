@@ -43,7 +43,8 @@ class Document {
   // Size, strict JSON, then fields and their types.
   [[nodiscard]] static absl::StatusOr<Document> Parse(const DocumentKind& kind, absl::string_view json);
 
-  // Adds `signature` to `members` (which has the other fields); returns the canonical form of the whole.
+  // Adds `signature` to `members` (which has the other fields); returns the canonical form of the whole, which Parse
+  // takes.
   [[nodiscard]] static absl::StatusOr<std::string> Sign(const DocumentKind& kind, Json members,
                                                         const crypto::Signer& key);
 
@@ -53,7 +54,7 @@ class Document {
   // `now`.
   [[nodiscard]] absl::StatusOr<absl::Time> CheckTimestamp(absl::Time now) const;
 
-  // The values; the field must be one of the kind's, of that type.
+  // The values; the field must be one of the kind's but `signature`, of that type.
   [[nodiscard]] const std::string& String(absl::string_view field) const;
   [[nodiscard]] int64_t Integer(absl::string_view field) const;
   [[nodiscard]] std::vector<std::string> Strings(absl::string_view field) const;
@@ -63,9 +64,11 @@ class Document {
   [[nodiscard]] absl::Status Bad(absl::string_view problem) const;
 
  private:
-  Document(const DocumentKind& kind, Json members) : kind_(&kind), members_(std::move(members)) {}
+  Document(const DocumentKind& kind, Json members, std::string signature)
+      : kind_(&kind), members_(std::move(members)), signature_(std::move(signature)) {}
   const DocumentKind* kind_;
-  Json members_;
+  Json members_;  // that are signed
+  std::string signature_;
 };
 
 }  // namespace dotagent::record
