@@ -105,7 +105,8 @@ void CircuitSocket::Refuse() {
   slot_.reset();
 }
 
-std::shared_ptr<Operation> ClaimCircuit(const asio::any_io_executor& executor, const Multiaddr& relay, absl::string_view voucher,
+std::shared_ptr<Operation> ClaimCircuit(const asio::any_io_executor& executor, const Multiaddr& relay,
+                                        absl::string_view voucher,
                                         std::function<void(absl::StatusOr<asio::ip::tcp::socket>)> done) {
   auto claim = std::make_shared<Claim>(CircuitHeader(voucher), std::move(done));
   claim->Start(executor, relay);

@@ -49,8 +49,8 @@ class Loop {
     asio::post(context_, [this, held = std::decay_t<Work>(std::forward<Work>(work))]() mutable { RunAlone(held); });
   }
 
-  // Runs `work` on the loop: now, if nothing else runs there, or else by whoever is there before it leaves; in the order
-  // in which one thread entered. From threads that are not on the loop, and that `work` may hold up.
+  // Runs `work` on the loop: now, if nothing else runs there, or else by whoever is there before it leaves; in the
+  // order in which one thread entered. From threads that are not on the loop, and that `work` may hold up.
   template <typename Work>
   void Enter(Work work) {
     if (waiting_.load(std::memory_order_acquire) == 0 && mutex_.TryLock()) {
@@ -86,9 +86,7 @@ class Loop {
   }
 
  private:
-  [[nodiscard]] bool IsHere() const {
-    return running_.load(std::memory_order_relaxed) == std::this_thread::get_id();
-  }
+  [[nodiscard]] bool IsHere() const { return running_.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
   template <typename Work>
   void RunHere(Work& work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     running_.store(std::this_thread::get_id(), std::memory_order_relaxed);

@@ -27,8 +27,8 @@ Newcomers::Place::~Place() {
   if (const auto owner = owner_.lock(); owner != nullptr) owner->Leave(id_);
 }
 
-Newcomers::Newcomers(const asio::any_io_executor& executor, const NewcomerLimits& limits, const Clock* clock, Random& random,
-                     telemetry::Metrics& metrics, std::function<void(absl::string_view)> on_refused)
+Newcomers::Newcomers(const asio::any_io_executor& executor, const NewcomerLimits& limits, const Clock* clock,
+                     Random& random, telemetry::Metrics& metrics, std::function<void(absl::string_view)> on_refused)
     : executor_(executor),
       clock_(clock),
       on_refused_(std::move(on_refused)),

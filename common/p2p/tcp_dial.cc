@@ -24,7 +24,8 @@ class TcpDial : public Operation, public std::enable_shared_from_this<TcpDial> {
  public:
   using Done = std::function<void(absl::StatusOr<tcp::socket>)>;
 
-  TcpDial(const asio::any_io_executor& executor, Done done) : resolver_(executor), socket_(executor), done_(std::move(done)) {}
+  TcpDial(const asio::any_io_executor& executor, Done done)
+      : resolver_(executor), socket_(executor), done_(std::move(done)) {}
 
   void Start(const Multiaddr& address) {
     using Kind = Multiaddr::HostKind;

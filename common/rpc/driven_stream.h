@@ -4,8 +4,7 @@
 // another one, which costs more than the message. Here one of those who wait polls for all; when it has what it wanted,
 // the next one takes over. While nobody waits, nothing is read, and the peer is held back by HTTP/2's flow control.
 //
-//   DrivenStream<InboxRequest, InboxResponse> stream(
-//       [&](grpc::ClientContext& context, grpc::CompletionQueue* queue) { return stub.PrepareAsyncInbox(&context, queue); });
+//   DrivenStream<InboxRequest, InboxResponse> stream(prepare);  // calls stub.PrepareAsyncInbox(&context, queue)
 //   RETURN_IF_ERROR(stream.Write(open, deadline));
 //   ASSIGN_OR_RETURN(const InboxResponse ready, stream.Read(deadline));
 #ifndef DOTAGENT_COMMON_RPC_DRIVEN_STREAM_H_

@@ -75,9 +75,8 @@ class Asks::Conversation : public std::enable_shared_from_this<Conversation> {
     }
     place->second = std::make_unique<v1::RequestRequest>(std::move(*ask.mutable_request()));
     const v1::RequestRequest& request = *place->second;
-    const absl::Time deadline = ask.timeout_ms() == 0
-                                    ? absl::InfiniteFuture()
-                                    : asks_.clock_.Now() + absl::Milliseconds(ask.timeout_ms());
+    const absl::Time deadline =
+        ask.timeout_ms() == 0 ? absl::InfiniteFuture() : asks_.clock_.Now() + absl::Milliseconds(ask.timeout_ms());
     asks_.request_(token_, request, deadline,
                    [self = shared_from_this(), number,
                     began = asks_.clock_.Elapsed()](absl::StatusOr<v1::RequestResponse> answered) {

@@ -78,8 +78,8 @@ class NodeClusterLink : public ClusterLink {
   const ClusterSecret& secret_;
 };
 
-void ServeRelay(const asio::any_io_executor& executor, const std::shared_ptr<p2p::Stream>& stream, const crypto::PublicKey& self,
-                const ClusterSecret& secret, const ClusterHandlers& handlers) {
+void ServeRelay(const asio::any_io_executor& executor, const std::shared_ptr<p2p::Stream>& stream,
+                const crypto::PublicKey& self, const ClusterSecret& secret, const ClusterHandlers& handlers) {
   StreamDeadline deadline(executor, stream, kOpenTimeout);
   p2p::ReadMessage(stream, kMaxOpen,
                    [stream, deadline, self, &secret, relay = handlers.relay](const absl::StatusOr<std::string>& bytes,
@@ -126,7 +126,8 @@ std::unique_ptr<ClusterLink> NewNodeClusterLink(p2p::Node& node, const ClusterSe
   return std::make_unique<NodeClusterLink>(node, secret);
 }
 
-void ServeCluster(const asio::any_io_executor& executor, p2p::Node& node, const ClusterSecret& secret, ClusterHandlers handlers) {
+void ServeCluster(const asio::any_io_executor& executor, p2p::Node& node, const ClusterSecret& secret,
+                  ClusterHandlers handlers) {
   const crypto::PublicKey self = node.key();
   node.ServeCalls(
       kClusterProtocol, kMaxCall,

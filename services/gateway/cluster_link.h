@@ -75,7 +75,8 @@ struct ClusterHandlers {
 [[nodiscard]] std::unique_ptr<ClusterLink> NewNodeClusterLink(p2p::Node& node, const ClusterSecret& secret);
 
 // Answers both protocols on the node's port. All must outlive the node's sessions.
-void ServeCluster(const asio::any_io_executor& executor, p2p::Node& node, const ClusterSecret& secret, ClusterHandlers handlers);
+void ServeCluster(const asio::any_io_executor& executor, p2p::Node& node, const ClusterSecret& secret,
+                  ClusterHandlers handlers);
 
 }  // namespace dotagent::gateway_service
 

@@ -18,9 +18,16 @@ namespace {
 // A feature is named when an agent may have to do without it at another release. docs/protocol.md says what each is.
 constexpr absl::string_view kVersions[] = {"1.0.0"};
 constexpr absl::string_view kMessageVersions[] = {"1.0.0"};
-constexpr absl::string_view kFeatures[] = {
-    "ask",            "attachments", "capability-tokens", "channels", "dead-letters", "durable-subscriptions",
-    "inbox-policies", "requests",    "rotation",          "topics"};
+constexpr absl::string_view kFeatures[] = {"ask",
+                                           "attachments",
+                                           "capability-tokens",
+                                           "channels",
+                                           "dead-letters",
+                                           "durable-subscriptions",
+                                           "inbox-policies",
+                                           "requests",
+                                           "rotation",
+                                           "topics"};
 
 }  // namespace
 

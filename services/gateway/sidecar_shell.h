@@ -2,7 +2,6 @@
 #ifndef DOTAGENT_SERVICES_GATEWAY_SIDECAR_SHELL_H_
 #define DOTAGENT_SERVICES_GATEWAY_SIDECAR_SHELL_H_
 
-
 #include "common/base/clock.h"
 #include "common/p2p/loop.h"
 #include "common/rpc/call.h"

@@ -15,7 +15,8 @@ namespace dotagent::gateway_service {
 // Resets a stream unless it is told in time that all is well.
 class StreamDeadline {
  public:
-  StreamDeadline(const asio::any_io_executor& executor, const std::shared_ptr<p2p::Stream>& stream, std::chrono::seconds timeout)
+  StreamDeadline(const asio::any_io_executor& executor, const std::shared_ptr<p2p::Stream>& stream,
+                 std::chrono::seconds timeout)
       : timer_(std::make_shared<asio::steady_timer>(executor, timeout)) {
     timer_->async_wait([timer = timer_, weak = std::weak_ptr<p2p::Stream>(stream)](std::error_code error) {
       if (error) return;

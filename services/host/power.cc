@@ -43,7 +43,8 @@ bool IsOnBattery(const std::string& folder) {
   return drained;
 }
 
-PowerWatch::PowerWatch(const asio::any_io_executor& executor, telemetry::Metrics& metrics, std::string folder, double factor)
+PowerWatch::PowerWatch(const asio::any_io_executor& executor, telemetry::Metrics& metrics, std::string folder,
+                       double factor)
     : timer_(executor),
       folder_(std::move(folder)),
       factor_(factor),

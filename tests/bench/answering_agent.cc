@@ -55,9 +55,10 @@ absl::Status Listen(sdk::Agent& agent, sdk::Inbox& inbox, std::vector<std::threa
 
 absl::Status Run(const std::string& gateway, const std::string& name) {
   SystemRandom random;
-  ASSIGN_OR_RETURN(const auto agent, sdk::Agent::Connect({.gateway = {.gateway = gateway}, .name = name},
-                                                         std::make_shared<const crypto::SigningKey>(
-                                                             crypto::SigningKey::Generate(random))));
+  ASSIGN_OR_RETURN(
+      const auto agent,
+      sdk::Agent::Connect({.gateway = {.gateway = gateway}, .name = name},
+                          std::make_shared<const crypto::SigningKey>(crypto::SigningKey::Generate(random))));
   RETURN_IF_ERROR(agent->Register({}).status());
   ASSIGN_OR_RETURN(const auto inbox, agent->OpenInbox({.accept_channels = true, .accept_requests = true}));
   std::cout << record::Json({{"name", name}}).dump() << std::endl;

@@ -48,10 +48,10 @@ struct FirstContact::Impl {
 FirstContact::FirstContact() : impl_(std::make_unique<Impl>()) {
   impl_->loop.Run([this] {
     impl_->node = std::make_unique<p2p::Node>(impl_->loop.executor(), p2p::NodeOptions{.key = &impl_->key,
-                                                                                      .random = &impl_->random,
-                                                                                      .clock = &impl_->clock,
-                                                                                      .metrics = &impl_->metrics,
-                                                                                      .listen = ""});
+                                                                                       .random = &impl_->random,
+                                                                                       .clock = &impl_->clock,
+                                                                                       .metrics = &impl_->metrics,
+                                                                                       .listen = ""});
     impl_->network = std::make_unique<p2p::DhtNetwork>(impl_->loop.executor(), *impl_->node);
   });
 }

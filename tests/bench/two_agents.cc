@@ -33,8 +33,8 @@ absl::StatusOr<std::unique_ptr<TwoAgents>> TwoAgents::Start(const std::string& p
       two->alice_,
       sdk::Agent::Connect({.gateway = {.gateway = two->gateways_.front().grpc}, .name = kAlice}, two->alices_key_));
   RETURN_IF_ERROR(two->alice_->Register({}).status());
-  ASSIGN_OR_RETURN(two->bob_, Process::Start({absl::StrCat(programs, "/bench-answering-agent"),
-                                              two->gateways_.back().grpc, kBob}));
+  ASSIGN_OR_RETURN(
+      two->bob_, Process::Start({absl::StrCat(programs, "/bench-answering-agent"), two->gateways_.back().grpc, kBob}));
   RETURN_IF_ERROR(two->bob_->ReadLine(kPatience).status());
   return two;
 }

@@ -1,6 +1,6 @@
-// Two agents of the SDK: alice in this process, bob (answering_agent.cc), their gateways and the resolver in processes of
-// their own. In one process the two would share what gRPC polls with, and wake each other. bob answers requests, echoes
-// on a channel or swallows what comes over it.
+// Two agents of the SDK: alice in this process, bob (answering_agent.cc), their gateways and the resolver in processes
+// of their own. In one process the two would share what gRPC polls with, and wake each other. bob answers requests,
+// echoes on a channel or swallows what comes over it.
 #ifndef DOTAGENT_TESTS_BENCH_TWO_AGENTS_H_
 #define DOTAGENT_TESTS_BENCH_TWO_AGENTS_H_
 

@@ -56,7 +56,8 @@ class AsksTest : public testing::Test {
   World world_;
   telemetry::Metrics metrics_;
   std::map<std::string, Asked> asked_;  // by the request's JSON
-  std::shared_ptr<Agent> agent_ = std::make_shared<Agent>(Agent{crypto::SigningKey::Generate(world_.random).public_key()});
+  std::shared_ptr<Agent> agent_ =
+      std::make_shared<Agent>(Agent{crypto::SigningKey::Generate(world_.random).public_key()});
   Asks asks_{[this](absl::string_view token, const v1::RequestRequest& request, absl::Time deadline,
                     rpc::Done<v1::RequestResponse> done) {
                EXPECT_EQ(token, "token");
