@@ -1,5 +1,5 @@
 // Requests to other agents over one call to the gateway (its Ask), from any number of threads at once: each waits for
-// its own answer. A request of its own call costs about twice as much.
+// its own answer, and none of them pays for a call of its own.
 #ifndef DOTAGENT_SDK_CPP_ASK_CALL_H_
 #define DOTAGENT_SDK_CPP_ASK_CALL_H_
 
