@@ -115,12 +115,34 @@ void PostOffice::Send(const std::shared_ptr<Agent>& sender, const gateway::v1::S
 
 void PostOffice::Forward(const std::shared_ptr<const Letter>& letter, Done done) {
   FindRecipient(letter, [this, letter, done = std::move(done)](const absl::StatusOr<record::Record>& recipient) {
-    if (!recipient.ok()) return done(recipient.status());
-    if (parts_.homes.LivesHere(*recipient)) return KeepAtHome(letter, *recipient, done);
-    auto gateways = GatewaysOf(*recipient);
-    if (!gateways.ok()) return done(gateways.status());
-    parts_.trunk.Deliver(*std::move(gateways), Enclose(*letter), done);
+    recipient.ok() ? ForwardTo(letter, *recipient, true, done) : done(recipient.status());
   });
+}
+
+void PostOffice::ForwardTo(const std::shared_ptr<const Letter>& letter, const record::Record& recipient, bool again,
+                           const Done& done) {
+  if (parts_.homes.LivesHere(recipient)) return KeepAtHome(letter, recipient, done);
+  auto gateways = GatewaysOf(recipient);
+  if (!gateways.ok()) return done(gateways.status());
+  parts_.trunk.Deliver(*std::move(gateways), Enclose(*letter),
+                       [this, letter, recipient, again, done](const absl::StatusOr<bool>& delivered) {
+                         if (!again || ReasonOf(delivered.status()) != reason::kBadAddress) return done(delivered);
+                         FindMoved(recipient, delivered.status(), [this, letter, done](const auto& moved) {
+                           moved.ok() ? ForwardTo(letter, *moved, false, done) : done(moved.status());
+                         });
+                       });
+}
+
+void PostOffice::FindMoved(const record::Record& known, const absl::Status& refused,
+                           std::function<void(const absl::StatusOr<record::Record>&)> done) {
+  parts_.directory.Resolve(
+      known.name(), true,
+      [this, known, refused, done = std::move(done)](const absl::StatusOr<host::Resolution>& found) {
+        if (!found.ok() || found->record.json() == known.json()) return done(refused);
+        if (parts_.is_revoked(found->record.public_key())) return done(Revoked(known.name()));
+        found_.erase(known.name().text());
+        done(found->record);
+      });
 }
 
 trunk::v1::DeliverRequest PostOffice::Enclose(const Letter& letter) {
@@ -195,25 +217,34 @@ void PostOffice::Request(const std::shared_ptr<Agent>& sender, const gateway::v1
 void PostOffice::ForwardRequest(const std::shared_ptr<const Letter>& letter, absl::Time deadline,
                                 const AnswerDone& done) {
   FindRecipient(letter, [this, letter, deadline, done](const absl::StatusOr<record::Record>& recipient) {
-    if (!recipient.ok()) return done(recipient.status());
-    const auto finish = [recipient = *recipient, done](absl::StatusOr<Answer> answer) {
-      if (!answer.ok()) return done(answer.status());
-      done(Answered{*std::move(answer), recipient});
-    };
-    if (parts_.homes.LivesHere(*recipient)) return PresentAtHome(letter, *recipient, deadline, finish);
-    auto gateways = GatewaysOf(*recipient);
-    if (!gateways.ok()) return done(gateways.status());
-    parts_.trunk.Request(*std::move(gateways), EncloseRequest(*letter, deadline),
-                         [this, letter, key = recipient->public_key(), finish](absl::StatusOr<Answer> answer) {
-                           if (!answer.ok()) return finish(std::move(answer));
-                           // The other gateway's word counts for nothing.
-                           const absl::Status checked =
-                               Requests::CheckAnswer(letter->message, *answer, key, parts_.clock.Now());
-                           if (!checked.ok()) return finish(WithContext(checked, "the answer that came"));
-                           TapAnswer(*answer);
-                           finish(std::move(answer));
-                         });
+    recipient.ok() ? ForwardRequestTo(letter, *recipient, deadline, true, done) : done(recipient.status());
   });
+}
+
+void PostOffice::ForwardRequestTo(const std::shared_ptr<const Letter>& letter, const record::Record& recipient,
+                                  absl::Time deadline, bool again, const AnswerDone& done) {
+  const auto finish = [recipient, done](absl::StatusOr<Answer> answer) {
+    if (!answer.ok()) return done(answer.status());
+    done(Answered{*std::move(answer), recipient});
+  };
+  if (parts_.homes.LivesHere(recipient)) return PresentAtHome(letter, recipient, deadline, finish);
+  auto gateways = GatewaysOf(recipient);
+  if (!gateways.ok()) return done(gateways.status());
+  const auto on_answer = [this, letter, recipient, deadline, again, done, finish](absl::StatusOr<Answer> answer) {
+    if (again && ReasonOf(answer.status()) == reason::kBadAddress) {
+      return FindMoved(recipient, answer.status(), [this, letter, deadline, done](const auto& moved) {
+        moved.ok() ? ForwardRequestTo(letter, *moved, deadline, false, done) : done(moved.status());
+      });
+    }
+    if (!answer.ok()) return finish(std::move(answer));
+    // The other gateway's word counts for nothing.
+    const absl::Status checked =
+        Requests::CheckAnswer(letter->message, *answer, recipient.public_key(), parts_.clock.Now());
+    if (!checked.ok()) return finish(WithContext(checked, "the answer that came"));
+    TapAnswer(*answer);
+    finish(std::move(answer));
+  };
+  parts_.trunk.Request(*std::move(gateways), EncloseRequest(*letter, deadline), on_answer);
 }
 
 trunk::v1::RequestCall PostOffice::EncloseRequest(const Letter& letter, absl::Time deadline) const {

@@ -114,8 +114,18 @@ class PostOffice {
   template <typename Envelope>
   [[nodiscard]] absl::StatusOr<std::shared_ptr<const Letter>> Open(const Envelope& envelope,
                                                                    const crypto::PublicKey& sender_key);
+  // To where the recipient lives. Once more (`again`) by what the DHT says then, if it has moved from where it was
+  // known.
   void Forward(const std::shared_ptr<const Letter>& letter, Done done);
+  void ForwardTo(const std::shared_ptr<const Letter>& letter, const record::Record& recipient, bool again,
+                 const Done& done);
   void ForwardRequest(const std::shared_ptr<const Letter>& letter, absl::Time deadline, const AnswerDone& done);
+  void ForwardRequestTo(const std::shared_ptr<const Letter>& letter, const record::Record& recipient,
+                        absl::Time deadline, bool again, const AnswerDone& done);
+  // The record of who does not live any more where `known` says, so that a gateway there has `refused`; that, if there
+  // is no newer one.
+  void FindMoved(const record::Record& known, const absl::Status& refused,
+                 std::function<void(const absl::StatusOr<record::Record>&)> done);
   // If the recipient's policy lets it in.
   void Present(const std::shared_ptr<const Letter>& letter, const record::Record& recipient, absl::Time deadline,
                const Requests::Done& done);

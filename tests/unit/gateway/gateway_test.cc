@@ -260,6 +260,62 @@ TEST_F(GatewayTest, BelievesARecordForASecondAndNotOnceItIsRegisteredAnew) {
   EXPECT_EQ(one_.inboxes->size(), 1u);
 }
 
+// Alice's gateway still believes that he is where he was, and what is there knows better: nobody has to send again.
+TEST_F(GatewayTest, ARecipientThatHasMovedIsFollowed) {
+  alice_.Settle();
+  bob_.Settle();
+  TestGateway three(world_);
+  TestAgent moved(world_, three, "bob.agent");
+  moved.key = *crypto::SigningKey::FromSeed(bob_.key.seed().view());
+  const auto move = [&] {
+    // Alice's gateway looks him up, but does not get as far as his, which would believe it, too.
+    world_.trunks.Leave(two_.key.public_key());
+    EXPECT_EQ(ReasonOf(alice_.Send(alice_.SignMessage("bob.agent", "m0")).status()), reason::kUnreachable);
+    world_.trunks.Join(two_.key.public_key(), two_.logic->trunk_handlers());
+    moved.Settle();
+  };
+  move();
+  const auto sent = alice_.Send(alice_.SignMessage("bob.agent", "m1"));
+  EXPECT_TRUE(sent.ok()) << sent.status();
+  EXPECT_EQ(three.inboxes->size(), 1u);
+  EXPECT_EQ(two_.inboxes->size(), 0u);
+
+  // A request, which nobody listens for there, is refused by the gateway where he is.
+  world_.clock.Advance(absl::Seconds(2));
+  bob_.Settle();
+  move();
+  gateway::v1::RequestRequest request;
+  request.set_message_json(record::Message::Sign({.id = "r1",
+                                                  .type = record::MessageType::kRequest,
+                                                  .sender = "alice.agent",
+                                                  .recipient = "bob.agent",
+                                                  .timestamp = world_.clock.Now()},
+                                                 alice_.key)
+                               ->json());
+  absl::Status asked;
+  one_.logic->Request(alice_.token, request, absl::InfiniteFuture(), [&](auto answer) { asked = answer.status(); });
+  world_.tasks.Run();
+  EXPECT_EQ(ReasonOf(asked), reason::kRecipientOffline) << asked;
+}
+
+// Word of a gateway that refuses what the DHT still says it is for is what the sender is told.
+TEST_F(GatewayTest, AGatewayThatDoesNotKnowItsAgentIsNotAskedTwice) {
+  alice_.Settle();
+  bob_.Settle();
+  TestGateway three(world_);
+  auto handlers = three.logic->trunk_handlers();  // at the place of two: it takes nothing for bob
+  int asked = 0;
+  const auto deliver = handlers.deliver;
+  handlers.deliver = [&](const crypto::PublicKey& gateway, const auto& request, auto done) {
+    ++asked;
+    deliver(gateway, request, done);
+  };
+  world_.trunks.Leave(two_.key.public_key());
+  world_.trunks.Join(two_.key.public_key(), handlers);
+  EXPECT_EQ(ReasonOf(alice_.Send(alice_.SignMessage("bob.agent", "m1")).status()), reason::kBadAddress);
+  EXPECT_EQ(asked, 1);
+}
+
 TEST_F(GatewayTest, ANewerInboxTakesOver) {
   bob_.Settle();
   const auto older = bob_.OpenInbox();
