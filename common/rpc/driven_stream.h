@@ -72,16 +72,17 @@ class DrivenStream {
 
   // Returns when the message is on its way. DeadlineExceeded, or why the stream has ended.
   [[nodiscard]] absl::Status Write(const Request& request, absl::Time deadline) {
-    const auto can_write = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return ended_ || (started_ && !writing_); };
+    const auto can_write = [this]()
+                               ABSL_NO_THREAD_SAFETY_ANALYSIS { return ended_ || broken_ || (started_ && !writing_); };
     absl::MutexLock lock(&mutex_);
     if (!AwaitLocked(can_write, deadline)) return absl::DeadlineExceededError("the stream takes nothing more");
-    if (ended_) return End();
+    if (ended_ || broken_) return End();
     writing_ = true;
     const uint64_t turn = ++writes_;
     call_->Write(request, Tag(Operation::kWrite));
     const auto written = [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return ended_ || !writing_ || writes_ != turn; };
     if (!AwaitLocked(written, deadline)) return absl::DeadlineExceededError("the stream takes nothing more");
-    return ended_ ? End() : absl::OkStatus();
+    return ended_ || broken_ ? End() : absl::OkStatus();
   }
 
   // The next message. DeadlineExceeded, or why the stream has ended: Unavailable if its server ended it with OK,
@@ -159,7 +160,8 @@ class DrivenStream {
         }
         return ReadOn();
       case Operation::kWrite:
-        writing_ = false;  // a failed one is the stream's end, which the read is told
+        writing_ = false;
+        broken_ |= !ok;
         return;
       case Operation::kFinish:
         ended_ = true;
@@ -176,6 +178,9 @@ class DrivenStream {
     call_->Finish(&status_, Tag(Operation::kFinish));
   }
   [[nodiscard]] absl::Status End() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!ended_) {  // a write has failed; a Read will tell why, behind what came before
+      return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable, "the stream has broken");
+    }
     if (!status_.ok()) return FromGrpc(status_);
     return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable, "the server ended the stream");
   }
@@ -189,6 +194,7 @@ class DrivenStream {
   bool started_ ABSL_GUARDED_BY(mutex_) = false;
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool broken_ ABSL_GUARDED_BY(mutex_) = false;  // a write has failed
   bool finishing_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t writes_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -79,7 +79,8 @@ absl::StatusOr<v1::RequestResponse> AskCall::Ask(const v1::RequestRequest& reque
   const absl::Duration left = std::clamp(deadline - absl::Now(), absl::Milliseconds(1), kLongest);
   ask.set_timeout_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(left)));
   absl::Status waited = stream_.Write(ask, deadline);
-  if (waited.ok()) waited = stream_.Await([&] { return IsAnswered(number); }, deadline);
+  // Also if it could not be written: how the stream ended says why.
+  if (!absl::IsDeadlineExceeded(waited)) waited = stream_.Await([&] { return IsAnswered(number); }, deadline);
   std::optional<Answer> answer = End(number);
   if (answer) return *std::move(answer);
   return absl::IsDeadlineExceeded(waited) ? NoAnswer() : waited;
