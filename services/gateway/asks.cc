@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/retry_after.h"
 #include "common/base/status.h"
+#include "services/gateway/call_seconds.h"
 
 namespace dotagent::gateway_service {
 namespace {
@@ -143,10 +144,7 @@ class Asks::Conversation : public std::enable_shared_from_this<Conversation> {
 };
 
 Asks::Asks(Request request, const Clock& clock, telemetry::Metrics& metrics)
-    : request_(std::move(request)),
-      clock_(clock),
-      seconds_(metrics.AddHistogram("dotagent_gateway_request_seconds", "How long unary calls took, by method.",
-                                    telemetry::DurationBuckets(), {{"method", "Ask"}})) {}
+    : request_(std::move(request)), clock_(clock), seconds_(CallSeconds(metrics, "Ask")) {}
 
 Asks::~Asks() = default;
 

@@ -9,6 +9,7 @@
 #include "common/base/status.h"
 #include "common/p2p/address_group.h"
 #include "services/gateway/bidi_stream.h"
+#include "services/gateway/call_seconds.h"
 #include "services/gateway/event_stream.h"
 
 namespace dotagent::gateway_service {
@@ -40,11 +41,6 @@ std::string AddressOf(const grpc::CallbackServerContext& context) {
   return error ? text : p2p::AddressGroup(address);
 }
 
-telemetry::Histogram& Seconds(telemetry::Metrics& metrics, const std::string& method) {
-  return metrics.AddHistogram("dotagent_gateway_request_seconds", "How long unary calls took, by method.",
-                              telemetry::DurationBuckets(), {{"method", method}});
-}
-
 }  // namespace
 
 Shell::Shell(Gateway& gateway, p2p::Loop& loop, const Clock& clock, telemetry::Metrics& metrics,
@@ -54,22 +50,22 @@ Shell::Shell(Gateway& gateway, p2p::Loop& loop, const Clock& clock, telemetry::M
       post_([&loop](std::function<void()> work) { loop.Enter(std::move(work)); }),
       clock_(clock),
       local_token_(std::move(local_token)),
-      get_info_seconds_(Seconds(metrics, "GetInfo")),
-      negotiate_seconds_(Seconds(metrics, "Negotiate")),
-      challenge_seconds_(Seconds(metrics, "Challenge")),
-      authenticate_seconds_(Seconds(metrics, "Authenticate")),
-      register_seconds_(Seconds(metrics, "Register")),
-      resolve_seconds_(Seconds(metrics, "Resolve")),
-      get_rotation_seconds_(Seconds(metrics, "GetRotation")),
-      send_seconds_(Seconds(metrics, "Send")),
-      request_seconds_(Seconds(metrics, "Request")),
-      set_inbox_policy_seconds_(Seconds(metrics, "SetInboxPolicy")),
-      list_dead_letters_seconds_(Seconds(metrics, "ListDeadLetters")),
-      publish_seconds_(Seconds(metrics, "Publish")),
-      get_standing_seconds_(Seconds(metrics, "GetStanding")),
-      ack_publications_seconds_(Seconds(metrics, "AckPublications")),
-      list_subscriptions_seconds_(Seconds(metrics, "ListSubscriptions")),
-      unsubscribe_seconds_(Seconds(metrics, "Unsubscribe")) {}
+      get_info_seconds_(CallSeconds(metrics, "GetInfo")),
+      negotiate_seconds_(CallSeconds(metrics, "Negotiate")),
+      challenge_seconds_(CallSeconds(metrics, "Challenge")),
+      authenticate_seconds_(CallSeconds(metrics, "Authenticate")),
+      register_seconds_(CallSeconds(metrics, "Register")),
+      resolve_seconds_(CallSeconds(metrics, "Resolve")),
+      get_rotation_seconds_(CallSeconds(metrics, "GetRotation")),
+      send_seconds_(CallSeconds(metrics, "Send")),
+      request_seconds_(CallSeconds(metrics, "Request")),
+      set_inbox_policy_seconds_(CallSeconds(metrics, "SetInboxPolicy")),
+      list_dead_letters_seconds_(CallSeconds(metrics, "ListDeadLetters")),
+      publish_seconds_(CallSeconds(metrics, "Publish")),
+      get_standing_seconds_(CallSeconds(metrics, "GetStanding")),
+      ack_publications_seconds_(CallSeconds(metrics, "AckPublications")),
+      list_subscriptions_seconds_(CallSeconds(metrics, "ListSubscriptions")),
+      unsubscribe_seconds_(CallSeconds(metrics, "Unsubscribe")) {}
 
 std::string Shell::TokenOf(const grpc::CallbackServerContext& context) const {
   return local_token_.empty() ? BearerToken(context) : local_token_;

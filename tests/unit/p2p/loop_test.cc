@@ -11,8 +11,8 @@
 #include <thread>
 #include <vector>
 
-#include "absl/synchronization/barrier.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
 
 namespace dotagent::p2p {
 namespace {
@@ -123,27 +123,23 @@ TEST(LoopTest, StopWaitsForWhoHasEntered) {
   Loop loop;
   absl::Notification inside;
   absl::Notification go_on;
-  std::atomic<bool> stopped = false;
-  std::atomic<bool> seen_stopped = false;
+  absl::Notification stopped;
   std::thread visitor([&] {
     loop.Enter([&] {
       inside.Notify();
       go_on.WaitForNotification();
-      seen_stopped = stopped.load();
     });
   });
   inside.WaitForNotification();
-  absl::Notification stopping;
   std::thread stopper([&] {
-    stopping.Notify();
     loop.Stop();
-    stopped = true;
+    stopped.Notify();
   });
-  stopping.WaitForNotification();
+  EXPECT_FALSE(stopped.WaitForNotificationWithTimeout(absl::Milliseconds(200)));
   go_on.Notify();
+  stopped.WaitForNotification();
   visitor.join();
   stopper.join();
-  EXPECT_FALSE(seen_stopped);
 }
 
 }  // namespace
