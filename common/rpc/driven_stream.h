@@ -2,7 +2,9 @@
 //
 // gRPC's synchronous streams cannot be given up at a deadline, and a thread that only reads hands every message over to
 // another one, which costs more than the message. Here one of those who wait polls for all; when it has what it wanted,
-// the next one takes over. While nobody waits, nothing is read, and the peer is held back by HTTP/2's flow control.
+// the next one takes over. While nobody waits, nothing is read, and the peer is held back by HTTP/2's flow control. Nor
+// is a read begun before somebody waits: gRPC 1.51 tells the peer at each (WINDOW_UPDATE, a packet of its own), which
+// whoever works on what came before need not wait for.
 //
 //   DrivenStream<InboxRequest, InboxResponse> stream(prepare);  // calls stub.PrepareAsyncInbox(&context, queue)
 //   RETURN_IF_ERROR(stream.Write(open, deadline));
@@ -57,7 +59,6 @@ class DrivenStream {
     {
       absl::MutexLock lock(&mutex_);
       waiting_.clear();
-      ReadOn();
       // What was cancelled ends by itself, and at once.
       AwaitLocked([this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return ended_; }, absl::InfiniteFuture());
     }
@@ -72,8 +73,7 @@ class DrivenStream {
 
   // Returns when the message is on its way. DeadlineExceeded, or why the stream has ended.
   [[nodiscard]] absl::Status Write(const Request& request, absl::Time deadline) {
-    const auto can_write = [this]()
-                               ABSL_NO_THREAD_SAFETY_ANALYSIS { return ended_ || broken_ || (started_ && !writing_); };
+    const auto can_write = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return ended_ || broken_ || CanWrite(); };
     absl::MutexLock lock(&mutex_);
     if (!AwaitLocked(can_write, deadline)) return absl::DeadlineExceededError("the stream takes nothing more");
     if (ended_ || broken_) return End();
@@ -94,7 +94,6 @@ class DrivenStream {
     if (waiting_.empty()) return End();
     Response response = std::move(waiting_.front());
     waiting_.pop_front();
-    ReadOn();
     return response;
   }
 
@@ -131,8 +130,9 @@ class DrivenStream {
     return true;
   }
 
-  // Waits for one event without the lock, and takes note of it. False: none came.
+  // Reads on, waits for one event without the lock, and takes note of it. False: none came.
   bool Poll(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    ReadOn();
     polling_ = true;
     mutex_.Unlock();
     void* tag = nullptr;
@@ -149,7 +149,8 @@ class DrivenStream {
     switch (operation) {
       case Operation::kStart:
         started_ = true;
-        return ok ? ReadOn() : Finish();
+        if (!ok) Finish();
+        return;
       case Operation::kRead:
         reading_ = false;
         if (!ok) return Finish();
@@ -158,7 +159,7 @@ class DrivenStream {
         } else {
           waiting_.push_back(std::move(incoming_));
         }
-        return ReadOn();
+        return;
       case Operation::kWrite:
         writing_ = false;
         broken_ |= !ok;
@@ -167,6 +168,10 @@ class DrivenStream {
         ended_ = true;
         return;
     }
+  }
+  // Not while it ends: gRPC fails a write that comes with Finish, and the caller would not hear why it has ended.
+  [[nodiscard]] bool CanWrite() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return started_ && !writing_ && !finishing_;
   }
   void ReadOn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (reading_ || finishing_ || !started_ || waiting_.size() >= kMaxWaiting) return;

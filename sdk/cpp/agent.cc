@@ -219,9 +219,7 @@ absl::StatusOr<SentMessage> Agent::Send(const OutgoingMessage& message) {
   request.set_attachment(message.attachment);
   request.set_token(message.token);
   request.set_priority(PriorityOf(message.priority));
-  v1::SendResponse response;
-  RETURN_IF_ERROR(
-      gateway_->Run([&](grpc::ClientContext& context) { return gateway_->stub().Send(&context, request, &response); }));
+  ASSIGN_OR_RETURN(const v1::SendResponse response, Deliver(request));
   return SentMessage{std::move(signed_message), response.duplicate()};
 }
 
@@ -309,6 +307,15 @@ std::shared_ptr<AskCall> Agent::OpenAskCall(const std::shared_ptr<AskCall>& usel
   return ask_call_;
 }
 
+template <typename Act>
+auto Agent::OverAskCall(const Act& act) -> decltype(act(std::declval<AskCall&>())) {
+  const std::shared_ptr<AskCall> call = OpenAskCall();
+  auto outcome = act(*call);
+  if (ReasonOf(outcome.status()) != reason::kNotAuthenticated) return outcome;
+  RETURN_IF_ERROR(gateway_->Authenticate());
+  return act(*OpenAskCall(call));
+}
+
 absl::StatusOr<v1::RequestResponse> Agent::Exchange(const v1::RequestRequest& request, absl::Duration timeout) {
   if (!gateway_->Speaks("ask")) {
     v1::RequestResponse response;
@@ -316,12 +323,25 @@ absl::StatusOr<v1::RequestResponse> Agent::Exchange(const v1::RequestRequest& re
         [&](grpc::ClientContext& context) { return gateway_->stub().Request(&context, request, &response); }, timeout));
     return response;
   }
-  const absl::Time deadline = absl::Now() + timeout;
-  const std::shared_ptr<AskCall> call = OpenAskCall();
-  absl::StatusOr<v1::RequestResponse> answered = call->Ask(request, deadline);
-  if (ReasonOf(answered.status()) != reason::kNotAuthenticated) return answered;
-  RETURN_IF_ERROR(gateway_->Authenticate());
-  return OpenAskCall(call)->Ask(request, deadline);
+  return OverAskCall([&, deadline = absl::Now() + timeout](AskCall& call) { return call.Ask(request, deadline); });
+}
+
+absl::StatusOr<v1::SendResponse> Agent::Deliver(const v1::SendRequest& request) {
+  if (!gateway_->Speaks("ask")) {
+    v1::SendResponse response;
+    RETURN_IF_ERROR(gateway_->Run(
+        [&](grpc::ClientContext& context) { return gateway_->stub().Send(&context, request, &response); }));
+    return response;
+  }
+  bool call_ended = false;
+  const auto send = [&, deadline = absl::Now() + gateway_->options().timeout](AskCall& call) {
+    absl::StatusOr<v1::SendResponse> sent = call.Send(request, deadline);
+    call_ended = absl::IsUnavailable(sent.status()) && call.HasEnded();
+    return sent;
+  };
+  absl::StatusOr<v1::SendResponse> sent = OverAskCall(send);
+  // A second copy does no harm: the gateway knows it by its id.
+  return call_ended ? OverAskCall(send) : sent;
 }
 
 absl::StatusOr<AnsweredRequest> Agent::Request(const OutgoingMessage& message, absl::Duration timeout) {

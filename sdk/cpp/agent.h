@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -181,7 +182,8 @@ class Agent {
   // InvalidArgument (BAD_MESSAGE) if the policy breaks a rule.
   [[nodiscard]] absl::Status SetInboxPolicy(const InboxPolicy& policy);
 
-  // Signs a message and puts it into the recipient's inbox: on disk there when this returns OK. PermissionDenied
+  // Signs a message and puts it into the recipient's inbox: on disk there when this returns OK. One that is on its way
+  // when the connection breaks is sent once more. PermissionDenied
   // (NOT_A_CONTACT, TOKEN_REQUIRED, or as the token is refused) if the recipient's policy keeps it out.
   [[nodiscard]] absl::StatusOr<SentMessage> Send(const OutgoingMessage& message);
 
@@ -243,10 +245,14 @@ class Agent {
   [[nodiscard]] absl::StatusOr<Registration> SignAndRegister(const gateway::v1::GetInfoResponse& info,
                                                              const RegisterOptions& options);
 
-  // Over the call that requests share, if the gateway has such calls.
+  // Over the call that requests and messages share, if the gateway has such calls.
   [[nodiscard]] absl::StatusOr<gateway::v1::RequestResponse> Exchange(const gateway::v1::RequestRequest& request,
                                                                       absl::Duration timeout);
-  // The call that requests share; another one in place of `useless`, or of one that has ended.
+  [[nodiscard]] absl::StatusOr<gateway::v1::SendResponse> Deliver(const gateway::v1::SendRequest& request);
+  // What `act` returns, given that call; with a new token if the old one has lapsed.
+  template <typename Act>
+  [[nodiscard]] auto OverAskCall(const Act& act) -> decltype(act(std::declval<AskCall&>()));
+  // The call that they share; another one in place of `useless`, or of one that has ended.
   [[nodiscard]] std::shared_ptr<AskCall> OpenAskCall(const std::shared_ptr<AskCall>& useless = nullptr);
 
   const std::string name_;

@@ -1,13 +1,11 @@
 #include "sdk/cpp/ask_call.h"
 
 #include <algorithm>
-#include <string>
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "common/base/retry_after.h"
 #include "common/base/status.h"
-#include "common/rpc/status.h"
+#include "sdk/cpp/refusal.h"
 
 namespace dotagent::sdk {
 
@@ -19,16 +17,14 @@ constexpr absl::Duration kLongest = absl::Minutes(10);
 // A call that nobody has used for so long may have ended unseen.
 constexpr absl::Duration kFresh = absl::Seconds(1);
 
-absl::Status NoAnswer() {
+absl::Status NothingCame() {
   return ErrorWithReason(absl::StatusCode::kDeadlineExceeded, reason::kUnreachable,
                          "no answer has come in the time that it was given");
 }
 
-absl::Status StatusOf(const v1::RefusedRequest& refused) {
-  absl::Status status = rpc::FromParts(refused.code(), refused.message(), refused.reason());
-  if (refused.retry_after_ms() == 0) return status;
-  const uint64_t after = std::min<uint64_t>(refused.retry_after_ms(), absl::ToInt64Milliseconds(absl::Hours(24)));
-  return WithRetryAfter(std::move(status), absl::Milliseconds(static_cast<int64_t>(after)));
+absl::Status WrongOutcome() {
+  return ErrorWithReason(absl::StatusCode::kInternal, reason::kProtocol,
+                         "the gateway said something else than what became of it");
 }
 
 }  // namespace
@@ -50,12 +46,12 @@ uint64_t AskCall::Begin() {
   return last_number_;
 }
 
-bool AskCall::IsAnswered(uint64_t number) {
+bool AskCall::IsDone(uint64_t number) {
   absl::MutexLock lock(&mutex_);
   return waiting_.at(number).has_value();
 }
 
-std::optional<AskCall::Answer> AskCall::End(uint64_t number) {
+std::optional<v1::AskResponse> AskCall::End(uint64_t number) {
   absl::MutexLock lock(&mutex_);
   return std::move(waiting_.extract(number).mapped());
 }
@@ -63,27 +59,37 @@ std::optional<AskCall::Answer> AskCall::End(uint64_t number) {
 void AskCall::Take(v1::AskResponse response) {
   absl::MutexLock lock(&mutex_);
   const auto found = waiting_.find(response.number());
-  if (found == waiting_.end()) return;  // nobody waits for it any more
-  if (response.has_answered()) {
-    found->second = std::move(*response.mutable_answered());
-  } else {
-    found->second = StatusOf(response.refused());
-  }
+  if (found != waiting_.end()) found->second = std::move(response);  // else nobody waits for it any more
 }
 
-absl::StatusOr<v1::RequestResponse> AskCall::Ask(const v1::RequestRequest& request, absl::Time deadline) {
+AskCall::Outcome AskCall::Exchange(v1::AskRequest ask, absl::Time deadline) {
   const uint64_t number = Begin();
-  v1::AskRequest ask;
   ask.set_number(number);
-  *ask.mutable_request() = request;
-  const absl::Duration left = std::clamp(deadline - absl::Now(), absl::Milliseconds(1), kLongest);
-  ask.set_timeout_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(left)));
   absl::Status waited = stream_.Write(ask, deadline);
   // Also if it could not be written: how the stream ended says why.
-  if (!absl::IsDeadlineExceeded(waited)) waited = stream_.Await([&] { return IsAnswered(number); }, deadline);
-  std::optional<Answer> answer = End(number);
-  if (answer) return *std::move(answer);
-  return absl::IsDeadlineExceeded(waited) ? NoAnswer() : waited;
+  if (!absl::IsDeadlineExceeded(waited)) waited = stream_.Await([&] { return IsDone(number); }, deadline);
+  std::optional<v1::AskResponse> response = End(number);
+  if (!response) return absl::IsDeadlineExceeded(waited) ? NothingCame() : waited;
+  if (response->has_refused()) return StatusOf(response->refused());
+  return *std::move(response);
+}
+
+absl::StatusOr<v1::RequestResponse> AskCall::Ask(v1::RequestRequest request, absl::Time deadline) {
+  v1::AskRequest ask;
+  *ask.mutable_request() = std::move(request);
+  const absl::Duration left = std::clamp(deadline - absl::Now(), absl::Milliseconds(1), kLongest);
+  ask.set_timeout_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(left)));
+  ASSIGN_OR_RETURN(v1::AskResponse response, Exchange(std::move(ask), deadline));
+  if (!response.has_answered()) return WrongOutcome();
+  return std::move(*response.mutable_answered());
+}
+
+absl::StatusOr<v1::SendResponse> AskCall::Send(v1::SendRequest request, absl::Time deadline) {
+  v1::AskRequest ask;
+  *ask.mutable_send() = std::move(request);
+  ASSIGN_OR_RETURN(const v1::AskResponse response, Exchange(std::move(ask), deadline));
+  if (!response.has_sent()) return WrongOutcome();
+  return response.sent();
 }
 
 bool AskCall::HasEnded() {

@@ -1,5 +1,5 @@
-// Requests to other agents over one call to the gateway (its Ask), from any number of threads at once: each waits for
-// its own answer, and none of them pays for a call of its own.
+// Requests and messages to other agents over one call to the gateway (its Ask), from any number of threads at once:
+// each waits for its own outcome, and none of them pays for a call of its own.
 #ifndef DOTAGENT_SDK_CPP_ASK_CALL_H_
 #define DOTAGENT_SDK_CPP_ASK_CALL_H_
 
@@ -24,30 +24,33 @@ class AskCall {
   // Opens the call with the token that `gateway` has now.
   explicit AskCall(std::shared_ptr<GatewayClient> gateway);
 
-  // Asks, and waits for the answer until `deadline`: as GatewayService.Request, or why the call has ended. Then this
-  // is of no more use.
-  [[nodiscard]] absl::StatusOr<gateway::v1::RequestResponse> Ask(const gateway::v1::RequestRequest& request,
+  // Wait for the outcome until `deadline`: as GatewayService.Request and Send, or why the call has ended. Then this is
+  // of no more use.
+  [[nodiscard]] absl::StatusOr<gateway::v1::RequestResponse> Ask(gateway::v1::RequestRequest request,
                                                                  absl::Time deadline);
+  [[nodiscard]] absl::StatusOr<gateway::v1::SendResponse> Send(gateway::v1::SendRequest request, absl::Time deadline);
 
   // Whether the call has ended, as far as can be seen now.
   [[nodiscard]] bool HasEnded();
 
  private:
   using Stream = rpc::DrivenStream<gateway::v1::AskRequest, gateway::v1::AskResponse>;
-  using Answer = absl::StatusOr<gateway::v1::RequestResponse>;
+  using Outcome = absl::StatusOr<gateway::v1::AskResponse>;
 
-  // Begins to wait for an answer, under a number of its own.
+  // The response, which is not `refused`.
+  [[nodiscard]] Outcome Exchange(gateway::v1::AskRequest ask, absl::Time deadline);
+  // Begins to wait for an outcome, under a number of its own.
   [[nodiscard]] uint64_t Begin();
-  [[nodiscard]] bool IsAnswered(uint64_t number);
-  // Stops waiting; nothing if no answer has come.
-  [[nodiscard]] std::optional<Answer> End(uint64_t number);
+  [[nodiscard]] bool IsDone(uint64_t number);
+  // Stops waiting; nothing if no outcome has come.
+  [[nodiscard]] std::optional<gateway::v1::AskResponse> End(uint64_t number);
   void Take(gateway::v1::AskResponse response);
 
   const std::shared_ptr<GatewayClient> gateway_;
   absl::Mutex mutex_;
   uint64_t last_number_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Time last_used_ ABSL_GUARDED_BY(mutex_);
-  absl::flat_hash_map<uint64_t, std::optional<Answer>> waiting_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<uint64_t, std::optional<gateway::v1::AskResponse>> waiting_ ABSL_GUARDED_BY(mutex_);
   Stream stream_;  // last: what it takes goes into the above
 };
 

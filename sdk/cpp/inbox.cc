@@ -7,8 +7,8 @@
 #include "common/base/status.h"
 #include "common/record/answer.h"
 #include "common/rpc/driven_stream.h"
-#include "common/rpc/status.h"
 #include "sdk/cpp/agent.h"
+#include "sdk/cpp/refusal.h"
 
 namespace dotagent::sdk {
 
@@ -123,8 +123,7 @@ absl::StatusOr<InboxItem> Inbox::Next(absl::Duration timeout) {
     case v1::InboxResponse::kRequest:
       return impl_->Check(response.request());
     case v1::InboxResponse::kRefused:
-      return RefusedAnswer{
-          rpc::FromParts(response.refused().code(), response.refused().message(), response.refused().reason())};
+      return RefusedAnswer{StatusOf(response.refused())};
     case v1::InboxResponse::kReady:
     case v1::InboxResponse::EVENT_NOT_SET:
       break;

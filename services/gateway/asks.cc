@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/retry_after.h"
 #include "common/base/status.h"
 #include "services/gateway/call_seconds.h"
+#include "services/gateway/refusal.h"
 
 namespace dotagent::gateway_service {
 namespace {
@@ -18,19 +18,13 @@ namespace v1 = ::dotagent::gateway::v1;
 v1::AskResponse Refused(uint64_t number, const absl::Status& why) {
   v1::AskResponse response;
   response.set_number(number);
-  v1::RefusedRequest& refused = *response.mutable_refused();
-  refused.set_code(static_cast<int32_t>(why.code()));
-  refused.set_message(std::string(why.message()));
-  refused.set_reason(std::string(ReasonOf(why)));
-  if (const auto after = RetryAfterOf(why)) {
-    refused.set_retry_after_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(*after)));
-  }
+  *response.mutable_refused() = RefusalOf(why);
   return response;
 }
 
 }  // namespace
 
-// One call. Lives while it has to read, to write, or to wait for an answer.
+// One call. Lives while it has to read, to write, or to wait for an outcome.
 class Asks::Conversation : public std::enable_shared_from_this<Conversation> {
  public:
   Conversation(Asks& asks, std::string key, std::string token, std::shared_ptr<AskStream> stream)
@@ -67,35 +61,59 @@ class Asks::Conversation : public std::enable_shared_from_this<Conversation> {
 
   void Take(v1::AskRequest ask) {
     const uint64_t number = ask.number();
-    // On the heap: what is asked refers to it until it is answered.
     const auto [place, is_new] = waiting_.try_emplace(number);
     if (!is_new) {
       return Say(Refused(number, ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
-                                                 absl::StrCat("request ", number, " still waits for its answer; ",
+                                                 absl::StrCat("number ", number, " still waits for its outcome; ",
                                                               "give the next one another number"))));
     }
-    place->second = std::make_unique<v1::RequestRequest>(std::move(*ask.mutable_request()));
-    const v1::RequestRequest& request = *place->second;
-    const absl::Time deadline =
-        ask.timeout_ms() == 0 ? absl::InfiniteFuture() : asks_.clock_.Now() + absl::Milliseconds(ask.timeout_ms());
-    asks_.request_(token_, request, deadline,
-                   [self = shared_from_this(), number,
-                    began = asks_.clock_.Elapsed()](absl::StatusOr<v1::RequestResponse> answered) {
-                     if (self->left_) return;
-                     self->asks_.seconds_.Observe(absl::ToDoubleSeconds(self->asks_.clock_.Elapsed() - began));
-                     self->OnAnswer(number, std::move(answered));
-                   });
+    // On the heap: what is handed on refers to it until its outcome is known.
+    place->second = std::make_unique<v1::AskRequest>(std::move(ask));
+    const v1::AskRequest& held = *place->second;
+    switch (held.what_case()) {
+      case v1::AskRequest::kRequest:
+        return asks_.handlers_.request(
+            token_, held.request(), DeadlineOf(held),
+            WhenDone<v1::RequestResponse>(number, asks_.request_seconds_, [](auto answered, auto& response) {
+              *response.mutable_answered() = std::move(answered);
+            }));
+      case v1::AskRequest::kSend:
+        return asks_.handlers_.send(
+            token_, held.send(), WhenDone<v1::SendResponse>(number, asks_.send_seconds_, [](auto sent, auto& response) {
+              *response.mutable_sent() = sent;
+            }));
+      case v1::AskRequest::WHAT_NOT_SET:
+        break;
+    }
+    waiting_.erase(place);
+    Say(Refused(number, ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
+                                        "it asks for nothing that this release knows; give a request or a send")));
   }
 
-  void OnAnswer(uint64_t number, absl::StatusOr<v1::RequestResponse> answered) {
-    waiting_.erase(number);
-    if (!answered.ok()) return Say(Refused(number, answered.status()));
-    v1::AskResponse response;
-    response.set_number(number);
-    *response.mutable_answered() = *std::move(answered);
+  [[nodiscard]] absl::Time DeadlineOf(const v1::AskRequest& ask) const {
+    return ask.timeout_ms() == 0 ? absl::InfiniteFuture() : asks_.clock_.Now() + absl::Milliseconds(ask.timeout_ms());
+  }
+
+  // What a handler calls when it is done; `put` puts its outcome into a response.
+  template <typename Outcome, typename Put>
+  [[nodiscard]] rpc::Done<Outcome> WhenDone(uint64_t number, telemetry::Histogram& seconds, Put put) {
+    return [self = this->shared_from_this(), number, put, &seconds,
+            began = asks_.clock_.Elapsed()](absl::StatusOr<Outcome> outcome) {
+      if (self->left_) return;
+      seconds.Observe(absl::ToDoubleSeconds(self->asks_.clock_.Elapsed() - began));
+      self->waiting_.erase(number);
+      if (!outcome.ok()) return self->Say(Refused(number, outcome.status()));
+      v1::AskResponse response;
+      response.set_number(number);
+      put(*std::move(outcome), response);
+      self->SayIfRead(std::move(response));
+    };
+  }
+
+  void SayIfRead(v1::AskResponse response) {
     if (unread_bytes_ + response.ByteSizeLong() > kMaxUnreadAnswerBytes) {
-      response = Refused(number, ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
-                                                 "an answer came, but those before it have not been read"));
+      response = Refused(response.number(), ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
+                                                            "an answer came, but those before it have not been read"));
     }
     Say(std::move(response));
   }
@@ -134,17 +152,20 @@ class Asks::Conversation : public std::enable_shared_from_this<Conversation> {
   const std::string key_;
   const std::string token_;
   const std::shared_ptr<AskStream> stream_;
-  absl::flat_hash_map<uint64_t, std::unique_ptr<v1::RequestRequest>> waiting_;  // for their answers
+  absl::flat_hash_map<uint64_t, std::unique_ptr<const v1::AskRequest>> waiting_;  // for their outcomes
   std::deque<v1::AskResponse> unread_;
   size_t unread_bytes_ = 0;
   bool reading_ = false;
   bool writing_ = false;
-  std::optional<absl::Status> end_;  // with which it ends when everything is answered; nothing more is read
+  std::optional<absl::Status> end_;  // with which it ends when all is done; nothing more is read
   bool left_ = false;
 };
 
-Asks::Asks(Request request, const Clock& clock, telemetry::Metrics& metrics)
-    : request_(std::move(request)), clock_(clock), seconds_(CallSeconds(metrics, "Ask")) {}
+Asks::Asks(Handlers handlers, const Clock& clock, telemetry::Metrics& metrics)
+    : handlers_(std::move(handlers)),
+      clock_(clock),
+      request_seconds_(CallSeconds(metrics, "Request")),
+      send_seconds_(CallSeconds(metrics, "Send")) {}
 
 Asks::~Asks() = default;
 

@@ -1,8 +1,9 @@
-// Requests over one call (Ask): each is handed on like one that is a call of its own, and answered under its number.
+// Requests and messages over one call (Ask): each is handed on like one that is a call of its own, and what became of
+// it is told under its number.
 //
-// Defends against clients that ask without end or do not read: so many requests of a call wait for their answers, the
-// next ones are not read before one has left; answers that are not read are kept up to a size, and refused above it; an
-// agent has so many such calls.
+// Defends against clients that ask without end or do not read: so many of a call wait for their outcomes, the next ones
+// are not read before one has left; answers that are not read are kept up to a size, and refused above it; an agent has
+// so many such calls.
 #ifndef DOTAGENT_SERVICES_GATEWAY_ASKS_H_
 #define DOTAGENT_SERVICES_GATEWAY_ASKS_H_
 
@@ -14,6 +15,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/rpc/call.h"
@@ -26,22 +28,29 @@ namespace dotagent::gateway_service {
 
 using AskStream = BidiStream<gateway::v1::AskRequest, gateway::v1::AskResponse>;
 
-inline constexpr size_t kMaxAsking = 256;                         // requests of one call that wait for their answers
+inline constexpr size_t kMaxAsking = 256;                         // of one call that wait for their outcomes
 inline constexpr size_t kMaxUnreadAnswerBytes = size_t{8} << 20;  // of one call
 inline constexpr size_t kMaxAskCallsPerAgent = 16;
 
 // On the loop.
 class Asks {
  public:
-  // Hands a request on, as Gateway::Request; the request lives until `done` is called, once, maybe from inside.
-  using Request = std::function<void(absl::string_view token, const gateway::v1::RequestRequest& request,
-                                     absl::Time deadline, rpc::Done<gateway::v1::RequestResponse> done)>;
+  // Gateway::Request and Send. What is handed on lives until `done` is called, once, maybe from inside.
+  struct Handlers {
+    std::function<void(absl::string_view token, const gateway::v1::RequestRequest& request, absl::Time deadline,
+                       rpc::Done<gateway::v1::RequestResponse> done)>
+        request;
+    std::function<void(absl::string_view token, const gateway::v1::SendRequest& request,
+                       rpc::Done<gateway::v1::SendResponse> done)>
+        send;
+  };
 
-  Asks(Request request, const Clock& clock, telemetry::Metrics& metrics);
+  Asks(Handlers handlers, const Clock& clock, telemetry::Metrics& metrics);
   ~Asks();
 
   // Serves a call of `agent` until its end, with the token that it began with: when that has lapsed, or the key is
-  // revoked, each further request is refused. ResourceExhausted (LIMIT) if the agent has kMaxAskCallsPerAgent already.
+  // revoked, whatever is asked from then on is refused. ResourceExhausted (LIMIT) if the agent has kMaxAskCallsPerAgent
+  // already.
   void Serve(const std::shared_ptr<Agent>& agent, std::string token, std::shared_ptr<AskStream> stream);
 
   // Reads nothing more; each call ends with `why` when what it asked has been answered. New ones are refused.
@@ -51,9 +60,10 @@ class Asks {
   class Conversation;
   void Forget(const std::shared_ptr<Conversation>& conversation);
 
-  const Request request_;
+  const Handlers handlers_;
   const Clock& clock_;
-  telemetry::Histogram& seconds_;
+  telemetry::Histogram& request_seconds_;
+  telemetry::Histogram& send_seconds_;
   absl::flat_hash_set<std::shared_ptr<Conversation>> open_;
   absl::flat_hash_map<std::string, size_t> calls_of_;  // by the agent's key
   absl::Status drained_;                               // not OK once drained

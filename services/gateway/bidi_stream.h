@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "common/p2p/loop.h"
 #include "common/rpc/status.h"
 
@@ -42,14 +43,18 @@ class GrpcBidiStream final : public grpc::ServerBidiReactor<Request, Response>,
                              public BidiStream<Request, Response>,
                              public std::enable_shared_from_this<GrpcBidiStream<Request, Response>> {
  public:
+  // How long something that was read has waited for the loop; told there.
+  using SawWait = std::function<void(absl::Duration)>;
+
   // Lives until gRPC is done with it. `loop` must outlive the server.
-  static std::shared_ptr<GrpcBidiStream> Create(grpc::CallbackServerContext* context, p2p::Loop& loop) {
-    auto stream = std::make_shared<GrpcBidiStream>(context, loop);
+  static std::shared_ptr<GrpcBidiStream> Create(grpc::CallbackServerContext* context, p2p::Loop& loop,
+                                                SawWait saw_wait = nullptr) {
+    auto stream = std::make_shared<GrpcBidiStream>(context, loop, std::move(saw_wait));
     stream->self_ = stream;
     return stream;
   }
-  GrpcBidiStream(grpc::CallbackServerContext* context, p2p::Loop& loop)
-      : context_(context), loop_(loop), unread_(loop.executor()) {}
+  GrpcBidiStream(grpc::CallbackServerContext* context, p2p::Loop& loop, SawWait saw_wait)
+      : context_(context), loop_(loop), saw_wait_(std::move(saw_wait)), unread_(loop.executor()) {}
 
   void Read(std::function<void(std::optional<Request>)> done) override {
     if (finished_) return Later([done = std::move(done)] { done(std::nullopt); });
@@ -97,7 +102,8 @@ class GrpcBidiStream final : public grpc::ServerBidiReactor<Request, Response>,
 
   // gRPC's threads from here.
   void OnReadDone(bool ok) override {
-    loop_.Enter([self = this->shared_from_this(), ok] {
+    loop_.Enter([self = this->shared_from_this(), ok, came = std::chrono::steady_clock::now()] {
+      if (self->saw_wait_) self->saw_wait_(absl::FromChrono(std::chrono::steady_clock::now() - came));
       auto done = std::exchange(self->read_done_, nullptr);
       done(ok ? std::optional<Request>(std::move(self->request_)) : std::nullopt);
     });
@@ -123,6 +129,7 @@ class GrpcBidiStream final : public grpc::ServerBidiReactor<Request, Response>,
 
   grpc::CallbackServerContext* const context_;  // alive until Finish
   p2p::Loop& loop_;
+  const SawWait saw_wait_;
   asio::steady_timer unread_;
   std::shared_ptr<GrpcBidiStream> self_;
   Request request_;

@@ -9,9 +9,10 @@
 namespace dotagent::gateway_service {
 
 inline telemetry::Histogram& CallSeconds(telemetry::Metrics& metrics, const std::string& method) {
-  return metrics.AddHistogram("dotagent_gateway_request_seconds",
-                              "How long unary calls took, and each request of an Ask call, by method.",
-                              telemetry::DurationBuckets(), {{"method", method}});
+  return metrics.AddHistogram(
+      "dotagent_gateway_request_seconds",
+      "How long unary calls took, by method; what comes over Ask counts as the Request or Send that it is.",
+      telemetry::DurationBuckets(), {{"method", method}});
 }
 
 }  // namespace dotagent::gateway_service

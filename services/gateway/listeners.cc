@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "services/gateway/holder_check.h"
+#include "services/gateway/refusal.h"
 
 namespace dotagent::gateway_service {
 
@@ -103,7 +104,7 @@ class Listeners::Listener : public std::enable_shared_from_this<Listener> {
   size_t unacked_bytes_ = 0;
   std::deque<gateway::v1::ChannelOffer> offers_;
   std::deque<gateway::v1::ReceivedRequest> asked_;
-  std::deque<gateway::v1::RefusedAnswer> refused_;
+  std::deque<gateway::v1::Refusal> refused_;
 };
 
 void Listeners::Listener::OnFirst(const std::optional<InboxRequest>& request) {
@@ -177,10 +178,7 @@ void Listeners::Listener::PassOn(const gateway::v1::InboxAnswer& answer) {
     return Finish(ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
                                   "too many answers are refused, and this Inbox does not read why"));
   }
-  gateway::v1::RefusedAnswer& refused = refused_.emplace_back();
-  refused.set_code(static_cast<int32_t>(passed.code()));
-  refused.set_message(std::string(passed.message()));
-  refused.set_reason(ReasonOf(passed));
+  refused_.push_back(RefusalOf(passed));
 }
 
 // Requests and offers first: somebody waits for them.

@@ -179,7 +179,8 @@ grpc::ServerUnaryReactor* Shell::Request(grpc::CallbackServerContext* context, c
 }
 
 grpc::ServerBidiReactor<v1::AskRequest, v1::AskResponse>* Shell::Ask(grpc::CallbackServerContext* context) {
-  auto stream = GrpcBidiStream<v1::AskRequest, v1::AskResponse>::Create(context, loop_);
+  auto stream = GrpcBidiStream<v1::AskRequest, v1::AskResponse>::Create(
+      context, loop_, [this](absl::Duration wait) { gateway_.admission().SawWait(wait); });
   post_([this, stream, token = TokenOf(*context)] { gateway_.Ask(token, stream); });
   return stream.get();
 }

@@ -6,6 +6,7 @@
 #include "common/base/status.h"
 #include "common/crypto/keys.h"
 #include "common/telemetry/log.h"
+#include "services/gateway/refusal.h"
 #include "services/gateway/sidecar_content.h"
 
 namespace dotagent::gateway_service {
@@ -127,10 +128,7 @@ void SidecarInbox::Refuse(const absl::Status& why) {
     return Finish(ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
                                   "too many answers are refused, and this agent does not read why"));
   }
-  gateway::v1::RefusedAnswer& refused = refused_.emplace_back();
-  refused.set_code(static_cast<int32_t>(why.code()));
-  refused.set_message(std::string(why.message()));
-  refused.set_reason(ReasonOf(why));
+  refused_.push_back(RefusalOf(why));
   Pump();
 }
 

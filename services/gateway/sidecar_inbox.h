@@ -1,7 +1,7 @@
 // SidecarService.Listen as an Inbox call: what comes from the gateway goes on to the agent in plain words, and what the
 // agent answers is signed on its way.
 //
-// Defends against an agent that answers what it was not asked, or what can be no message: it is told (RefusedAnswer),
+// Defends against an agent that answers what it was not asked, or what can be no message: it is told (Refusal),
 // in its turn among the gateway's own events; and one that does not read why is cut off, as on an Inbox.
 #ifndef DOTAGENT_SERVICES_GATEWAY_SIDECAR_INBOX_H_
 #define DOTAGENT_SERVICES_GATEWAY_SIDECAR_INBOX_H_
@@ -65,7 +65,7 @@ class SidecarInbox final : public InboxStream, public std::enable_shared_from_th
   uint64_t last_handle_ = 0;
   absl::btree_map<uint64_t, record::Message> asked_;  // by handle
   std::optional<Waiting> next_;
-  std::deque<gateway::v1::RefusedAnswer> refused_;
+  std::deque<gateway::v1::Refusal> refused_;
   bool writing_ = false;
 };
 

@@ -1,4 +1,4 @@
-// Requests over one call: what is answered under which number, and what a client can make the gateway hold.
+// Requests and messages over one call: what is told under which number, and what a client can make the gateway hold.
 #include "services/gateway/asks.h"
 
 #include <gtest/gtest.h>
@@ -35,6 +35,22 @@ class AsksTest : public testing::Test {
     call.Send(ask);
     world_.tasks.Run();
   }
+  void Send(AskCall& call, uint64_t number, const std::string& json) {
+    v1::AskRequest ask;
+    ask.set_number(number);
+    ask.mutable_send()->set_message_json(json);
+    call.Send(ask);
+    world_.tasks.Run();
+  }
+  // What became of a message.
+  void Keep(const std::string& json, absl::StatusOr<bool> duplicate) {
+    const auto sent = sent_.extract(json);
+    ASSERT_FALSE(sent.empty()) << json << " was not sent";
+    v1::SendResponse response;
+    response.set_duplicate(duplicate.value_or(false));
+    sent.mapped()(duplicate.ok() ? absl::StatusOr<v1::SendResponse>(response) : duplicate.status());
+    world_.tasks.Run();
+  }
   // Answers what was asked with these bytes.
   void Answer(const std::string& json, absl::StatusOr<std::string> answer) {
     const auto asked = asked_.extract(json);
@@ -56,14 +72,22 @@ class AsksTest : public testing::Test {
   World world_;
   telemetry::Metrics metrics_;
   std::map<std::string, Asked> asked_;  // by the request's JSON
+  std::map<std::string, rpc::Done<v1::SendResponse>> sent_;
   std::shared_ptr<Agent> agent_ =
       std::make_shared<Agent>(Agent{crypto::SigningKey::Generate(world_.random).public_key()});
-  Asks asks_{[this](absl::string_view token, const v1::RequestRequest& request, absl::Time deadline,
-                    rpc::Done<v1::RequestResponse> done) {
-               EXPECT_EQ(token, "token");
-               asked_.insert_or_assign(request.message_json(), Asked{deadline, std::move(done)});
-             },
-             world_.clock, metrics_};
+  Asks asks_{{.request =
+                  [this](absl::string_view token, const v1::RequestRequest& request, absl::Time deadline,
+                         rpc::Done<v1::RequestResponse> done) {
+                    EXPECT_EQ(token, "token");
+                    asked_.insert_or_assign(request.message_json(), Asked{deadline, std::move(done)});
+                  },
+              .send =
+                  [this](absl::string_view token, const v1::SendRequest& request, rpc::Done<v1::SendResponse> done) {
+                    EXPECT_EQ(token, "token");
+                    sent_.insert_or_assign(request.message_json(), std::move(done));
+                  }},
+             world_.clock,
+             metrics_};
 };
 
 TEST_F(AsksTest, AnswersComeAsTheyAreGivenUnderTheirNumbers) {
@@ -90,13 +114,48 @@ TEST_F(AsksTest, ARefusalIsOneRequestsOwn) {
                                  absl::Milliseconds(250)));
   Answer("second", "two");
   ASSERT_EQ(call->received.size(), 2);
-  const v1::RefusedRequest& refused = call->received[0].refused();
+  const v1::Refusal& refused = call->received[0].refused();
   EXPECT_EQ(refused.code(), static_cast<int32_t>(absl::StatusCode::kResourceExhausted));
   EXPECT_EQ(refused.reason(), reason::kLimit);
   EXPECT_EQ(refused.message(), "slowly");
   EXPECT_EQ(refused.retry_after_ms(), 250);
   EXPECT_TRUE(call->received[1].has_answered());
   EXPECT_FALSE(call->finished);
+}
+
+TEST_F(AsksTest, MessagesAndRequestsShareACall) {
+  const auto call = Open();
+  Send(*call, 1, "kept");
+  Ask(*call, 2, "asked");
+  Send(*call, 3, "known");
+  Send(*call, 4, "refused");
+  Keep("known", true);
+  Keep("refused", ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kNotAContact, "no contact"));
+  Answer("asked", "one");
+  Keep("kept", false);
+  ASSERT_EQ(call->received.size(), 4);
+  EXPECT_EQ(call->received[0].number(), 3);
+  EXPECT_TRUE(call->received[0].sent().duplicate());
+  EXPECT_EQ(call->received[1].number(), 4);
+  EXPECT_EQ(call->received[1].refused().reason(), reason::kNotAContact);
+  EXPECT_EQ(call->received[2].number(), 2);
+  EXPECT_TRUE(call->received[2].has_answered());
+  EXPECT_EQ(call->received[3].number(), 1);
+  ASSERT_TRUE(call->received[3].has_sent());
+  EXPECT_FALSE(call->received[3].sent().duplicate());
+}
+
+TEST_F(AsksTest, WhatAsksForNothingIsRefused) {
+  const auto call = Open();
+  v1::AskRequest nothing;
+  nothing.set_number(5);
+  call->Send(nothing);
+  world_.tasks.Run();
+  ASSERT_EQ(call->received.size(), 1);
+  EXPECT_EQ(call->received[0].number(), 5);
+  EXPECT_EQ(call->received[0].refused().reason(), reason::kProtocol);
+  Ask(*call, 5, "first");
+  EXPECT_TRUE(asked_.contains("first")) << "the number is free";
 }
 
 TEST_F(AsksTest, ANumberThatStillWaitsIsRefused) {

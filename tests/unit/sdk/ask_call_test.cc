@@ -1,4 +1,4 @@
-// Requests that share a call to the gateway.
+// Requests and messages that share a call to the gateway.
 #include "sdk/cpp/ask_call.h"
 
 #include <gmock/gmock.h>
@@ -54,6 +54,13 @@ class AskCallTest : public testing::Test {
                                                       ->json());
     return response;
   }
+  [[nodiscard]] static v1::AskResponse Sent(const v1::AskRequest& ask) {
+    v1::AskResponse response;
+    response.set_number(ask.number());
+    response.mutable_sent();
+    return response;
+  }
+  absl::StatusOr<SentMessage> Send() { return agent_->Send({.recipient = "bob.agent", .content = {{"text", "hi"}}}); }
   absl::StatusOr<AnsweredRequest> Ask(int value = 0, absl::Duration timeout = kPatience) {
     return agent_->Request({.recipient = "bob.agent", .content = {{"value", value}}}, timeout);
   }
@@ -80,8 +87,58 @@ TEST_F(AskCallTest, AGatewayWithoutTheFeatureIsAskedOneByOne) {
   Speak({"requests"});
   agent_ = gateway_.Connect("alice.agent", alice_);
   for (int i = 0; i < 3; ++i) ExpectAnswer(i);
+  EXPECT_TRUE(Send().ok());
   EXPECT_EQ(gateway_.Count("Ask"), 0);
   EXPECT_EQ(gateway_.Count("Request"), 3);
+  EXPECT_EQ(gateway_.Count("Send"), 1);
+}
+
+TEST_F(AskCallTest, MessagesGoOverTheCallOfRequests) {
+  ExpectAnswer(1);
+  std::string carried;
+  gateway_.AnswerAsks([&](const v1::AskRequest& ask) {
+    carried = ask.send().message_json();
+    return std::vector{Sent(ask)};
+  });
+  const auto sent = Send();
+  ASSERT_TRUE(sent.ok()) << sent.status();
+  EXPECT_EQ(carried, sent->message.json());
+  EXPECT_FALSE(sent->duplicate);
+  EXPECT_EQ(gateway_.Count("Ask"), 1);
+  EXPECT_EQ(gateway_.Count("Send"), 0);
+}
+
+TEST_F(AskCallTest, AMessageWhoseCallEndsIsSentOnceMore) {
+  std::vector<std::string> carried;
+  absl::Notification first;
+  gateway_.AnswerAsks([&](const v1::AskRequest& ask) {
+    carried.push_back(ask.send().message_json());
+    if (carried.size() == 1) {
+      first.Notify();
+      return std::vector<v1::AskResponse>{};
+    }
+    return std::vector{Sent(ask)};
+  });
+  std::thread ends([&] {
+    first.WaitForNotification();
+    gateway_.EndAsks(absl::UnavailableError("restarts"));
+  });
+  const auto sent = Send();
+  ends.join();
+  ASSERT_TRUE(sent.ok()) << sent.status();
+  EXPECT_EQ(carried, std::vector(2, sent->message.json())) << "the same one";
+  EXPECT_EQ(gateway_.Count("Ask"), 2);
+}
+
+TEST_F(AskCallTest, AnOutcomeOfAnotherKindIsNone) {
+  gateway_.AnswerAsks([](const v1::AskRequest& ask) { return std::vector{Sent(ask)}; });
+  EXPECT_EQ(ReasonOf(Ask().status()), reason::kProtocol);
+  gateway_.AnswerAsks([](const v1::AskRequest& ask) {
+    v1::AskResponse nothing;
+    nothing.set_number(ask.number());
+    return std::vector{nothing};
+  });
+  EXPECT_EQ(ReasonOf(Send().status()), reason::kProtocol);
 }
 
 TEST_F(AskCallTest, ManyThreadsGetTheirOwnAnswers) {
