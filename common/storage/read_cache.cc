@@ -24,20 +24,24 @@ void ReadCache::AddRead(absl::string_view key, const Found& found, uint64_t tick
   if (ticket == writes_) Put(key, found);
 }
 
-uint64_t ReadCache::BeginWrite(const Batch& batch) {
+ReadCache::WriteTicket ReadCache::BeginWrite(const Batch& batch) {
   const Lock lock(mutex_);
-  for (const auto& [key, value] : batch.changes()) Remove(key);
-  return ++writes_;
+  WriteTicket ticket;
+  for (const auto& [key, value] : batch.changes()) {
+    if (Remove(key)) ticket.known.insert(key);
+  }
+  ticket.number = ++writes_;
+  return ticket;
 }
 
-void ReadCache::EndWrite(const Batch& batch, bool written, uint64_t ticket) {
+void ReadCache::EndWrite(const Batch& batch, bool written, const WriteTicket& ticket) {
   const Lock lock(mutex_);
   // Of writes that overlap no one here knows which came last.
-  const bool alone = ticket == writes_;
+  const bool alone = ticket.number == writes_;
   ++writes_;
   for (const auto& [key, value] : batch.changes()) {
     // What was deleted is seldom asked for, and would take the place of what is.
-    if (written && alone && value.has_value()) {
+    if (written && alone && value.has_value() && ticket.known.contains(key)) {
       Put(key, value);
     } else {
       Remove(key);
@@ -62,8 +66,11 @@ void ReadCache::Put(absl::string_view key, const Found& found) {
   while (bytes_ > max_bytes_) Remove(std::prev(entries_.end()));
 }
 
-void ReadCache::Remove(absl::string_view key) {
-  if (const auto found = by_key_.find(key); found != by_key_.end()) Remove(found->second);
+bool ReadCache::Remove(absl::string_view key) {
+  const auto found = by_key_.find(key);
+  if (found == by_key_.end()) return false;
+  Remove(found->second);
+  return true;
 }
 
 void ReadCache::Remove(Entries::iterator entry) {
