@@ -43,16 +43,16 @@ struct Inbox::Impl {
     return message;
   }
   [[nodiscard]] InboxItem Check(const v1::InboxMessage& in) {
-    const auto verified = Verify(in);
+    auto verified = Verify(in);
     if (!verified.ok()) return RejectedMessage{in.sequence(), verified.status()};
-    return ReceivedMessage{in.sequence(), *verified, in.attachment(), in.deliveries()};
+    return ReceivedMessage{in.sequence(), *std::move(verified), in.attachment(), in.deliveries()};
   }
   [[nodiscard]] InboxItem Check(const v1::ReceivedRequest& in) {
     const absl::Time deadline = absl::Now() + absl::Milliseconds(in.timeout_ms());
-    const auto verified = Verify(in);
+    auto verified = Verify(in);
     // There is nothing to acknowledge.
     if (!verified.ok()) return RejectedMessage{0, verified.status()};
-    return ReceivedRequest{*verified, in.attachment(), deadline};
+    return ReceivedRequest{*std::move(verified), in.attachment(), deadline};
   }
 
   [[nodiscard]] absl::Status Write(const v1::InboxRequest& request, absl::string_view if_ended) {

@@ -266,7 +266,7 @@ void Gateway::Request(absl::string_view token, const gateway::v1::RequestRequest
                          gateway::v1::RequestResponse response;
                          response.set_message_json(std::move(answered->answer.message_json));
                          response.set_attachment(std::move(answered->answer.attachment));
-                         response.set_recipient_record_json(answered->recipient.json());
+                         response.set_recipient_record_json(answered->recipient->json());
                          done(std::move(response));
                        });
 }

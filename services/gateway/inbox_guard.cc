@@ -56,6 +56,11 @@ Wanted WantedBy(const record::Message& message) {
   return {.resource = std::move(whole), .action = "call", .odd_method = true};
 }
 
+// Whoever it is, and whatever for: most inboxes, of which nothing more needs to be worked out.
+bool LetsAllIn(const InboxPolicy& policy) {
+  return policy.mode() == gateway::v1::INBOX_MODE_OPEN && policy.guarded_methods().empty();
+}
+
 // The redemption's id of one use.
 std::string UseOf(absl::string_view context, const crypto::PublicKey& key, const record::Name& recipient,
                   absl::string_view id) {
@@ -210,7 +215,11 @@ InboxGuard::Verdict InboxGuard::Judge(const InboxPolicy& policy, const record::N
 void InboxGuard::Check(const record::Message& message, const crypto::PublicKey& sender_key,
                        const record::Record& recipient, const std::string& token,
                        std::function<void(absl::Status)> done) {
-  Admit({.sender = message.sender(),
+  const auto policy = PolicyOf(recipient.name());
+  if (!policy.ok()) return done(policy.status());
+  if (LetsAllIn(*policy)) return done(absl::OkStatus());
+  Admit(*policy,
+        {.sender = message.sender(),
          .key = sender_key,
          .wanted = WantedBy(message),
          .what = "messages",
@@ -235,7 +244,10 @@ absl::Status InboxGuard::CheckForm(const record::Name& recipient, absl::string_v
 void InboxGuard::CheckChannel(const AskedChannel& request, const record::Record& recipient, ChannelDone done) {
   const absl::Status form = CheckForm(recipient.name(), request.method, request.token);
   if (!form.ok()) return done(form);
-  Admit({.sender = request.caller,
+  const auto policy = PolicyOf(recipient.name());
+  if (!policy.ok()) return done(policy.status());
+  Admit(*policy,
+        {.sender = request.caller,
          .key = request.caller_key,
          .wanted = {.resource = *capability::Resource::Of(recipient.name(), request.method), .action = "channel"},
          .what = "channels",
@@ -245,10 +257,9 @@ void InboxGuard::CheckChannel(const AskedChannel& request, const record::Record&
         recipient, std::move(done));
 }
 
-void InboxGuard::Admit(const Approach& approach, const record::Record& recipient, ChannelDone done) {
-  const auto policy = PolicyOf(recipient.name());
-  if (!policy.ok()) return done(policy.status());
-  const Verdict verdict = Judge(*policy, recipient.name(), approach);
+void InboxGuard::Admit(const InboxPolicy& policy, const Approach& approach, const record::Record& recipient,
+                       ChannelDone done) {
+  const Verdict verdict = Judge(policy, recipient.name(), approach);
   if (verdict == Verdict::kAllowed) return done(nullptr);
   if (verdict == Verdict::kNotAContact) {
     return done(Refused(reason::kNotAContact,

@@ -118,7 +118,8 @@ class InboxGuard {
   [[nodiscard]] absl::Status WritePolicy(const record::Name& name, const std::string& policy, uint64_t version);
   [[nodiscard]] static Verdict Judge(const gateway::v1::InboxPolicy& policy, const record::Name& recipient,
                                      const Approach& approach);
-  void Admit(const Approach& approach, const record::Record& recipient, ChannelDone done);
+  void Admit(const gateway::v1::InboxPolicy& policy, const Approach& approach, const record::Record& recipient,
+             ChannelDone done);
 
   storage::Store& store_;
   Redeemer& redeemer_;

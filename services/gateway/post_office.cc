@@ -114,15 +114,15 @@ void PostOffice::Send(const std::shared_ptr<Agent>& sender, const gateway::v1::S
 }
 
 void PostOffice::Forward(const std::shared_ptr<const Letter>& letter, Done done) {
-  FindRecipient(letter, [this, letter, done = std::move(done)](const absl::StatusOr<record::Record>& recipient) {
+  FindRecipient(letter, [this, letter, done = std::move(done)](const absl::StatusOr<SharedRecord>& recipient) {
     recipient.ok() ? ForwardTo(letter, *recipient, true, done) : done(recipient.status());
   });
 }
 
-void PostOffice::ForwardTo(const std::shared_ptr<const Letter>& letter, const record::Record& recipient, bool again,
+void PostOffice::ForwardTo(const std::shared_ptr<const Letter>& letter, const SharedRecord& recipient, bool again,
                            const Done& done) {
-  if (parts_.homes.LivesHere(recipient)) return KeepAtHome(letter, recipient, done);
-  auto gateways = GatewaysOf(recipient);
+  if (parts_.homes.LivesHere(*recipient)) return KeepAtHome(letter, *recipient, done);
+  auto gateways = GatewaysOf(*recipient);
   if (!gateways.ok()) return done(gateways.status());
   parts_.trunk.Deliver(*std::move(gateways), Enclose(*letter),
                        [this, letter, recipient, again, done](const absl::StatusOr<bool>& delivered) {
@@ -133,15 +133,14 @@ void PostOffice::ForwardTo(const std::shared_ptr<const Letter>& letter, const re
                        });
 }
 
-void PostOffice::FindMoved(const record::Record& known, const absl::Status& refused,
-                           std::function<void(const absl::StatusOr<record::Record>&)> done) {
+void PostOffice::FindMoved(const SharedRecord& known, const absl::Status& refused, Found done) {
   parts_.directory.Resolve(
-      known.name(), true,
+      known->name(), true,
       [this, known, refused, done = std::move(done)](const absl::StatusOr<host::Resolution>& found) {
-        if (!found.ok() || found->record.json() == known.json()) return done(refused);
-        if (parts_.is_revoked(found->record.public_key())) return done(Revoked(known.name()));
-        found_.erase(known.name().text());
-        done(found->record);
+        if (!found.ok() || found->record.json() == known->json()) return done(refused);
+        if (parts_.is_revoked(found->record.public_key())) return done(Revoked(known->name()));
+        known_.erase(known->name().text());
+        done(std::make_shared<const record::Record>(found->record));
       });
 }
 
@@ -174,23 +173,22 @@ void PostOffice::Receive(const std::optional<crypto::PublicKey>& stranger, const
   parts_.tap.Append(request.message_json());
   parts_.tap.Append(request.attachment());
   FindRecipientHere(*letter, [this, letter = *letter, fellow = !stranger,
-                              done = std::move(done)](const absl::StatusOr<record::Record>& recipient) {
+                              done = std::move(done)](const absl::StatusOr<SharedRecord>& recipient) {
     if (!recipient.ok()) return done(recipient.status());
-    fellow ? Keep(letter, *recipient, done) : KeepAtHome(letter, *recipient, done);
+    fellow ? Keep(letter, **recipient, done) : KeepAtHome(letter, **recipient, done);
   });
 }
 
-void PostOffice::FindRecipientHere(const std::shared_ptr<const Letter>& letter,
-                                   std::function<void(absl::StatusOr<record::Record>)> done) {
+void PostOffice::FindRecipientHere(const std::shared_ptr<const Letter>& letter, Found done) {
   CheckSender(letter, [this, letter, done = std::move(done)](const absl::Status& checked) {
     if (!checked.ok()) return done(checked);
-    FindRecipient(letter, [this, done](absl::StatusOr<record::Record> recipient) {
-      if (recipient.ok() && !parts_.homes.LivesHere(*recipient)) {
+    FindRecipient(letter, [this, done](const absl::StatusOr<SharedRecord>& recipient) {
+      if (recipient.ok() && !parts_.homes.LivesHere(**recipient)) {
         return done(ErrorWithReason(
             absl::StatusCode::kFailedPrecondition, reason::kBadAddress,
-            absl::StrCat(recipient->name().text(), " does not live at this gateway (any more); resolve it again")));
+            absl::StrCat((*recipient)->name().text(), " does not live at this gateway (any more); resolve it again")));
       }
-      done(std::move(recipient));
+      done(recipient);
     });
   });
 }
@@ -216,19 +214,19 @@ void PostOffice::Request(const std::shared_ptr<Agent>& sender, const gateway::v1
 
 void PostOffice::ForwardRequest(const std::shared_ptr<const Letter>& letter, absl::Time deadline,
                                 const AnswerDone& done) {
-  FindRecipient(letter, [this, letter, deadline, done](const absl::StatusOr<record::Record>& recipient) {
+  FindRecipient(letter, [this, letter, deadline, done](const absl::StatusOr<SharedRecord>& recipient) {
     recipient.ok() ? ForwardRequestTo(letter, *recipient, deadline, true, done) : done(recipient.status());
   });
 }
 
-void PostOffice::ForwardRequestTo(const std::shared_ptr<const Letter>& letter, const record::Record& recipient,
+void PostOffice::ForwardRequestTo(const std::shared_ptr<const Letter>& letter, const SharedRecord& recipient,
                                   absl::Time deadline, bool again, const AnswerDone& done) {
   const auto finish = [recipient, done](absl::StatusOr<Answer> answer) {
     if (!answer.ok()) return done(answer.status());
     done(Answered{*std::move(answer), recipient});
   };
-  if (parts_.homes.LivesHere(recipient)) return PresentAtHome(letter, recipient, deadline, finish);
-  auto gateways = GatewaysOf(recipient);
+  if (parts_.homes.LivesHere(*recipient)) return PresentAtHome(letter, *recipient, deadline, finish);
+  auto gateways = GatewaysOf(*recipient);
   if (!gateways.ok()) return done(gateways.status());
   const auto on_answer = [this, letter, recipient, deadline, again, done, finish](absl::StatusOr<Answer> answer) {
     if (again && ReasonOf(answer.status()) == reason::kBadAddress) {
@@ -239,7 +237,7 @@ void PostOffice::ForwardRequestTo(const std::shared_ptr<const Letter>& letter, c
     if (!answer.ok()) return finish(std::move(answer));
     // The other gateway's word counts for nothing.
     const absl::Status checked =
-        Requests::CheckAnswer(letter->message, *answer, recipient.public_key(), parts_.clock.Now());
+        Requests::CheckAnswer(letter->message, *answer, recipient->public_key(), parts_.clock.Now());
     if (!checked.ok()) return finish(WithContext(checked, "the answer that came"));
     TapAnswer(*answer);
     finish(std::move(answer));
@@ -281,9 +279,9 @@ void PostOffice::ReceiveRequest(const std::optional<crypto::PublicKey>& stranger
   parts_.tap.Append(call.request().attachment());
   const absl::Time deadline = now + std::min(absl::Milliseconds(call.timeout_ms()), kMaxRequestTimeout);
   FindRecipientHere(*letter, [this, letter = *letter, deadline, fellow = !stranger,
-                              done = std::move(done)](const absl::StatusOr<record::Record>& recipient) {
+                              done = std::move(done)](const absl::StatusOr<SharedRecord>& recipient) {
     if (!recipient.ok()) return done(recipient.status());
-    fellow ? Present(letter, *recipient, deadline, done) : PresentAtHome(letter, *recipient, deadline, done);
+    fellow ? Present(letter, **recipient, deadline, done) : PresentAtHome(letter, **recipient, deadline, done);
   });
 }
 
@@ -306,39 +304,39 @@ void PostOffice::Present(const std::shared_ptr<const Letter>& letter, const reco
                      });
 }
 
-void PostOffice::Find(const record::Name& name, std::function<void(const absl::StatusOr<record::Record>&)> done) {
+void PostOffice::Find(const record::Name& name, Found done) {
   const absl::Time asked = parts_.clock.Now();
-  if (const auto known = found_.find(name.text()); known != found_.end() && asked < known->second.until) {
-    const absl::StatusOr<record::Record> record = known->second.record;  // a copy: `done` may change what is known
+  if (const auto known = known_.find(name.text()); known != known_.end() && asked < known->second.until) {
+    const SharedRecord record = known->second.record;  // held: `done` may change what is known
     return done(record);
   }
   parts_.directory.Resolve(name, false,
                            [this, name, asked, done = std::move(done)](absl::StatusOr<host::Resolution> found) {
                              if (!found.ok()) return done(found.status());
-                             if (found_.size() >= kMaxFound) found_.clear();
+                             if (known_.size() >= kMaxFound) known_.clear();
                              const absl::Time until = std::min(asked + kBelieved, found->record.expires());
-                             found_.insert_or_assign(name.text(), Found{found->record, until});
-                             done(std::move(found->record));
+                             const auto record = std::make_shared<const record::Record>(std::move(found->record));
+                             known_.insert_or_assign(name.text(), Known{record, until});
+                             done(SharedRecord(record));
                            });
 }
 
 void PostOffice::CheckSender(const std::shared_ptr<const Letter>& letter, std::function<void(absl::Status)> done) {
-  Find(letter->message.sender(), [letter, done = std::move(done)](const absl::StatusOr<record::Record>& record) {
+  Find(letter->message.sender(), [letter, done = std::move(done)](const absl::StatusOr<SharedRecord>& record) {
     const std::string& name = letter->message.sender().text();
     if (!record.ok()) return done(WithContext(record.status(), absl::StrCat("cannot check the sender ", name)));
-    if (record->public_key() == letter->sender_key) return done(absl::OkStatus());
+    if ((*record)->public_key() == letter->sender_key) return done(absl::OkStatus());
     done(ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyMismatch,
                          absl::StrCat(name, " is held by another key than the one that signed the message")));
   });
 }
 
-void PostOffice::FindRecipient(const std::shared_ptr<const Letter>& letter,
-                               std::function<void(absl::StatusOr<record::Record>)> done) {
-  Find(letter->message.recipient(), [this, done = std::move(done)](const absl::StatusOr<record::Record>& record) {
+void PostOffice::FindRecipient(const std::shared_ptr<const Letter>& letter, Found done) {
+  Find(letter->message.recipient(), [this, done = std::move(done)](const absl::StatusOr<SharedRecord>& record) {
     if (absl::IsNotFound(record.status())) return done(WithContext(record.status(), "unknown recipient"));
     if (!record.ok()) return done(WithContext(record.status(), "recipient"));
-    if (parts_.is_revoked(record->public_key())) return done(Revoked(record->name()));
-    done(*record);
+    if (parts_.is_revoked((*record)->public_key())) return done(Revoked((*record)->name()));
+    done(record);
   });
 }
 

@@ -42,6 +42,9 @@
 
 namespace dotagent::gateway_service {
 
+// One for all who have asked for it lately.
+using SharedRecord = std::shared_ptr<const record::Record>;
+
 // On the loop.
 class PostOffice {
  public:
@@ -78,13 +81,13 @@ class PostOffice {
   void Send(const std::shared_ptr<Agent>& sender, const gateway::v1::SendRequest& request, Done done);
 
   // A name was registered here: its record is asked for anew.
-  void OnRegistered(const record::Name& name) { found_.erase(name.text()); }
+  void OnRegistered(const record::Name& name) { known_.erase(name.text()); }
 
   // A REQUEST of an authenticated agent's: handed to its recipient now, and not kept. `done` gets the answer, which the
   // key in the recipient's record has signed, with that record. As Send and Requests.
   struct Answered {
     Answer answer;
-    record::Record recipient;
+    SharedRecord recipient;
   };
   using AnswerDone = std::function<void(absl::StatusOr<Answered>)>;
   void Request(const std::shared_ptr<Agent>& sender, const gateway::v1::RequestRequest& request, absl::Time deadline,
@@ -117,15 +120,15 @@ class PostOffice {
   // To where the recipient lives. Once more (`again`) by what the DHT says then, if it has moved from where it was
   // known.
   void Forward(const std::shared_ptr<const Letter>& letter, Done done);
-  void ForwardTo(const std::shared_ptr<const Letter>& letter, const record::Record& recipient, bool again,
+  void ForwardTo(const std::shared_ptr<const Letter>& letter, const SharedRecord& recipient, bool again,
                  const Done& done);
   void ForwardRequest(const std::shared_ptr<const Letter>& letter, absl::Time deadline, const AnswerDone& done);
-  void ForwardRequestTo(const std::shared_ptr<const Letter>& letter, const record::Record& recipient,
-                        absl::Time deadline, bool again, const AnswerDone& done);
+  void ForwardRequestTo(const std::shared_ptr<const Letter>& letter, const SharedRecord& recipient, absl::Time deadline,
+                        bool again, const AnswerDone& done);
   // The record of who does not live any more where `known` says, so that a gateway there has `refused`; that, if there
   // is no newer one.
-  void FindMoved(const record::Record& known, const absl::Status& refused,
-                 std::function<void(const absl::StatusOr<record::Record>&)> done);
+  using Found = std::function<void(const absl::StatusOr<SharedRecord>&)>;
+  void FindMoved(const SharedRecord& known, const absl::Status& refused, Found done);
   // If the recipient's policy lets it in.
   void Present(const std::shared_ptr<const Letter>& letter, const record::Record& recipient, absl::Time deadline,
                const Requests::Done& done);
@@ -137,13 +140,11 @@ class PostOffice {
   [[nodiscard]] static trunk::v1::DeliverRequest Enclose(const Letter& letter);
   [[nodiscard]] trunk::v1::RequestCall EncloseRequest(const Letter& letter, absl::Time deadline) const;
   // The recipient of what came from another gateway: FailedPrecondition (BAD_ADDRESS) if it does not live here.
-  void FindRecipientHere(const std::shared_ptr<const Letter>& letter,
-                         std::function<void(absl::StatusOr<record::Record>)> done);
+  void FindRecipientHere(const std::shared_ptr<const Letter>& letter, Found done);
   // The record of a name; as Directory::Resolve, but maybe at once.
-  void Find(const record::Name& name, std::function<void(const absl::StatusOr<record::Record>&)> done);
+  void Find(const record::Name& name, Found done);
   void CheckSender(const std::shared_ptr<const Letter>& letter, std::function<void(absl::Status)> done);
-  void FindRecipient(const std::shared_ptr<const Letter>& letter,
-                     std::function<void(absl::StatusOr<record::Record>)> done);
+  void FindRecipient(const std::shared_ptr<const Letter>& letter, Found done);
   // If the recipient's policy lets it in.
   void Keep(const std::shared_ptr<const Letter>& letter, const record::Record& recipient, const Done& done);
   void Add(const std::shared_ptr<const Letter>& letter, const InboxId& inbox, const Done& done);
@@ -151,13 +152,13 @@ class PostOffice {
   void FollowHome(const record::Name& recipient);
   [[nodiscard]] Done Counted(Done done);
 
-  struct Found {
-    record::Record record;
+  struct Known {
+    SharedRecord record;
     absl::Time until;  // when it is asked for again
   };
 
   const Parts parts_;
-  absl::flat_hash_map<std::string, Found> found_;  // by name
+  absl::flat_hash_map<std::string, Known> known_;  // by name
   size_t keeping_ = 0;
   telemetry::Counter& accepted_;
   telemetry::Counter& duplicates_;

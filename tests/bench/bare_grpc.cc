@@ -15,6 +15,7 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/status.h"
 #include "dotagent/gateway/v1/gateway.grpc.pb.h"
+#include "tests/bench/peers/signed_message.h"
 
 namespace dotagent::bench {
 namespace {
@@ -65,6 +66,45 @@ absl::StatusOr<StreamCost> MeasureBareStream(const BareGrpc& server, size_t byte
   RETURN_IF_ERROR(rpc::FromGrpc(stream->Finish()));
   if (got != messages) return Broken();
   return cost;
+}
+
+absl::StatusOr<BareRelay> BareRelay::Start(const std::string& programs) {
+  const std::string program = absl::StrCat(programs, "/bench-peer-relay");
+  BareRelay relay;
+  ASSIGN_OR_RETURN(relay.server, Process::Start({program, "serve"}));
+  ASSIGN_OR_RETURN(const std::string serves, relay.server->ReadLine(absl::Seconds(30)));
+  relay.address = nlohmann::json::parse(serves, nullptr, false).value("address", "");
+  ASSIGN_OR_RETURN(relay.answerer, Process::Start({program, "answer", relay.address}));
+  RETURN_IF_ERROR(relay.answerer->ReadLine(absl::Seconds(30)).status());
+  return relay;
+}
+
+absl::StatusOr<std::vector<double>> MeasureBareRelay(const BareRelay& relay, const record::Json& content,
+                                                     size_t count) {
+  SystemRandom random;
+  const auto key = crypto::SigningKey::Generate(random);
+  ASSIGN_OR_RETURN(const identity::NodeCertificate certificate, identity::MakeNodeCertificate(key, {}, absl::Now()));
+  ASSIGN_OR_RETURN(const auto channel, rpc::NewChannel(relay.address, {.certificate = &certificate}));
+  RETURN_IF_ERROR(channel->WaitUntilReady(absl::Seconds(30)));
+  const auto stub = v1::GatewayService::NewStub(channel->grpc());
+  grpc::ClientContext context;
+  const auto stream = stub->OpenChannel(&context);
+  v1::OpenChannelRequest request;
+  request.mutable_call();
+  if (!stream->Write(request)) return Broken();
+  v1::OpenChannelResponse response;
+  std::vector<double> us;
+  for (size_t i = 0; i < count; ++i) {
+    const absl::Time begun = absl::Now();
+    ASSIGN_OR_RETURN(*request.mutable_data(),
+                     SignMessage(key, record::MessageType::kRequest, record::NewMessageId(random), content));
+    if (!stream->Write(request) || !stream->Read(&response)) return Broken();
+    RETURN_IF_ERROR(VerifyMessage(response.data()).status());
+    us.push_back(absl::ToDoubleMicroseconds(absl::Now() - begun));
+  }
+  stream->WritesDone();
+  RETURN_IF_ERROR(rpc::FromGrpc(stream->Finish()));
+  return us;
 }
 
 }  // namespace dotagent::bench

@@ -1,5 +1,5 @@
-// peers/grpc.cc as a process: what bare gRPC allows, with the TLS that dotagent's services use and nothing else of
-// theirs.
+// peers/grpc.cc and peers/signed_relay.cc as processes: what bare gRPC allows, with the TLS that dotagent's services
+// use and nothing else of theirs.
 #ifndef DOTAGENT_TESTS_BENCH_BARE_GRPC_H_
 #define DOTAGENT_TESTS_BENCH_BARE_GRPC_H_
 
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/record/canonical_json.h"
 #include "tests/bench/process.h"
 
 namespace dotagent::bench {
@@ -28,6 +29,20 @@ struct StreamCost {
 };
 [[nodiscard]] absl::StatusOr<StreamCost> MeasureBareStream(const BareGrpc& server, size_t bytes, size_t singles,
                                                            size_t messages);
+
+// A server between two that ask and answer, with signed messages and nothing else.
+struct BareRelay {
+  // Starts `programs`/bench-peer-relay, twice.
+  [[nodiscard]] static absl::StatusOr<BareRelay> Start(const std::string& programs);
+
+  std::unique_ptr<Process> server;
+  std::unique_ptr<Process> answerer;
+  std::string address;  // host:port
+};
+
+// What each of `count` signed requests takes until its answer has been verified, one at a time, in µs.
+[[nodiscard]] absl::StatusOr<std::vector<double>> MeasureBareRelay(const BareRelay& relay, const record::Json& content,
+                                                                   size_t count);
 
 }  // namespace dotagent::bench
 

@@ -145,6 +145,9 @@ struct Rows {
               .unit = "µs",
               .peer_name = "2 round trips of a bare gRPC stream + 1.5 × its signature operations",
               .at_most = 1};
+  Row request_relay{.what = "the same, p50",
+                    .unit = "µs",
+                    .peer_name = "the same signed messages over bare gRPC streams, three processes"};
   Row request_nats{.what = "the same, p50", .unit = "µs", .peer_name = "nats-server, not signed"};
   Row request_nats_p99{.what = "the same, p99", .unit = "µs", .peer_name = "nats-server, not signed"};
   Row channel{.what = "the same in an end-to-end channel, p50", .unit = "µs", .peer_name = "bare gRPC stream"};
@@ -158,21 +161,24 @@ struct Rows {
   Row large_nats{.what = "the same", .unit = "a second", .peer_name = "nats-server, one, nothing encrypted"};
 
   void AddTo(Report& report) {
-    for (Row* row :
-         {&request, &request_nats, &request_nats_p99, &channel, &channel_p99, &channel_rate, &large, &large_nats}) {
+    for (Row* row : {&request, &request_relay, &request_nats, &request_nats_p99, &channel, &channel_p99, &channel_rate,
+                     &large, &large_nats}) {
       if (!row->ours.empty()) report.Add(std::move(*row));
     }
   }
 };
 
-absl::Status Repeat(const TalkOptions& options, TwoAgents& near, TwoAgents& far, const BareGrpc& bare, NatsPeer* nats,
-                    Rows& rows) {
+absl::Status Repeat(const TalkOptions& options, TwoAgents& near, TwoAgents& far, const BareGrpc& bare,
+                    const BareRelay& relay, NatsPeer* nats, Rows& rows) {
   const record::Json content = {{"text", std::string(kSmall, 'x')}};
   ASSIGN_OR_RETURN(const auto asked, TimeEach(options.singles, [&] { return near.Ask(content); }));
   ASSIGN_OR_RETURN(const StreamCost stream, MeasureBareStream(bare, kSmall, options.singles, options.messages));
   ASSIGN_OR_RETURN(const double signatures, near.SignatureCost(content));
   rows.request.ours.push_back(Median(asked));
   rows.request.peers.push_back(2 * Median(stream.round_trip_us) + kSignatureFactor * signatures);
+  ASSIGN_OR_RETURN(const auto relayed, MeasureBareRelay(relay, content, options.singles));
+  rows.request_relay.ours.push_back(Median(asked));
+  rows.request_relay.peers.push_back(Median(relayed));
 
   ASSIGN_OR_RETURN(const auto channel, near.OpenChannel(TwoAgents::Role::kEcho));
   const std::string message(kSmall, 'x');
@@ -205,13 +211,15 @@ absl::Status MeasureTalk(const TalkOptions& options, Report& report) {
   ASSIGN_OR_RETURN(const auto near, TwoAgents::Start(options.programs, /*two_gateways=*/false));
   ASSIGN_OR_RETURN(const auto far, TwoAgents::Start(options.programs, /*two_gateways=*/true));
   ASSIGN_OR_RETURN(const BareGrpc bare, BareGrpc::Start(options.programs));
+  ASSIGN_OR_RETURN(const BareRelay relay, BareRelay::Start(options.programs));
   auto nats = NatsPeer::Start();
   if (!nats.ok() && !absl::IsNotFound(nats.status())) return nats.status();
   Rows warm_up;
   Rows rows;
   for (size_t i = 0; i <= options.repetitions; ++i) {
     Say(i == 0 ? "warm-up" : absl::StrCat("repetition ", i));
-    RETURN_IF_ERROR(Repeat(options, *near, *far, bare, nats.ok() ? nats->get() : nullptr, i == 0 ? warm_up : rows));
+    RETURN_IF_ERROR(
+        Repeat(options, *near, *far, bare, relay, nats.ok() ? nats->get() : nullptr, i == 0 ? warm_up : rows));
   }
   rows.AddTo(report);
   if (!nats.ok()) report.Note(std::string(nats.status().message()));

@@ -1,32 +1,19 @@
-// A bare gRPC server as a system under test: Debian's gRPC, callback API, mutual TLS with the credentials that
-// dotagent's services use, one method that answers with bytes it was given, and a bidirectional stream that sends every
-// message back. Nothing else of a service's runtime: what it answers a second is what gRPC itself allows.
+// A bare gRPC server (bare_server.h) as a system under test: one method that answers with bytes it was given, and a
+// bidirectional stream that sends every message back.
 //
 //   bench-peer-grpc        prints {"address": "127.0.0.1:PORT"}, serves until standard input ends
 //
 // Publish keeps the bytes, Resolve answers with them; so clients speak to it as to a resolver. OpenChannel echoes
 // `data`; so they speak to it as to a gateway.
-#include <grpcpp/security/server_credentials.h>
-#include <grpcpp/security/tls_certificate_provider.h>
-#include <grpcpp/security/tls_credentials_options.h>
-#include <grpcpp/server.h>
-#include <grpcpp/server_builder.h>
-
 #include <deque>
-#include <iostream>
-#include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
-#include "common/base/random.h"
-#include "common/crypto/keys.h"
-#include "common/identity/certificate.h"
 #include "dotagent/gateway/v1/gateway.grpc.pb.h"
 #include "dotagent/resolver/v1/resolver.grpc.pb.h"
+#include "tests/bench/peers/bare_server.h"
 
 namespace {
 
@@ -123,34 +110,7 @@ class EchoStream : public gateway_v1::GatewayService::CallbackService {
 }  // namespace
 
 int main() {
-  dotagent::SystemRandom random;
-  const auto key = dotagent::crypto::SigningKey::Generate(random);
-  const auto certificate = dotagent::identity::MakeNodeCertificate(key, {}, absl::Now());
-  if (!certificate.ok()) {
-    std::cerr << certificate.status() << "\n";
-    return 1;
-  }
-  grpc::experimental::TlsServerCredentialsOptions options(
-      std::make_shared<grpc::experimental::StaticDataCertificateProvider>(
-          "", std::vector<grpc::experimental::IdentityKeyCertPair>{
-                  {certificate->private_key_pem, certificate->certificate_pem}}));
-  options.watch_identity_key_cert_pairs();
-  options.set_cert_request_type(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_BUT_DONT_VERIFY);
   Echo echo;
   EchoStream echo_stream;
-  int port = 0;
-  grpc::ServerBuilder builder;
-  builder.AddListeningPort("127.0.0.1:0", grpc::experimental::TlsServerCredentials(options), &port);
-  builder.RegisterService(&echo);
-  builder.RegisterService(&echo_stream);
-  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (server == nullptr || port == 0) {
-    std::cerr << "gRPC refused to start a server\n";
-    return 1;
-  }
-  std::cout << R"({"address":"127.0.0.1:)" << port << "\"}" << std::endl;
-  for (std::string line; std::getline(std::cin, line);) {
-  }
-  server->Shutdown();
-  return 0;
+  return dotagent::bench::ServeBare({&echo, &echo_stream});
 }
