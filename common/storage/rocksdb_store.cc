@@ -151,11 +151,11 @@ class NoAutoRecovery : public rocksdb::EventListener {
 };
 
 // Modest: several services share a machine (`dotagent up` runs all of them in one process), and values are small.
-rocksdb::Options EngineOptions(size_t write_buffer_bytes) {
+rocksdb::Options EngineOptions() {
   constexpr size_t kMiB = size_t{1} << 20;
   rocksdb::Options options;
   options.create_if_missing = true;
-  options.write_buffer_size = write_buffer_bytes;
+  options.write_buffer_size = 2 * kMiB;
   options.max_write_buffer_number = 3;
   options.target_file_size_base = 8 * kMiB;
   options.max_open_files = 256;
@@ -265,7 +265,7 @@ absl::StatusOr<std::unique_ptr<Store>> OpenRocksDb(const RocksDbOptions& options
   RETURN_IF_ERROR(MakeFolder(options.path));
   RETURN_IF_ERROR(EnoughSpace(options.path, options.min_free_bytes));
   rocksdb::DB* opened = nullptr;
-  const rocksdb::Status status = rocksdb::DB::Open(EngineOptions(options.write_buffer_bytes), options.path, &opened);
+  const rocksdb::Status status = rocksdb::DB::Open(EngineOptions(), options.path, &opened);
   std::unique_ptr<rocksdb::DB> db(opened);
   RETURN_IF_ERROR(ToStatus(status, options.path));
   auto store = std::make_unique<RocksDbStore>(options, std::move(db));

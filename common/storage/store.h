@@ -98,12 +98,9 @@ struct RocksDbOptions {
   uint32_t schema_version = 1;
   // Writes are refused while the disk has less free space than this: more than RocksDB needs in its background work.
   uint64_t min_free_bytes = uint64_t{16} << 20;
-  // What is written is gathered in memory up to this, then goes to a file of its own, which is merged with others: what
-  // is written and deleted soon after costs less of the disk and the processor the larger it is.
-  size_t write_buffer_bytes = size_t{2} << 20;
 };
 
-// Costs about 16 MiB of memory at most, three write buffers, and 256 open files.
+// Costs about 22 MiB of memory at most and 256 open files.
 //
 // Errors, all STORAGE and all naming the folder: FailedPrecondition if another process has it open, it was written with
 // a newer schema (says which, and what to do), or it is not a folder; PermissionDenied; Unavailable if the disk is full

@@ -165,9 +165,8 @@ absl::StatusOr<std::unique_ptr<Host>> Host::Create(const std::string& service, c
       options.key_file.empty() ? absl::StrCat(options.data_dir, "/node.pem") : options.key_file;
   ASSIGN_OR_RETURN(impl.key, ReadOrMakeNodeKey(key_file, options.key_puzzle_bits, impl.random, impl.clock));
   ASSIGN_OR_RETURN(impl.certificate, identity::MakeNodeCertificate(*impl.key, options.tls_hosts, impl.clock.Now()));
-  ASSIGN_OR_RETURN(impl.store, storage::OpenRocksDb({.path = absl::StrCat(options.data_dir, "/db"),
-                                                     .schema_version = schema_version,
-                                                     .write_buffer_bytes = impl.profile.write_buffer_bytes}));
+  ASSIGN_OR_RETURN(impl.store, storage::OpenRocksDb(
+                                   {.path = absl::StrCat(options.data_dir, "/db"), .schema_version = schema_version}));
 
   p2p::NodeOptions node_options;
   node_options.key = impl.key.get();

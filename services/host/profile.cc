@@ -19,8 +19,7 @@ Profile Standard() {
           .max_handshakes_per_address = 128,
           .session_idle_timeout = absl::Minutes(5),
           .cached_records = 10'000,
-          .bucket_refresh_interval = absl::Hours(1),
-          .write_buffer_bytes = 8 * kMib};
+          .bucket_refresh_interval = absl::Hours(1)};
 }
 
 // Each connection may take 64 KiB at first, all of them together 16 MiB, and 16 MiB more as they grow.
@@ -37,8 +36,7 @@ Profile Edge() {
           .max_handshakes_per_address = 16,
           .session_idle_timeout = absl::Minutes(1),
           .cached_records = 1000,
-          .bucket_refresh_interval = absl::Hours(4),
-          .write_buffer_bytes = 2 * kMib};
+          .bucket_refresh_interval = absl::Hours(4)};
 }
 
 Profile Server() {
@@ -53,7 +51,6 @@ Profile Server() {
   profile.max_handshakes_per_address = 512;
   profile.session_idle_timeout = absl::Minutes(15);
   profile.cached_records = 100'000;
-  profile.write_buffer_bytes = 32 * kMib;
   return profile;
 }
 

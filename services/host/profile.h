@@ -25,7 +25,6 @@ struct Profile {
   absl::Duration session_idle_timeout;     // sessions without streams
   size_t cached_records = 0;               // a resolver's, and as many absences
   absl::Duration bucket_refresh_interval;  // a resolver's: buckets of its routing table without traffic
-  size_t write_buffer_bytes = 0;           // of the store on disk, which has three
 };
 
 // "edge", "standard" or "server"; InvalidArgument (LIMIT) for another.

@@ -23,7 +23,6 @@
 #include "common/record/record.h"
 #include "common/rpc/status.h"
 #include "common/storage/store.h"
-#include "services/host/profile.h"
 #include "tests/bench/drive.h"
 #include "tests/bench/gateway_link.h"
 #include "tests/bench/resolver_client.h"
@@ -171,9 +170,7 @@ class Bench {
   // What an inbox writes of them, alone, so many in each synced batch: seconds each.
   [[nodiscard]] absl::StatusOr<double> CommitsAlone(size_t together) {
     const std::string path = folder_.Path(absl::StrCat("alone-", next_folder_++));
-    ASSIGN_OR_RETURN(const host::Profile profile, host::FindProfile("standard"));  // the gateway's
-    ASSIGN_OR_RETURN(const auto store,
-                     storage::OpenRocksDb({.path = path, .write_buffer_bytes = profile.write_buffer_bytes}));
+    ASSIGN_OR_RETURN(const auto store, storage::OpenRocksDb({.path = path}));
     const size_t count = std::min(kAlone, signed_.size());
     const absl::Time from = absl::Now();
     for (size_t first = 0; first < count; first += together) {

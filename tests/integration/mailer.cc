@@ -5,7 +5,8 @@
 //   mailer BOBS FOLDER drain                                              reads what waits, to the last
 //
 // ALICES and BOBS are their gateways, their keys FOLDER/alice.pem and FOLDER/bob.pem. Message n has the id "n" and is
-// dated TIME (Unix seconds), so that it has the same bytes whenever it is sent: others would be a replay. Prints
+// dated TIME (Unix seconds), so that it has the same bytes whenever it is sent: others would be a replay. Even ones go
+// over one call (Ask), odd ones are calls of their own (Send), each without the SDK's second try. Prints
 // "ready", then "begun N" before a message is sent, "sent N" or "again N" (it had come before) once the gateway has
 // taken it, "got SEQUENCE N" when Bob has it, before he acknowledges it (`keep`: he does not), and ends when a gateway
 // does. A refusal is an error.
@@ -27,6 +28,8 @@
 #include "common/base/status.h"
 #include "common/crypto/key_file.h"
 #include "sdk/cpp/agent.h"
+#include "sdk/cpp/ask_call.h"
+#include "sdk/cpp/gateway_client.h"
 
 namespace dotagent::sdk {
 namespace {
@@ -54,12 +57,18 @@ bool GatewayGone(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsCancelled(status);
 }
 
-std::unique_ptr<Agent> Connect(const std::string& gateway, const std::string& folder, const std::string& name) {
+std::shared_ptr<const crypto::Signer> KeyOf(const std::string& folder, const std::string& name) {
   auto key = crypto::ReadKeyFile(absl::StrCat(folder, "/", name, ".pem"), std::nullopt);
   if (!key.ok()) Fail(key.status().ToString());
-  auto agent = Agent::Connect(
-      {.gateway = {.gateway = gateway, .known_nodes = "", .timeout = kPatience}, .name = absl::StrCat(name, ".agent")},
-      std::make_shared<const crypto::SigningKey>(*std::move(key)));
+  return std::make_shared<const crypto::SigningKey>(*std::move(key));
+}
+
+GatewayOptions OptionsOf(const std::string& gateway) {
+  return {.gateway = gateway, .known_nodes = "", .timeout = kPatience};
+}
+
+std::unique_ptr<Agent> ConnectBob(const std::string& gateway, const std::string& folder) {
+  auto agent = Agent::Connect({.gateway = OptionsOf(gateway), .name = "bob.agent"}, KeyOf(folder, "bob"));
   if (!agent.ok()) Fail(agent.status().ToString());
   return *std::move(agent);
 }
@@ -70,14 +79,37 @@ std::unique_ptr<Inbox> Open(Agent& agent) {
   return *std::move(inbox);
 }
 
-bool Answers(GatewayClient& client) {
-  gateway::v1::GetInfoResponse info;
-  return client
-      .Run([&](grpc::ClientContext& context) {
-        return client.stub().GetInfo(&context, gateway::v1::GetInfoRequest(), &info);
-      })
-      .ok();
-}
+class Alice {
+ public:
+  Alice(const std::string& gateway, const std::string& folder) : client_(Connect(gateway, folder)), call_(client_) {}
+
+  [[nodiscard]] const crypto::Signer& key() const { return client_->key(); }
+  absl::StatusOr<gateway::v1::SendResponse> Send(const gateway::v1::SendRequest& request, bool over_call) {
+    if (over_call) return call_.Send(request, absl::Now() + kPatience);
+    gateway::v1::SendResponse response;
+    RETURN_IF_ERROR(
+        client_->Run([&](grpc::ClientContext& context) { return client_->stub().Send(&context, request, &response); }));
+    return response;
+  }
+  bool GatewayAnswers() {
+    gateway::v1::GetInfoResponse info;
+    return client_
+        ->Run([&](grpc::ClientContext& context) {
+          return client_->stub().GetInfo(&context, gateway::v1::GetInfoRequest(), &info);
+        })
+        .ok();
+  }
+
+ private:
+  static std::shared_ptr<GatewayClient> Connect(const std::string& gateway, const std::string& folder) {
+    auto client = GatewayClient::Connect(OptionsOf(gateway), KeyOf(folder, "alice"));
+    if (!client.ok()) Fail(client.status().ToString());
+    return *std::move(client);
+  }
+
+  const std::shared_ptr<GatewayClient> client_;
+  AskCall call_;
+};
 
 enum class Heard { kMessage, kNothing, kTheEnd };
 
@@ -102,7 +134,7 @@ Heard ReadOne(Inbox& inbox, bool acknowledge, absl::Duration patience) {
 enum class Sent { kTaken, kUnreachable, kNowhere };
 
 // Sends message `number`. kUnreachable: her gateway does not reach his, and says `why`; kNowhere: hers has gone.
-Sent SendOne(GatewayClient& alice, absl::Time dated, uint64_t number, absl::Status* why) {
+Sent SendOne(Alice& alice, absl::Time dated, uint64_t number, absl::Status* why) {
   record::MessageFields fields{
       .id = absl::StrCat(number), .sender = "alice.agent", .recipient = "bob.agent", .timestamp = dated};
   fields.content["text"] = std::string(200, 'x');
@@ -110,23 +142,21 @@ Sent SendOne(GatewayClient& alice, absl::Time dated, uint64_t number, absl::Stat
   if (!message.ok()) Fail(message.status().ToString());
   gateway::v1::SendRequest request;
   request.set_message_json(message->json());
-  gateway::v1::SendResponse response;
   Say(absl::StrCat("begun ", number));
-  const absl::Status sent =
-      alice.Run([&](grpc::ClientContext& context) { return alice.stub().Send(&context, request, &response); });
+  const auto sent = alice.Send(request, number % 2 == 0);
   if (!sent.ok()) {
-    *why = sent;
+    *why = sent.status();
     // He has moved, and hers has not heard of it yet: to be sent again, as it says.
-    if (ReasonOf(sent) == reason::kBadAddress) return Sent::kUnreachable;
-    if (!GatewayGone(sent)) Fail(sent.ToString());
-    return Answers(alice) ? Sent::kUnreachable : Sent::kNowhere;
+    if (ReasonOf(*why) == reason::kBadAddress) return Sent::kUnreachable;
+    if (!GatewayGone(*why)) Fail(why->ToString());
+    return alice.GatewayAnswers() ? Sent::kUnreachable : Sent::kNowhere;
   }
-  Say(absl::StrCat(response.duplicate() ? "again " : "sent ", number));
+  Say(absl::StrCat(sent->duplicate() ? "again " : "sent ", number));
   return Sent::kTaken;
 }
 
 int Drain(const std::string& gateway, const std::string& folder) {
-  const auto bob = Connect(gateway, folder, "bob");
+  const auto bob = ConnectBob(gateway, folder);
   const auto inbox = Open(*bob);
   Say("ready");
   for (uint64_t left = inbox->pending(); left > 0; --left) {
@@ -148,8 +178,8 @@ struct Work {
 };
 
 int SendAndRead(const Work& work) {
-  const auto alice = Connect(work.alices, work.folder, "alice");
-  const auto bob = Connect(work.bobs, work.folder, "bob");
+  Alice alice(work.alices, work.folder);
+  const auto bob = ConnectBob(work.bobs, work.folder);
   const auto inbox = Open(*bob);
   Say("ready");
   std::atomic<uint64_t> next = 0;
@@ -159,11 +189,11 @@ int SendAndRead(const Work& work) {
   const auto send = [&](uint64_t number) {
     const absl::Time deadline = absl::Now() + kPatience;
     absl::Status why;
-    Sent sent = SendOne(alice->gateway(), work.dated, number, &why);
+    Sent sent = SendOne(alice, work.dated, number, &why);
     while (sent == Sent::kUnreachable && !his_gone.HasBeenNotified()) {
       if (absl::Now() > deadline) Fail(absl::StrCat("Alice's gateway does not find Bob's again: ", why.ToString()));
       if (his_gone.WaitForNotificationWithTimeout(kBetweenTries)) break;
-      sent = SendOne(alice->gateway(), work.dated, number, &why);
+      sent = SendOne(alice, work.dated, number, &why);
     }
     return sent == Sent::kTaken;
   };

@@ -200,7 +200,6 @@ TEST(ProfileTest, EachIsLargerThanTheOneBefore) {
       EXPECT_GT(profile->cached_records, smaller->cached_records);
       EXPECT_GT(profile->session_idle_timeout, smaller->session_idle_timeout);
       EXPECT_LE(profile->bucket_refresh_interval, smaller->bucket_refresh_interval);
-      EXPECT_GT(profile->write_buffer_bytes, smaller->write_buffer_bytes);
     }
     smaller = *profile;
   }
