@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Asserts that every query of the Grafana dashboard and of the alerts returns data from running services.
+"""Asserts that every query of the Grafana dashboard and of the alerts returns data from running services, and that no two of the dashboard's panels
+have one id or one place.
 
     tests/deploy/check_dashboard.py http://127.0.0.1:8080/metrics http://127.0.0.1:8081/metrics
         starts Debian's Prometheus on a free port, with deploy/prometheus/prometheus.yml scraping these
@@ -39,6 +40,22 @@ def panels(board: dict) -> list[dict]:
         found += panels(panel) if panel.get("panels") else []
         found += [panel] if panel.get("targets") else []
     return found
+
+
+def misplaced() -> list[str]:
+    """A line for each pair of panels that Grafana would take for one, or draw over each other."""
+    board = json.loads(DASHBOARD.read_text())["panels"]
+    problems = []
+    for number, panel in enumerate(board):
+        a = panel["gridPos"]
+        for other in board[:number]:
+            b = other["gridPos"]
+            pair = f"{other['title']} and {panel['title']}"
+            if panel["id"] == other["id"]:
+                problems.append(f"{pair} have the id {panel['id']}")
+            if a["x"] < b["x"] + b["w"] and b["x"] < a["x"] + a["w"] and a["y"] < b["y"] + b["h"] and b["y"] < a["y"] + a["h"]:
+                problems.append(f"{pair} overlap")
+    return problems
 
 
 def dashboard_queries(window: str) -> list[tuple[str, str]]:
@@ -146,7 +163,7 @@ def missing_queries(prometheus: str, seconds: float, window: str) -> list[tuple[
 
 
 def report(prometheus: str, seconds: float, window: str) -> bool:
-    """Prints a line for each query. True if any has no data or any rule is broken."""
+    """Prints a line for each query. True if any has no data, any rule is broken, or any panel is misplaced."""
     missing = missing_queries(prometheus, seconds, window)
     broken = [
         f"{rule['name']}: {rule.get('lastError')}"
@@ -156,6 +173,7 @@ def report(prometheus: str, seconds: float, window: str) -> bool:
     ]
     for title, query in missing:
         print(f"NO DATA  {title}: {query}")
+    broken += misplaced()
     for each in broken:
         print(f"BROKEN   {each}")
     return bool(missing or broken)
