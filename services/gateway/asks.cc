@@ -44,7 +44,7 @@ class Asks::Conversation : public std::enable_shared_from_this<Conversation> {
 
  private:
   void ReadOn() {
-    if (reading_ || end_ || waiting_.size() + unread_.size() >= kMaxAsking) return;
+    if (reading_ || end_ || waiting_bytes_ >= kMaxAskingBytes || waiting_.size() + unread_.size() >= kMaxAsking) return;
     reading_ = true;
     stream_->Read([self = shared_from_this()](std::optional<v1::AskRequest> ask) {
       self->reading_ = false;
@@ -68,6 +68,7 @@ class Asks::Conversation : public std::enable_shared_from_this<Conversation> {
                                                               "give the next one another number"))));
     }
     // On the heap: what is handed on refers to it until its outcome is known.
+    waiting_bytes_ += ask.ByteSizeLong();
     place->second = std::make_unique<v1::AskRequest>(std::move(ask));
     const v1::AskRequest& held = *place->second;
     switch (held.what_case()) {
@@ -85,7 +86,7 @@ class Asks::Conversation : public std::enable_shared_from_this<Conversation> {
       case v1::AskRequest::WHAT_NOT_SET:
         break;
     }
-    waiting_.erase(place);
+    Forget(number);
     Say(Refused(number, ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
                                         "it asks for nothing that this release knows; give a request or a send")));
   }
@@ -101,13 +102,19 @@ class Asks::Conversation : public std::enable_shared_from_this<Conversation> {
             began = asks_.clock_.Elapsed()](absl::StatusOr<Outcome> outcome) {
       if (self->left_) return;
       seconds.Observe(absl::ToDoubleSeconds(self->asks_.clock_.Elapsed() - began));
-      self->waiting_.erase(number);
+      self->Forget(number);
       if (!outcome.ok()) return self->Say(Refused(number, outcome.status()));
       v1::AskResponse response;
       response.set_number(number);
       put(*std::move(outcome), response);
       self->SayIfRead(std::move(response));
     };
+  }
+
+  void Forget(uint64_t number) {
+    const auto waiting = waiting_.find(number);
+    waiting_bytes_ -= waiting->second->ByteSizeLong();
+    waiting_.erase(waiting);
   }
 
   void SayIfRead(v1::AskResponse response) {
@@ -153,6 +160,7 @@ class Asks::Conversation : public std::enable_shared_from_this<Conversation> {
   const std::string token_;
   const std::shared_ptr<AskStream> stream_;
   absl::flat_hash_map<uint64_t, std::unique_ptr<const v1::AskRequest>> waiting_;  // for their outcomes
+  size_t waiting_bytes_ = 0;
   std::deque<v1::AskResponse> unread_;
   size_t unread_bytes_ = 0;
   bool reading_ = false;

@@ -1,9 +1,9 @@
 // Requests and messages over one call (Ask): each is handed on like one that is a call of its own, and what became of
 // it is told under its number.
 //
-// Defends against clients that ask without end or do not read: so many of a call wait for their outcomes, the next ones
-// are not read before one has left; answers that are not read are kept up to a size, and refused above it; an agent has
-// so many such calls.
+// Defends against clients that ask without end or do not read: so many of a call wait for their outcomes, or so many
+// bytes, the next ones are not read before one has left; answers that are not read are kept up to a size, and refused
+// above it; an agent has so many such calls.
 #ifndef DOTAGENT_SERVICES_GATEWAY_ASKS_H_
 #define DOTAGENT_SERVICES_GATEWAY_ASKS_H_
 
@@ -29,6 +29,7 @@ namespace dotagent::gateway_service {
 using AskStream = BidiStream<gateway::v1::AskRequest, gateway::v1::AskResponse>;
 
 inline constexpr size_t kMaxAsking = 256;                         // of one call that wait for their outcomes
+inline constexpr size_t kMaxAskingBytes = size_t{4} << 20;        // of those; the last may be over it
 inline constexpr size_t kMaxUnreadAnswerBytes = size_t{8} << 20;  // of one call
 inline constexpr size_t kMaxAskCallsPerAgent = 16;
 

@@ -179,6 +179,16 @@ TEST_F(AsksTest, SoManyWaitAndTheNextIsReadWhenOneHasLeft) {
   EXPECT_TRUE(asked_.contains(absl::StrCat(kMaxAsking)));
 }
 
+TEST_F(AsksTest, SoManyBytesWait) {
+  const auto call = Open();
+  const std::string large(kMaxAskingBytes / 2, 'x');
+  for (const char* name : {"a", "b", "c"}) Ask(*call, static_cast<uint64_t>(*name), name + large);
+  EXPECT_TRUE(asked_.contains("b" + large));
+  EXPECT_FALSE(asked_.contains("c" + large)) << "it is not read";
+  Answer("a" + large, "done");
+  EXPECT_TRUE(asked_.contains("c" + large));
+}
+
 TEST_F(AsksTest, WhoDoesNotReadIsNotKeptAnswersWithoutEnd) {
   const auto call = Open();
   call->stalled = true;
