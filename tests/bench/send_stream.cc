@@ -51,7 +51,11 @@ void SendStream::OnReadDone(bool ok) {
   {
     const absl::MutexLock lock(&mutex_);
     if (ok) {
-      done = std::move(sent_.extract(response_.number()).mapped());
+      const auto sent = sent_.find(response_.number());
+      if (sent != sent_.end()) {
+        done = std::move(sent->second);
+        sent_.erase(sent);
+      }
     } else {
       over_ = true;
       lost.swap(sent_);
@@ -61,7 +65,7 @@ void SendStream::OnReadDone(bool ok) {
   if (!ok) return;
   const bool taken = response_.has_sent() && !response_.sent().duplicate();
   StartRead(&response_);
-  done(taken);
+  if (done) done(taken);
 }
 
 void SendStream::OnDone(const grpc::Status& /*status*/) { ended_.Notify(); }
