@@ -22,6 +22,24 @@ namespace {
 
 namespace v1 = ::dotagent::gateway::v1;
 
+// A stream of one's own connection.
+struct BareCall {
+  static absl::StatusOr<std::unique_ptr<BareCall>> Open(const std::string& address, const crypto::SigningKey& key) {
+    auto call = std::make_unique<BareCall>();
+    ASSIGN_OR_RETURN(const identity::NodeCertificate certificate, identity::MakeNodeCertificate(key, {}, absl::Now()));
+    ASSIGN_OR_RETURN(call->channel, rpc::NewChannel(address, {.certificate = &certificate}));
+    RETURN_IF_ERROR(call->channel->WaitUntilReady(absl::Seconds(30)));
+    call->stub = v1::GatewayService::NewStub(call->channel->grpc());
+    call->stream = call->stub->OpenChannel(&call->context);
+    return call;
+  }
+
+  std::unique_ptr<rpc::Channel> channel;
+  std::unique_ptr<v1::GatewayService::Stub> stub;
+  grpc::ClientContext context;
+  std::unique_ptr<grpc::ClientReaderWriter<v1::OpenChannelRequest, v1::OpenChannelResponse>> stream;
+};
+
 absl::Status Broken() { return absl::UnavailableError("the bare gRPC server's stream has ended"); }
 
 }  // namespace
@@ -36,13 +54,8 @@ absl::StatusOr<BareGrpc> BareGrpc::Start(const std::string& programs) {
 
 absl::StatusOr<StreamCost> MeasureBareStream(const BareGrpc& server, size_t bytes, size_t singles, size_t messages) {
   SystemRandom random;
-  const auto key = crypto::SigningKey::Generate(random);
-  ASSIGN_OR_RETURN(const identity::NodeCertificate certificate, identity::MakeNodeCertificate(key, {}, absl::Now()));
-  ASSIGN_OR_RETURN(const auto channel, rpc::NewChannel(server.address, {.certificate = &certificate}));
-  RETURN_IF_ERROR(channel->WaitUntilReady(absl::Seconds(30)));
-  const auto stub = v1::GatewayService::NewStub(channel->grpc());
-  grpc::ClientContext context;
-  const auto stream = stub->OpenChannel(&context);
+  ASSIGN_OR_RETURN(const auto call, BareCall::Open(server.address, crypto::SigningKey::Generate(random)));
+  auto& stream = call->stream;
   v1::OpenChannelRequest request;
   request.set_data(std::string(bytes, 'x'));
   v1::OpenChannelResponse response;
@@ -83,12 +96,8 @@ absl::StatusOr<std::vector<double>> MeasureBareRelay(const BareRelay& relay, con
                                                      size_t count) {
   SystemRandom random;
   const auto key = crypto::SigningKey::Generate(random);
-  ASSIGN_OR_RETURN(const identity::NodeCertificate certificate, identity::MakeNodeCertificate(key, {}, absl::Now()));
-  ASSIGN_OR_RETURN(const auto channel, rpc::NewChannel(relay.address, {.certificate = &certificate}));
-  RETURN_IF_ERROR(channel->WaitUntilReady(absl::Seconds(30)));
-  const auto stub = v1::GatewayService::NewStub(channel->grpc());
-  grpc::ClientContext context;
-  const auto stream = stub->OpenChannel(&context);
+  ASSIGN_OR_RETURN(const auto call, BareCall::Open(relay.address, key));
+  auto& stream = call->stream;
   v1::OpenChannelRequest request;
   request.mutable_call();
   if (!stream->Write(request)) return Broken();
