@@ -47,13 +47,15 @@ def save(figure, name: str) -> None:
 
 def draw_success(results: list[dict]) -> None:
     figure, axes = new_axes()
-    for paths in sorted({result["paths"] for result in results}):
+    lowest = min(100 * result["success"] for result in results)
+    # Lines that lie on each other stay apart by their marks.
+    for paths, marker, size in zip(sorted({result["paths"] for result in results}), "os^", (6, 9, 5)):
         line = sorted((100 * r["hostile"], 100 * r["success"]) for r in results if r["paths"] == paths)
-        axes.plot(*zip(*line), marker="o", label=f"d = {paths}")
+        axes.plot(*zip(*line), marker=marker, markersize=size, fillstyle="none" if marker == "s" else "full", label=f"d = {paths}")
     axes.set_xlabel("hostile nodes (half drop, half lie), %")
     axes.set_ylabel("lookups that found the owner's record, %")
     axes.set_title(f"{results[0]['nodes']:,} nodes, static, seed {results[0]['seed']}")
-    axes.set_ylim(0, 102)
+    axes.set_ylim(max(0, lowest - 1), 100.2)
     axes.legend()
     save(figure, "success")
 
