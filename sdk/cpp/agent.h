@@ -183,8 +183,8 @@ class Agent {
   [[nodiscard]] absl::Status SetInboxPolicy(const InboxPolicy& policy);
 
   // Signs a message and puts it into the recipient's inbox: on disk there when this returns OK. One that is on its way
-  // when the connection breaks is sent once more. PermissionDenied
-  // (NOT_A_CONTACT, TOKEN_REQUIRED, or as the token is refused) if the recipient's policy keeps it out.
+  // when the connection breaks is sent once more. PermissionDenied (NOT_A_CONTACT, TOKEN_REQUIRED, or as the token is
+  // refused) if the recipient's policy keeps it out.
   [[nodiscard]] absl::StatusOr<SentMessage> Send(const OutgoingMessage& message);
 
   // Signs a publication on a topic of this agent's own (record/topic.h), and hands it to whoever subscribes to it now.

@@ -1,7 +1,5 @@
 #include "tests/bench/bare_grpc.h"
 
-#include <grpcpp/client_context.h>
-
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -11,34 +9,15 @@
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/crypto/keys.h"
-#include "common/identity/certificate.h"
-#include "common/rpc/channel.h"
 #include "common/rpc/status.h"
 #include "dotagent/gateway/v1/gateway.grpc.pb.h"
+#include "tests/bench/peers/bare_call.h"
 #include "tests/bench/peers/signed_message.h"
 
 namespace dotagent::bench {
 namespace {
 
 namespace v1 = ::dotagent::gateway::v1;
-
-// A stream of one's own connection.
-struct BareCall {
-  static absl::StatusOr<std::unique_ptr<BareCall>> Open(const std::string& address, const crypto::SigningKey& key) {
-    auto call = std::make_unique<BareCall>();
-    ASSIGN_OR_RETURN(const identity::NodeCertificate certificate, identity::MakeNodeCertificate(key, {}, absl::Now()));
-    ASSIGN_OR_RETURN(call->channel, rpc::NewChannel(address, {.certificate = &certificate}));
-    RETURN_IF_ERROR(call->channel->WaitUntilReady(absl::Seconds(30)));
-    call->stub = v1::GatewayService::NewStub(call->channel->grpc());
-    call->stream = call->stub->OpenChannel(&call->context);
-    return call;
-  }
-
-  std::unique_ptr<rpc::Channel> channel;
-  std::unique_ptr<v1::GatewayService::Stub> stub;
-  grpc::ClientContext context;
-  std::unique_ptr<grpc::ClientReaderWriter<v1::OpenChannelRequest, v1::OpenChannelResponse>> stream;
-};
 
 absl::Status Broken() { return absl::UnavailableError("the bare gRPC server's stream has ended"); }
 

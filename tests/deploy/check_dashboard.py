@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Asserts that every query of the Grafana dashboard and of the alerts returns data from running services, and that no two of the dashboard's panels
-have one id or one place.
+"""Asserts that every query of the Grafana dashboard and of the alerts returns data from running services, and that no
+two of the dashboard's panels have one id or one place.
 
     tests/deploy/check_dashboard.py http://127.0.0.1:8080/metrics http://127.0.0.1:8081/metrics
         starts Debian's Prometheus on a free port, with deploy/prometheus/prometheus.yml scraping these
@@ -53,7 +53,9 @@ def misplaced() -> list[str]:
             pair = f"{other['title']} and {panel['title']}"
             if panel["id"] == other["id"]:
                 problems.append(f"{pair} have the id {panel['id']}")
-            if a["x"] < b["x"] + b["w"] and b["x"] < a["x"] + a["w"] and a["y"] < b["y"] + b["h"] and b["y"] < a["y"] + a["h"]:
+            beside = a["x"] >= b["x"] + b["w"] or b["x"] >= a["x"] + a["w"]
+            below = a["y"] >= b["y"] + b["h"] or b["y"] >= a["y"] + a["h"]
+            if not beside and not below:
                 problems.append(f"{pair} overlap")
     return problems
 

@@ -49,7 +49,7 @@ def draw_success(results: list[dict]) -> None:
     figure, axes = new_axes()
     lowest = min(100 * result["success"] for result in results)
     # Lines that lie on each other stay apart by their marks.
-    for paths, marker, size in zip(sorted({result["paths"] for result in results}), "os^", (6, 9, 5)):
+    for paths, marker, size in zip(sorted({result["paths"] for result in results}), "os^", (6, 9, 5), strict=True):
         line = sorted((100 * r["hostile"], 100 * r["success"]) for r in results if r["paths"] == paths)
         axes.plot(*zip(*line), marker=marker, markersize=size, fillstyle="none" if marker == "s" else "full", label=f"d = {paths}")
     axes.set_xlabel("hostile nodes (half drop, half lie), %")

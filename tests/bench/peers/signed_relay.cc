@@ -6,8 +6,6 @@
 //   bench-peer-relay answer ADDRESS    prints {"ready": true} when it listens, until the server ends
 //
 // Who answers opens OpenChannel with `accept`, who asks with `call`; then both send `data`, one at a time.
-#include <grpcpp/client_context.h>
-
 #include <iostream>
 #include <string>
 #include <utility>
@@ -15,14 +13,12 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/crypto/keys.h"
-#include "common/identity/certificate.h"
-#include "common/rpc/channel.h"
 #include "common/rpc/status.h"
 #include "dotagent/gateway/v1/gateway.grpc.pb.h"
+#include "tests/bench/peers/bare_call.h"
 #include "tests/bench/peers/bare_server.h"
 #include "tests/bench/peers/signed_message.h"
 
@@ -90,12 +86,8 @@ class Relay : public v1::GatewayService::CallbackService {
 absl::Status AnswerAll(const std::string& address) {
   SystemRandom random;
   const auto key = crypto::SigningKey::Generate(random);
-  ASSIGN_OR_RETURN(const identity::NodeCertificate certificate, identity::MakeNodeCertificate(key, {}, absl::Now()));
-  ASSIGN_OR_RETURN(const auto channel, rpc::NewChannel(address, {.certificate = &certificate}));
-  RETURN_IF_ERROR(channel->WaitUntilReady(absl::Seconds(30)));
-  const auto stub = v1::GatewayService::NewStub(channel->grpc());
-  grpc::ClientContext context;
-  const auto stream = stub->OpenChannel(&context);
+  ASSIGN_OR_RETURN(const auto call, BareCall::Open(address, key));
+  auto& stream = call->stream;
   v1::OpenChannelRequest request;
   request.mutable_accept();
   if (!stream->Write(request)) return rpc::FromGrpc(stream->Finish());
