@@ -19,6 +19,8 @@
 #include "common/base/status.h"
 #include "tests/bench/flood_load.h"
 #include "tests/bench/processor.h"
+#include "tests/bench/records.h"
+#include "tests/bench/resolver_client.h"
 #include "tests/bench/service_process.h"
 #include "tests/bench/temporary_folder.h"
 
@@ -28,7 +30,9 @@ namespace {
 constexpr size_t kNodeCore = 0;
 constexpr size_t kOtherCore = 1;
 constexpr size_t kSessions = 8;
-constexpr absl::Duration kWarmUp = absl::Milliseconds(500);
+// By then newcomers have spent what they had saved up (newcomer_limits.h).
+constexpr absl::Duration kWarmUp = absl::Seconds(2);
+constexpr size_t kRecordSize = 700;
 constexpr absl::Duration kPatience = absl::Seconds(10);
 constexpr int kCookieBits = 18;
 constexpr double kFloodFactor = 11;  // times what the core could handshake, to have ten times that
@@ -46,7 +50,7 @@ const std::vector<std::string> kNoLimits = {"--p2p-connect-rate",
 
 void Say(const std::string& what) { std::cerr << "flood: " << what << "\n"; }
 
-// A resolver on its own core.
+// A resolver on its own core, with a record.
 class Node {
  public:
   static absl::StatusOr<std::unique_ptr<Node>> Start(const std::string& programs,
@@ -58,8 +62,14 @@ class Node {
     RETURN_IF_ERROR(running.status());
     node->service_ = *std::move(running);
     ASSIGN_OR_RETURN(node->endpoint_, EndpointOf(node->service_.p2p));
+    ASSIGN_OR_RETURN(const identity::NodeCertificate certificate, MakeClientCertificate());
+    ASSIGN_OR_RETURN(const auto client, ResolverClient::Connect(node->service_.grpc, certificate));
+    RETURN_IF_ERROR(client->Publish(Records(kRecordSize).Make(0, absl::Now())));
     return node;
   }
+
+  // The record's key.
+  [[nodiscard]] static absl::StatusOr<dht::Id> Key() { return dht::Id::FromBytes(Records::DhtKey(0)); }
 
   [[nodiscard]] const sockaddr_in& endpoint() const { return endpoint_; }
   // What it has had of processors so far, all threads.
@@ -137,7 +147,7 @@ struct Turn {
   double tried = 0;
 };
 absl::StatusOr<Turn> MeasureTurn(Callers& callers, absl::Duration time, const Flood* flood) {
-  RETURN_IF_ERROR(callers.Run(kWarmUp).status());  // what a burst costs at first is over then
+  RETURN_IF_ERROR(callers.Run(kWarmUp).status());
   Turn turn;
   const uint64_t tried = flood == nullptr ? 0 : flood->tried();
   ASSIGN_OR_RETURN(const absl::Duration busy_before, BusyTime(kNodeCore));
@@ -154,7 +164,8 @@ absl::StatusOr<Turn> MeasureTurn(Callers& callers, absl::Duration time, const Fl
 absl::StatusOr<Flooded> MeasureCalls(const FloodOptions& options, const Node& node, bool many, double per_second,
                                      const std::string& what) {
   const absl::Duration time = absl::Seconds(static_cast<int64_t>(options.seconds));
-  ASSIGN_OR_RETURN(const auto callers, Callers::Connect(node.endpoint(), kSessions));
+  ASSIGN_OR_RETURN(const dht::Id key, Node::Key());
+  ASSIGN_OR_RETURN(const auto callers, Callers::Connect(node.endpoint(), kSessions, key));
   ASSIGN_OR_RETURN(const auto deaf, DeafPort::Open());
   RETURN_IF_ERROR(callers->Run(kWarmUp).status());
   Flooded measured;
@@ -232,13 +243,13 @@ void AddBusy(const Flooded& measured, const std::string& what, Report& report) {
 
 constexpr char kWithout[] = "the same without the flood";
 
-std::string CallsOver() { return absl::StrCat("calls answered over ", kSessions, " established sessions, one core"); }
+std::string CallsOver() { return absl::StrCat("lookups answered over ", kSessions, " established sessions, one core"); }
 
 absl::Status MeasureMany(const FloodOptions& options, const Node& node, double per_second,
                          const std::vector<double>& capacity, Report& report) {
   ASSIGN_OR_RETURN(const Flooded many, MeasureCalls(options, node, true, per_second, "many addresses"));
   report.Add({.what = absl::StrCat(CallsOver(), ", during a flood from 12 million addresses"),
-              .unit = "calls/s",
+              .unit = "lookups/s",
               .ours = many.under,
               .peer_name = kWithout,
               .peers = many.calm,
@@ -250,7 +261,7 @@ absl::Status MeasureMany(const FloodOptions& options, const Node& node, double p
               .peers = many.calm_busy,
               .at_least = 0.8});
   report.Add({.what = "the calls while the flood from many goes to a port that nobody serves",
-              .unit = "calls/s",
+              .unit = "lookups/s",
               .ours = many.elsewhere,
               .peer_name = kWithout,
               .peers = many.calm});
@@ -263,7 +274,7 @@ absl::Status MeasureOne(const FloodOptions& options, const Node& node, double pe
                         const std::vector<double>& capacity, Report& report) {
   ASSIGN_OR_RETURN(const Flooded one, MeasureCalls(options, node, false, per_second, "one address"));
   report.Add({.what = absl::StrCat(CallsOver(), ", during a flood from one address"),
-              .unit = "calls/s",
+              .unit = "lookups/s",
               .ours = one.under,
               .peer_name = kWithout,
               .peers = one.calm,
@@ -278,7 +289,7 @@ absl::Status MeasureUnlimited(const FloodOptions& options, std::unique_ptr<Node>
                               Report& report) {
   ASSIGN_OR_RETURN(const Flooded unlimited, MeasureCalls(options, *open, true, per_second, "without limits"));
   report.Add({.what = absl::StrCat(CallsOver(), ", during a flood from many with every limit of newcomers lifted"),
-              .unit = "calls/s",
+              .unit = "lookups/s",
               .ours = unlimited.under,
               .peer_name = kWithout,
               .peers = unlimited.calm});
@@ -308,8 +319,10 @@ absl::Status MeasureFlood(const FloodOptions& options, Report& report) {
   if (wanted("one")) RETURN_IF_ERROR(MeasureOne(options, *node, per_second, capacity, report));
   if (wanted("newcomers")) RETURN_IF_ERROR(MeasureNewcomers(options, *node, per_second, report));
   report.Note(
-      "The node is a resolver on core 0 that answers FindNode calls; whoever calls and the flood share core 1, the "
-      "flood at the lowest priority. Each connection of the flood is made, says all that a dialler says first, and "
+      "The node is a resolver on core 0 that is asked for a record which it holds; whoever asks and the flood share "
+      "core "
+      "1, the flood at the lowest priority, and what is counted begins two seconds into it, when newcomers have spent "
+      "what they had saved up. Each connection of the flood is made, says all that a dialler says first, and "
       "never reads; of those from many addresses every second one offers work and does none. What the core could do is "
       "whole handshakes with connection and all, for a second of its time, with every limit lifted. What is missing to "
       "100 % of the node's core is the callers' doing, whose core the flood's connections are made on, by the kernel, "

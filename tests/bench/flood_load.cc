@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <optional>
 #include <utility>
 #include <variant>
@@ -18,7 +19,6 @@
 #include "absl/time/clock.h"
 #include "common/base/status.h"
 #include "common/base/varint.h"
-#include "common/dht/types.h"
 #include "common/dht/wire.h"
 #include "common/p2p/multiaddr.h"
 #include "common/session/multistream.h"
@@ -27,9 +27,11 @@
 namespace dotagent::bench {
 namespace {
 
-constexpr size_t kCallsAtOnce = 64;      // of a session
+constexpr size_t kCallsAtOnce = 128;     // of a session: a node's work for two milliseconds
 constexpr size_t kOpenAtOnce = 2048;     // connections of a flood
 constexpr uint64_t kHashesAtOnce = 512;  // of a dialler that was asked for work
+// Callers look for answers this often, and leave the core to the flood meanwhile.
+constexpr timespec kBetweenLooks = {.tv_sec = 0, .tv_nsec = 300'000};
 
 absl::Status Failed(const std::string& what) {
   return absl::UnavailableError(absl::StrCat(what, ": ", std::strerror(errno)));
@@ -122,14 +124,14 @@ absl::Status Dialled::Receive(bool wait) {
   return session_->Receive({buffer_.data(), static_cast<size_t>(got)}, absl::Now());
 }
 
-absl::StatusOr<std::unique_ptr<Callers>> Callers::Connect(const sockaddr_in& to, size_t sessions) {
+absl::StatusOr<std::unique_ptr<Callers>> Callers::Connect(const sockaddr_in& to, size_t sessions, const dht::Id& key) {
   auto callers = std::make_unique<Callers>();
   for (size_t i = 0; i < sessions; ++i) {
     Caller& caller = callers->callers_.emplace_back();
     ASSIGN_OR_RETURN(caller.dialled, Dialled::Dial(to, "127.0.0.1", 0, absl::Seconds(10)));
-    const crypto::PublicKey& key = caller.dialled->key();
-    const dht::Id id = dht::Id::OfNode(key);
-    caller.request = WithLength(dht::EncodeRequest(dht::Request{{id, key, {}}, dht::FindNodeCall{id}}));
+    const crypto::PublicKey& own = caller.dialled->key();
+    caller.request = WithLength(dht::EncodeRequest(
+        dht::Request{{dht::Id::OfNode(own), own, {}}, dht::FindValueCall{key, dht::ValueKind::kRecord, {}}}));
   }
   return callers;
 }
@@ -147,8 +149,9 @@ absl::Status Callers::Check(Caller& caller, std::string answer) {
   if (!length || length->value != answer.size() - length->size) return absl::InternalError("an answer was cut off");
   ASSIGN_OR_RETURN(const dht::Response response, dht::DecodeResponse(absl::string_view(answer).substr(length->size)));
   if (const auto* refusal = std::get_if<absl::Status>(&response.answer)) return WithContext(*refusal, "a call");
-  if (!std::holds_alternative<dht::NodesAnswer>(response.answer))
-    return absl::InternalError("another question's answer");
+  const auto* found = std::get_if<dht::ValueAnswer>(&response.answer);
+  if (found == nullptr || !found->item.has_value())
+    return absl::InternalError("a call was answered without the record");
   caller.good_answer = std::move(answer);
   return absl::OkStatus();
 }
@@ -192,6 +195,7 @@ absl::StatusOr<double> Callers::Run(absl::Duration time) {
     for (size_t i = 0; i < polled.size(); ++i) {
       if (polled[i].revents != 0) RETURN_IF_ERROR(Step(callers_[i], end == UINT64_MAX));
     }
+    nanosleep(&kBetweenLooks, nullptr);
     const absl::Duration passed = absl::Now() - begun;
     if (end != UINT64_MAX || passed < time) continue;
     rate = static_cast<double>(answered_) / absl::ToDoubleSeconds(passed);

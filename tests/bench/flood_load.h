@@ -22,6 +22,7 @@
 #include "absl/time/time.h"
 #include "common/base/random.h"
 #include "common/crypto/keys.h"
+#include "common/dht/types.h"
 #include "common/session/session.h"
 
 namespace dotagent::bench {
@@ -58,10 +59,13 @@ class Dialled {
   std::vector<char> buffer_ = std::vector<char>(256 * 1024);
 };
 
-// FindNode calls, a fixed number of them under way over each of some sessions; a call that is refused is an error.
+// Look a record up that the node holds (FindValue), a fixed number of calls under way over each of some sessions; one
+// that is not answered with the record is an error.
 class Callers {
  public:
-  [[nodiscard]] static absl::StatusOr<std::unique_ptr<Callers>> Connect(const sockaddr_in& to, size_t sessions);
+  // `key`: the record's.
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<Callers>> Connect(const sockaddr_in& to, size_t sessions,
+                                                                        const dht::Id& key);
   // How many are answered a second.
   [[nodiscard]] absl::StatusOr<double> Run(absl::Duration time);
 

@@ -8,9 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "common/base/random.h"
 #include "common/base/status.h"
-#include "common/crypto/keys.h"
 #include "common/identity/certificate.h"
 #include "tests/bench/bare_grpc.h"
 #include "tests/bench/drive.h"
@@ -36,11 +34,6 @@ std::string HostOf(bool own_network, size_t node) {
   return own_network ? absl::StrCat("10.", node + 1, ".0.1") : "127.0.0.1";
 }
 
-absl::StatusOr<identity::NodeCertificate> MakeCertificate() {
-  SystemRandom random;
-  return identity::MakeNodeCertificate(crypto::SigningKey::Generate(random), {}, absl::Now());
-}
-
 absl::Status AllOk(const Timing& timing, const std::string& what) {
   if (timing.failed == 0) return absl::OkStatus();
   return absl::UnavailableError(
@@ -50,26 +43,20 @@ absl::Status AllOk(const Timing& timing, const std::string& what) {
 double RateOf(const Timing& timing) { return static_cast<double>(timing.us.size()) / timing.seconds; }
 double Milliseconds(const std::vector<double>& us, double quantile) { return Quantile(us, quantile) / 1000; }
 
-absl::Status PublishOne(ResolverClient& client, const std::string& record) {
-  const Timing timing =
-      Drive(0, 1, 1, [&](size_t, std::function<void(bool)> done) { client.Publish(record, std::move(done)); });
-  return AllOk(timing, "publications");
-}
-
 // One resolver and one bare server, both processes of their own, both asked by us over one connection each.
 absl::Status MeasureHotAndContact(const ResolveOptions& options, bool hot, bool contact, Report& report) {
   const TemporaryFolder folder;
   ASSIGN_OR_RETURN(const RunningService resolver,
                    StartResolver(options.programs, folder.Path("resolver"), "127.0.0.1", ""));
   ASSIGN_OR_RETURN(const BareGrpc echo, BareGrpc::Start(options.programs));
-  ASSIGN_OR_RETURN(const identity::NodeCertificate certificate, MakeCertificate());
+  ASSIGN_OR_RETURN(const identity::NodeCertificate certificate, MakeClientCertificate());
   ASSIGN_OR_RETURN(const auto ours, ResolverClient::Connect(resolver.grpc, certificate));
   ASSIGN_OR_RETURN(const auto bare, ResolverClient::Connect(echo.address, certificate));
   // Signed an hour ago: a resolver keeps answers to a name that changes seldom for long.
   const std::string record = Records(options.value_bytes).Make(0, absl::Now() - absl::Hours(1));
   const std::string name = Records::Name(0);
-  RETURN_IF_ERROR(PublishOne(*ours, record));
-  RETURN_IF_ERROR(PublishOne(*bare, record));
+  RETURN_IF_ERROR(ours->Publish(record));
+  RETURN_IF_ERROR(bare->Publish(record));
 
   const auto drive = [&](ResolverClient& client, size_t count, size_t in_flight) {
     return Drive(0, count, in_flight, [&](size_t, std::function<void(bool)> done) {
@@ -283,7 +270,7 @@ absl::Status MeasureLookup(const ResolveOptions& options, bool own_network, Repo
 // Names published through one of `nodes` resolvers, as a deployment runs them, and asked for at another at once.
 absl::Status MeasurePublish(const ResolveOptions& options, bool own_network, Report& report) {
   const TemporaryFolder folder;
-  ASSIGN_OR_RETURN(const identity::NodeCertificate certificate, MakeCertificate());
+  ASSIGN_OR_RETURN(const identity::NodeCertificate certificate, MakeClientCertificate());
   std::vector<RunningService> resolvers;
   std::vector<std::unique_ptr<ResolverClient>> clients;
   Say(absl::StrCat("starting ", options.nodes, " resolvers"));

@@ -5,7 +5,10 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/time/clock.h"
+#include "common/base/random.h"
 #include "common/base/status.h"
+#include "common/crypto/keys.h"
 #include "common/rpc/status.h"
 
 namespace dotagent::bench {
@@ -40,6 +43,11 @@ absl::StatusOr<RunningService> StartResolver(const std::string& programs, const 
   return StartService(programs, "resolver", data_dir, host, options);
 }
 
+absl::StatusOr<identity::NodeCertificate> MakeClientCertificate() {
+  SystemRandom random;
+  return identity::MakeNodeCertificate(crypto::SigningKey::Generate(random), {}, absl::Now());
+}
+
 absl::StatusOr<std::unique_ptr<ResolverClient>> ResolverClient::Connect(const std::string& address,
                                                                         const identity::NodeCertificate& certificate) {
   ASSIGN_OR_RETURN(auto channel, rpc::NewChannel(address, {.certificate = &certificate}));
@@ -52,6 +60,12 @@ void ResolverClient::Publish(const std::string& record, std::function<void(bool)
   call->request.set_record_json(record);
   stub_->async()->Publish(&call->context, &call->request, &call->response,
                           [call, done = std::move(done)](const grpc::Status& status) { done(status.ok()); });
+}
+
+absl::Status ResolverClient::Publish(const std::string& record) {
+  const auto call = NewCall<v1::PublishRequest, v1::PublishResponse>();
+  call->request.set_record_json(record);
+  return rpc::FromGrpc(stub_->Publish(&call->context, call->request, &call->response));
 }
 
 void ResolverClient::Resolve(const std::string& name, bool bypass_cache, size_t expected_size,

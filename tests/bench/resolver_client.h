@@ -19,6 +19,9 @@ namespace dotagent::bench {
 [[nodiscard]] absl::StatusOr<RunningService> StartResolver(const std::string& programs, const std::string& data_dir,
                                                            const std::string& host, const std::string& bootstrap);
 
+// What such a client shows: of a key that nobody knows.
+[[nodiscard]] absl::StatusOr<identity::NodeCertificate> MakeClientCertificate();
+
 // `address` host:port of whatever speaks dotagent.resolver.v1. Each call's `done` runs on one of gRPC's threads.
 class ResolverClient {
  public:
@@ -26,6 +29,8 @@ class ResolverClient {
       const std::string& address, const identity::NodeCertificate& certificate);
 
   void Publish(const std::string& record, std::function<void(bool)> done);
+  // The same, and waits.
+  [[nodiscard]] absl::Status Publish(const std::string& record);
   // Ok if the answer is a record of `expected_size` bytes.
   void Resolve(const std::string& name, bool bypass_cache, size_t expected_size, std::function<void(bool)> done);
   // Resolves `name`, from the cache or not, and waits.
