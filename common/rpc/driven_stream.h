@@ -4,9 +4,10 @@
 // another one, which costs more than the message. Here one of those who wait polls for all; when it has what it wanted,
 // the next one takes over. While nobody waits, nothing is read, and the peer is held back by HTTP/2's flow control. Nor
 // is a read begun before somebody waits: gRPC 1.51 tells the peer at each (WINDOW_UPDATE, a packet of its own), which
-// whoever works on what came before need not wait for.
+// whoever works on what came before need not wait for. Whoever polls may look for a while before it sleeps
+// (adaptive_spin.h).
 //
-//   DrivenStream<InboxRequest, InboxResponse> stream(prepare);  // calls stub.PrepareAsyncInbox(&context, queue)
+//   DrivenStream<InboxRequest, InboxResponse> stream(prepare, spin);  // calls stub.PrepareAsyncInbox(&context, queue)
 //   RETURN_IF_ERROR(stream.Write(open, deadline));
 //   ASSIGN_OR_RETURN(const InboxResponse ready, stream.Read(deadline));
 #ifndef DOTAGENT_COMMON_RPC_DRIVEN_STREAM_H_
@@ -16,11 +17,13 @@
 #include <grpcpp/completion_queue.h>
 #include <grpcpp/support/async_stream.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
+#include <thread>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -28,8 +31,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/base/status.h"
+#include "common/rpc/adaptive_spin.h"
 #include "common/rpc/status.h"
 
 namespace dotagent::rpc {
@@ -48,9 +53,10 @@ class DrivenStream {
   // Takes a message instead of Read. Runs in whatever waits here, and must not wait for anything itself.
   using Take = std::function<void(Response)>;
 
-  // Starts the call; what it talks to must outlive this.
-  explicit DrivenStream(const Prepare& prepare, Take take = nullptr)
-      : take_(std::move(take)), call_(prepare(context_, &queue_)) {
+  // Starts the call; what it talks to must outlive this. `spin`: how long a wait for a message may keep a core busy,
+  // at most.
+  DrivenStream(const Prepare& prepare, absl::Duration spin, Take take = nullptr)
+      : take_(std::move(take)), call_(prepare(context_, &queue_)), spin_(spin) {
     call_->StartCall(Tag(Operation::kStart));
   }
   // Cancels the call. Nobody may be waiting any more.
@@ -134,15 +140,28 @@ class DrivenStream {
   bool Poll(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     ReadOn();
     polling_ = true;
+    const absl::Time look_until = std::min(spin_.Until(), deadline);
     mutex_.Unlock();
     void* tag = nullptr;
     bool ok = false;
-    const auto next = queue_.AsyncNext(&tag, &ok, absl::ToChronoTime(deadline));
+    const auto next = Next(look_until, deadline, &tag, &ok);
     mutex_.Lock();
     polling_ = false;
     if (next != grpc::CompletionQueue::GOT_EVENT) return false;
     Note(static_cast<Operation>(reinterpret_cast<uintptr_t>(tag)), ok);
     return true;
+  }
+
+  // Looks for an event until `look_until`, and then sleeps for it. Between looks all who can run go first: what is
+  // waited for may be theirs to send.
+  grpc::CompletionQueue::NextStatus Next(absl::Time look_until, absl::Time deadline, void** tag, bool* ok) {
+    constexpr std::chrono::system_clock::time_point kPast;  // long gone: do not sleep
+    while (absl::Now() < look_until) {
+      const auto next = queue_.AsyncNext(tag, ok, kPast);
+      if (next != grpc::CompletionQueue::TIMEOUT) return next;
+      std::this_thread::yield();
+    }
+    return queue_.AsyncNext(tag, ok, absl::ToChronoTime(deadline));
   }
 
   void Note(Operation operation, bool ok) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -154,6 +173,7 @@ class DrivenStream {
       case Operation::kRead:
         reading_ = false;
         if (!ok) return Finish();
+        spin_.End(absl::Now());
         if (take_) {
           take_(std::move(incoming_));
         } else {
@@ -176,6 +196,7 @@ class DrivenStream {
   void ReadOn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (reading_ || finishing_ || !started_ || waiting_.size() >= kMaxWaiting) return;
     reading_ = true;
+    spin_.Begin(absl::Now());
     call_->Read(&incoming_, Tag(Operation::kRead));
   }
   void Finish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -203,6 +224,7 @@ class DrivenStream {
   bool finishing_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t writes_ ABSL_GUARDED_BY(mutex_) = 0;
+  AdaptiveSpin spin_ ABSL_GUARDED_BY(mutex_);  // for messages; a write is over at once
   Response incoming_ ABSL_GUARDED_BY(mutex_);
   std::deque<Response> waiting_ ABSL_GUARDED_BY(mutex_);
   grpc::Status status_ ABSL_GUARDED_BY(mutex_);

@@ -37,7 +37,7 @@ AskCall::AskCall(std::shared_ptr<GatewayClient> gateway)
             gateway_->Authorize(context);
             return gateway_->stub().PrepareAsyncAsk(&context, queue);
           },
-          [this](v1::AskResponse response) { Take(std::move(response)); }) {}
+          gateway_->options().spin, [this](v1::AskResponse response) { Take(std::move(response)); }) {}
 
 uint64_t AskCall::Begin() {
   absl::MutexLock lock(&mutex_);

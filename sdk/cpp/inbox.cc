@@ -16,10 +16,14 @@ namespace v1 = ::dotagent::gateway::v1;
 
 struct Inbox::Impl {
   Impl(Agent& owner, std::shared_ptr<GatewayClient> client)
-      : agent(owner), gateway(std::move(client)), stream([this](grpc::ClientContext& context, auto* queue) {
-          gateway->Authorize(context);
-          return gateway->stub().PrepareAsyncInbox(&context, queue);
-        }) {}
+      : agent(owner),
+        gateway(std::move(client)),
+        stream(
+            [this](grpc::ClientContext& context, auto* queue) {
+              gateway->Authorize(context);
+              return gateway->stub().PrepareAsyncInbox(&context, queue);
+            },
+            gateway->options().spin) {}
 
   [[nodiscard]] absl::StatusOr<v1::InboxResponse> Take(absl::Duration timeout) {
     absl::StatusOr<v1::InboxResponse> response = stream.Read(absl::Now() + timeout);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <ctime>
 #include <memory>
 #include <string>
 #include <thread>
@@ -68,7 +69,8 @@ class Service : public v1::GatewayService::CallbackService {
   }
 };
 
-class DrivenStreamTest : public testing::Test {
+// Who waits sleeps, or looks first.
+class DrivenStreamTest : public testing::TestWithParam<absl::Duration> {
  protected:
   using Stream = DrivenStream<v1::OpenChannelRequest, v1::OpenChannelResponse>;
 
@@ -77,7 +79,7 @@ class DrivenStreamTest : public testing::Test {
         [this](grpc::ClientContext& context, grpc::CompletionQueue* queue) {
           return stub_->PrepareAsyncOpenChannel(&context, queue);
         },
-        std::move(take));
+        GetParam(), std::move(take));
   }
   static absl::Status Say(Stream& stream, const std::string& data, absl::Duration patience = kPatience) {
     v1::OpenChannelRequest request;
@@ -96,7 +98,7 @@ class DrivenStreamTest : public testing::Test {
   std::unique_ptr<v1::GatewayService::Stub> stub_ = v1::GatewayService::NewStub(channel_->grpc());
 };
 
-TEST_F(DrivenStreamTest, SaysAndHears) {
+TEST_P(DrivenStreamTest, SaysAndHears) {
   const auto stream = Open();
   for (const std::string data : {"one", "two", "three"}) {
     ASSERT_EQ(Say(*stream, data), absl::OkStatus());
@@ -104,14 +106,14 @@ TEST_F(DrivenStreamTest, SaysAndHears) {
   }
 }
 
-TEST_F(DrivenStreamTest, AWaitCanBeGivenUpAndTakenUpAgain) {
+TEST_P(DrivenStreamTest, AWaitCanBeGivenUpAndTakenUpAgain) {
   const auto stream = Open();
   EXPECT_EQ(Hear(*stream, absl::Milliseconds(20)).status().code(), absl::StatusCode::kDeadlineExceeded);
   ASSERT_EQ(Say(*stream, "one"), absl::OkStatus());
   EXPECT_EQ(Hear(*stream).value(), "one");
 }
 
-TEST_F(DrivenStreamTest, WhyItEndedIsToldAfterWhatCame) {
+TEST_P(DrivenStreamTest, WhyItEndedIsToldAfterWhatCame) {
   const auto stream = Open();
   ASSERT_EQ(Say(*stream, "say 3"), absl::OkStatus());
   ASSERT_EQ(Say(*stream, "end"), absl::OkStatus());
@@ -121,13 +123,13 @@ TEST_F(DrivenStreamTest, WhyItEndedIsToldAfterWhatCame) {
   EXPECT_TRUE(stream->has_ended());
 }
 
-TEST_F(DrivenStreamTest, AnOrderlyEndIsOneToo) {
+TEST_P(DrivenStreamTest, AnOrderlyEndIsOneToo) {
   const auto stream = Open();
   ASSERT_EQ(Say(*stream, "bye"), absl::OkStatus());
   EXPECT_EQ(Hear(*stream).status().code(), absl::StatusCode::kUnavailable);
 }
 
-TEST_F(DrivenStreamTest, AServerThatIsGoneIsToldToBothSides) {
+TEST_P(DrivenStreamTest, AServerThatIsGoneIsToldToBothSides) {
   const auto stream = Open();
   ASSERT_EQ(Say(*stream, "one"), absl::OkStatus());
   ASSERT_TRUE(Hear(*stream).ok());
@@ -136,7 +138,7 @@ TEST_F(DrivenStreamTest, AServerThatIsGoneIsToldToBothSides) {
   EXPECT_FALSE(Say(*stream, "two").ok());
 }
 
-TEST_F(DrivenStreamTest, WhoDoesNotTakeAMessageHoldsUpAWriteForSoLong) {
+TEST_P(DrivenStreamTest, WhoDoesNotTakeAMessageHoldsUpAWriteForSoLong) {
   const auto stream = Open();
   ASSERT_EQ(Say(*stream, "deaf"), absl::OkStatus());
   const std::string large(64 * 1024, 'x');
@@ -145,7 +147,7 @@ TEST_F(DrivenStreamTest, WhoDoesNotTakeAMessageHoldsUpAWriteForSoLong) {
   EXPECT_EQ(said.code(), absl::StatusCode::kDeadlineExceeded) << said;
 }
 
-TEST_F(DrivenStreamTest, CancelEndsAWaitOfAnotherThread) {
+TEST_P(DrivenStreamTest, CancelEndsAWaitOfAnotherThread) {
   const auto stream = Open();
   std::thread canceller([&] { stream->Cancel(); });
   EXPECT_EQ(Hear(*stream).status().code(), absl::StatusCode::kCancelled);
@@ -153,7 +155,7 @@ TEST_F(DrivenStreamTest, CancelEndsAWaitOfAnotherThread) {
 }
 
 // As one of them polls for all, none may leave while the others still wait for what only polling brings.
-TEST_F(DrivenStreamTest, EachOfManyThreadsHearsAsMuchAsItSays) {
+TEST_P(DrivenStreamTest, EachOfManyThreadsHearsAsMuchAsItSays) {
   const auto stream = Open();
   std::vector<std::thread> threads;
   std::atomic<int> heard = 0;
@@ -169,7 +171,7 @@ TEST_F(DrivenStreamTest, EachOfManyThreadsHearsAsMuchAsItSays) {
   EXPECT_EQ(heard, 400);
 }
 
-TEST_F(DrivenStreamTest, WhatIsTakenIsNotKept) {
+TEST_P(DrivenStreamTest, WhatIsTakenIsNotKept) {
   std::vector<std::string> taken;
   const auto stream = Open([&](v1::OpenChannelResponse response) { taken.push_back(response.data()); });
   ASSERT_EQ(Say(*stream, "say 3"), absl::OkStatus());
@@ -177,13 +179,38 @@ TEST_F(DrivenStreamTest, WhatIsTakenIsNotKept) {
   EXPECT_EQ(stream->Await([] { return false; }, absl::Now()).code(), absl::StatusCode::kDeadlineExceeded);
 }
 
-TEST_F(DrivenStreamTest, ItCanEndWithMessagesThatNobodyReads) {
+TEST_P(DrivenStreamTest, ItCanEndWithMessagesThatNobodyReads) {
   const auto stream = Open();
   ASSERT_EQ(Say(*stream, "say 1000"), absl::OkStatus());
   ASSERT_TRUE(Hear(*stream).ok());
   // Reads until it holds as many as it will.
   EXPECT_TRUE(absl::IsDeadlineExceeded(stream->Await([] { return false; }, absl::Now() + absl::Milliseconds(100))));
 }
+
+// However closely its messages came before.
+TEST_P(DrivenStreamTest, APauseIsSleptThrough) {
+  const auto stream = Open();
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(Say(*stream, "one"), absl::OkStatus());
+    ASSERT_EQ(Hear(*stream).value(), "one");
+  }
+  const auto processor_time = [] {
+    timespec time{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return absl::DurationFromTimespec(time);
+  };
+  const absl::Duration before = processor_time();
+  // The first of these waits may look for a while, the others have waited long already.
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(Hear(*stream, absl::Milliseconds(50)).status().code(), absl::StatusCode::kDeadlineExceeded);
+  }
+  EXPECT_LT(processor_time() - before, absl::Milliseconds(100));
+}
+
+INSTANTIATE_TEST_SUITE_P(, DrivenStreamTest, testing::Values(absl::ZeroDuration(), absl::Milliseconds(30)),
+                         [](const auto& parameter) {
+                           return parameter.param == absl::ZeroDuration() ? "Sleeping" : "Looking";
+                         });
 
 }  // namespace
 }  // namespace dotagent::rpc
