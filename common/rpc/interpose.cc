@@ -16,10 +16,10 @@ absl::Status CheckInterposed(const char* symbol) {
   void* const original = NextDefinition(symbol);
   if (found == nullptr || original == nullptr || found == original || dladdr(found, &first) == 0 ||
       dladdr(original, &next) == 0 || first.dli_fbase == next.dli_fbase) {
-    return absl::InternalError(
-        absl::StrCat("gRPC is not guarded against floods (CVE-2023-33953, CVE-2023-44487): this program must load "
-                     "libgrpc 1.51 as a shared library and export ",
-                     symbol));
+    return absl::InternalError(absl::StrCat(
+        "this program does not stand in front of gRPC, whose floods (CVE-2023-33953, CVE-2023-44487) it is "
+        "to hold off: it must load libgrpc 1.51 as a shared library and export ",
+        symbol));
   }
   return absl::OkStatus();
 }

@@ -1,5 +1,6 @@
 // Standing in front of a function of libgrpc: a definition in the program takes the place of the shared library's when
-// the dynamic linker resolves the name, and can call it. hpack_guard.h and reset_guard.h say why.
+// the dynamic linker resolves the name, and can call it. hpack_guard.h, reset_guard.h
+// and poller_crew.h say why.
 #ifndef DOTAGENT_COMMON_RPC_INTERPOSE_H_
 #define DOTAGENT_COMMON_RPC_INTERPOSE_H_
 

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/rpc/hpack_guard.h"
+#include "common/rpc/poller_crew.h"
 #include "common/rpc/reset_guard.h"
 
 namespace dotagent::rpc {
@@ -77,6 +78,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   }
   RETURN_IF_ERROR(CheckHpackGuard());
   RETURN_IF_ERROR(CheckResetGuard());
+  RETURN_IF_ERROR(CheckPollerCrew());
   EnablePlugins();
   grpc::ServerBuilder builder;
   SetLimits(builder, options);
