@@ -31,7 +31,7 @@ constexpr size_t kCallsAtOnce = 128;     // of a session: a node's work for two 
 constexpr size_t kOpenAtOnce = 2048;     // connections of a flood
 constexpr uint64_t kHashesAtOnce = 512;  // of a dialler that was asked for work
 // Callers look for answers this often, and leave the core to the flood meanwhile.
-constexpr timespec kBetweenLooks = {.tv_sec = 0, .tv_nsec = 300'000};
+constexpr timespec kBetweenLooks = {.tv_sec = 0, .tv_nsec = 600'000};
 
 absl::Status Failed(const std::string& what) {
   return absl::UnavailableError(absl::StrCat(what, ": ", std::strerror(errno)));
