@@ -406,6 +406,17 @@ absl::StatusOr<std::unique_ptr<Channel>> Agent::OpenChannel(absl::string_view re
   return Channel::Call(gateway_, name_, resolved.record.name().text(), resolved.record.public_key(), options);
 }
 
+absl::StatusOr<std::unique_ptr<MessageStream>> Agent::OpenStream(absl::string_view recipient,
+                                                                 const ChannelCallOptions& options) {
+  RETURN_IF_ERROR(RequireName());
+  ASSIGN_OR_RETURN(const record::Name own, record::Name::Parse(name_));
+  ASSIGN_OR_RETURN(const ResolvedName resolved, Resolve(recipient));
+  const std::string& peer = resolved.record.name().text();
+  ASSIGN_OR_RETURN(auto channel,
+                   Channel::Call(gateway_, name_, peer, resolved.record.public_key(), options, kMessagesProtocol));
+  return std::make_unique<MessageStream>(std::move(channel), gateway_, own.text(), peer);
+}
+
 absl::Status Agent::CheckToken(const ChannelOffer& offer, const crypto::PublicKey& caller) const {
   RETURN_IF_ERROR(RequireName());
   ASSIGN_OR_RETURN(const record::Name own, record::Name::Parse(name_));
@@ -420,12 +431,26 @@ absl::Status Agent::CheckToken(const ChannelOffer& offer, const crypto::PublicKe
                       absl::Now());
 }
 
-absl::StatusOr<std::unique_ptr<Channel>> Agent::AcceptChannel(const ChannelOffer& offer, bool require_token) {
+absl::StatusOr<record::Record> Agent::CheckCaller(const ChannelOffer& offer, bool require_token) {
   // Before the answer: an offer from a name that another key holds is not worth a handshake.
-  ASSIGN_OR_RETURN(const ResolvedName caller, Resolve(offer.caller));
-  const crypto::PublicKey& key = caller.record.public_key();
-  if (require_token) RETURN_IF_ERROR(WithContext(CheckToken(offer, key), "capability token"));
-  return Channel::Accept(gateway_, offer, key);
+  ASSIGN_OR_RETURN(ResolvedName caller, Resolve(offer.caller));
+  if (require_token) {
+    RETURN_IF_ERROR(WithContext(CheckToken(offer, caller.record.public_key()), "capability token"));
+  }
+  return std::move(caller.record);
+}
+
+absl::StatusOr<std::unique_ptr<Channel>> Agent::AcceptChannel(const ChannelOffer& offer, bool require_token) {
+  ASSIGN_OR_RETURN(const record::Record caller, CheckCaller(offer, require_token));
+  return Channel::Accept(gateway_, offer, caller.public_key());
+}
+
+absl::StatusOr<std::unique_ptr<MessageStream>> Agent::AcceptStream(const ChannelOffer& offer, bool require_token) {
+  RETURN_IF_ERROR(RequireName());
+  ASSIGN_OR_RETURN(const record::Name own, record::Name::Parse(name_));
+  ASSIGN_OR_RETURN(const record::Record caller, CheckCaller(offer, require_token));
+  ASSIGN_OR_RETURN(auto channel, Channel::Accept(gateway_, offer, caller.public_key(), kMessagesProtocol));
+  return std::make_unique<MessageStream>(std::move(channel), gateway_, own.text(), caller.name().text());
 }
 
 }  // namespace dotagent::sdk

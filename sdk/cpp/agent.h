@@ -32,6 +32,7 @@
 #include "sdk/cpp/channel.h"
 #include "sdk/cpp/gateway_client.h"
 #include "sdk/cpp/inbox.h"
+#include "sdk/cpp/message_stream.h"
 #include "sdk/cpp/subscription.h"
 #include "sdk/cpp/verified_records.h"
 
@@ -225,6 +226,11 @@ class Agent {
   // a token was used, only the gateway knows.
   [[nodiscard]] absl::StatusOr<std::unique_ptr<Channel>> AcceptChannel(const ChannelOffer& offer,
                                                                        bool require_token = false);
+  // The same for a channel that carries messages. Both ends have to mean one: say so by the call's method.
+  [[nodiscard]] absl::StatusOr<std::unique_ptr<MessageStream>> OpenStream(absl::string_view recipient,
+                                                                          const ChannelCallOptions& options = {});
+  [[nodiscard]] absl::StatusOr<std::unique_ptr<MessageStream>> AcceptStream(const ChannelOffer& offer,
+                                                                            bool require_token = false);
 
   // What goes with its record now.
   [[nodiscard]] absl::StatusOr<record::NameProof> Proof() const { return proof_ ? proof_() : record::NameProof(); }
@@ -240,6 +246,8 @@ class Agent {
                                                             record::MessageType type) const;
   // That the offer's token allows a channel for the offer's method to whoever holds `caller`.
   [[nodiscard]] absl::Status CheckToken(const ChannelOffer& offer, const crypto::PublicKey& caller) const;
+  // Whose offer it is, before it is accepted.
+  [[nodiscard]] absl::StatusOr<record::Record> CheckCaller(const ChannelOffer& offer, bool require_token);
   [[nodiscard]] absl::Status CheckOwn(const record::Record& record) const;
   [[nodiscard]] absl::StatusOr<gateway::v1::GetInfoResponse> GatewayInfo();
   [[nodiscard]] absl::StatusOr<Registration> SignAndRegister(const gateway::v1::GetInfoResponse& info,

@@ -25,7 +25,6 @@ namespace {
 
 namespace v1 = ::dotagent::gateway::v1;
 
-constexpr char kProtocol[] = "/dotagent/agent/1.0.0";
 // What a gateway takes at a time (protos/dotagent/gateway/v1). Whatever waits goes together, and nothing waits for
 // more: a chunk passes from thread to thread several times on its way, whatever its size.
 constexpr size_t kChunk = 256 * 1024;
@@ -38,8 +37,9 @@ absl::Status Ended() { return absl::CancelledError("the channel was ended here")
 // Two threads: one reads the pipe and feeds the session, one writes what the session has to say. They are apart so that
 // each direction moves while the other is stuck; with one, two ends that both write would wait for each other for ever.
 struct Channel::Impl {
-  Impl(std::shared_ptr<GatewayClient> client, session::Role role, const crypto::PublicKey& peer)
+  Impl(std::shared_ptr<GatewayClient> client, session::Role role, const crypto::PublicKey& peer, std::string spoken)
       : gateway(std::move(client)),
+        protocol(std::move(spoken)),
         is_caller(role == session::Role::kDialler),
         session_options({.role = role,
                          .identity = &gateway->key(),
@@ -71,7 +71,7 @@ struct Channel::Impl {
     }
     RETURN_IF_ERROR(CheckOpen());
     if (!is_caller) return absl::OkStatus();  // the stream has come, or EstablishedOrEnded would wait
-    ASSIGN_OR_RETURN(stream, core.OpenStream(kProtocol));
+    ASSIGN_OR_RETURN(stream, core.OpenStream(protocol));
     return absl::OkStatus();
   }
 
@@ -163,7 +163,7 @@ struct Channel::Impl {
     for (const session::Event& event : core.TakeEvents()) {
       switch (event.kind) {
         case session::Event::Kind::kStreamOpened:
-          if (!is_caller && !stream && event.protocol == kProtocol) {
+          if (!is_caller && !stream && event.protocol == protocol) {
             stream = event.stream;
           } else {
             core.Reset(event.stream, session::reset_code::kRefused);
@@ -221,6 +221,7 @@ struct Channel::Impl {
 
   SystemRandom random;
   const std::shared_ptr<GatewayClient> gateway;
+  const std::string protocol;
   const bool is_caller;
   const session::Options session_options;
   grpc::ClientContext context;
@@ -246,10 +247,10 @@ Channel::~Channel() = default;
 
 absl::StatusOr<std::unique_ptr<Channel>> Channel::Call(std::shared_ptr<GatewayClient> gateway,
                                                        const std::string& caller, const std::string& recipient,
-                                                       const crypto::PublicKey& peer,
-                                                       const ChannelCallOptions& options) {
+                                                       const crypto::PublicKey& peer, const ChannelCallOptions& options,
+                                                       const std::string& protocol) {
   std::unique_ptr<Channel> channel(new Channel());
-  channel->impl_ = std::make_unique<Impl>(std::move(gateway), session::Role::kDialler, peer);
+  channel->impl_ = std::make_unique<Impl>(std::move(gateway), session::Role::kDialler, peer, protocol);
   v1::OpenChannelRequest first;
   first.mutable_call()->set_recipient(recipient);
   first.mutable_call()->set_caller(caller);
@@ -260,9 +261,10 @@ absl::StatusOr<std::unique_ptr<Channel>> Channel::Call(std::shared_ptr<GatewayCl
 }
 
 absl::StatusOr<std::unique_ptr<Channel>> Channel::Accept(std::shared_ptr<GatewayClient> gateway,
-                                                         const ChannelOffer& offer, const crypto::PublicKey& peer) {
+                                                         const ChannelOffer& offer, const crypto::PublicKey& peer,
+                                                         const std::string& protocol) {
   std::unique_ptr<Channel> channel(new Channel());
-  channel->impl_ = std::make_unique<Impl>(std::move(gateway), session::Role::kListener, peer);
+  channel->impl_ = std::make_unique<Impl>(std::move(gateway), session::Role::kListener, peer, protocol);
   v1::OpenChannelRequest first;
   first.mutable_accept()->set_channel_id(offer.channel_id);
   RETURN_IF_ERROR(channel->impl_->Open(first));

@@ -21,6 +21,9 @@
 
 namespace dotagent::sdk {
 
+// What the agents' session of a channel speaks, of which both ends have to be of one mind: bytes.
+inline constexpr char kBytesProtocol[] = "/dotagent/agent/1.0.0";
+
 // Another agent calls; from Inbox.
 struct ChannelOffer {
   std::string channel_id;
@@ -41,15 +44,18 @@ struct ChannelCallOptions {
 // Thread-safe; one Read and one Write at a time. Two threads each, joined by the destructor.
 class Channel {
  public:
-  // Both return once the handshake is over and the other end has proved `peer`.
+  // Both return once the handshake is over and the other end has proved `peer`. Where the ends speak different
+  // protocols, both fail.
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<Channel>> Call(std::shared_ptr<GatewayClient> gateway,
                                                                      const std::string& caller,
                                                                      const std::string& recipient,
                                                                      const crypto::PublicKey& peer,
-                                                                     const ChannelCallOptions& options = {});
+                                                                     const ChannelCallOptions& options = {},
+                                                                     const std::string& protocol = kBytesProtocol);
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<Channel>> Accept(std::shared_ptr<GatewayClient> gateway,
                                                                        const ChannelOffer& offer,
-                                                                       const crypto::PublicKey& peer);
+                                                                       const crypto::PublicKey& peer,
+                                                                       const std::string& protocol = kBytesProtocol);
   // Ends the channel at once if it has not ended.
   ~Channel();
 
