@@ -5,9 +5,13 @@
 
 #include <csignal>
 #include <filesystem>
+#include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/base/status.h"
 #include "tests/unit/gateway/inbox_store_fixture.h"
 
@@ -33,6 +37,34 @@ TEST_F(InboxStoreTest, HandsOutInOrderUntilAcknowledged) {
   ASSERT_TRUE(Ack(bob_, {first_, first_ + 2, 99}).ok());
   EXPECT_EQ(inboxes_->pending(bob_), 1u);
   EXPECT_EQ(Next(bob_, 0)->message_json(), "{b}");
+}
+
+// Three senders write every minute, the gateway restarts every six hours, and its upkeep runs all along.
+TEST_F(InboxStoreTest, WhoWasAwayForADayGetsEverythingInOrder) {
+  constexpr int kMinutes = 24 * 60;
+  const std::vector<std::string> senders = {"alice.agent", "carol.agent", "dave.agent"};
+  for (int minute = 0; minute < kMinutes; ++minute, now_ += absl::Minutes(1)) {
+    for (const std::string& sender : senders) {
+      NewMessage message = Message(absl::StrCat(minute));
+      message.sender = sender;
+      message.json = absl::StrCat(sender, " ", minute);
+      const auto added = Add(bob_, message);
+      ASSERT_TRUE(added.ok() && *added) << added.status();
+    }
+    EXPECT_FALSE(Expire(now_));
+    if (minute % 360 == 359) Open({});
+  }
+  std::map<std::string, int> heard;
+  uint64_t after = 0;
+  for (size_t i = 0; i < senders.size() * kMinutes; ++i) {
+    const auto next = Next(bob_, after);
+    ASSERT_TRUE(next.ok()) << i << ": " << next.status();
+    after = next->sequence();
+    const std::pair<std::string, std::string> said = absl::StrSplit(next->message_json(), ' ');
+    ASSERT_EQ(said.second, absl::StrCat(heard[said.first]++)) << "of " << said.first;
+  }
+  EXPECT_TRUE(absl::IsNotFound(Next(bob_, after).status()));
+  EXPECT_EQ(heard.size(), senders.size());
 }
 
 TEST_F(InboxStoreTest, TakesAMessageOnceEvenAfterItWasReadAndTheGatewayRestarted) {
