@@ -47,8 +47,9 @@ struct Served {
 struct CallOptions {
   std::string protocol;
   size_t max_response = 0;
-  absl::Time deadline;     // by the connection's clock
-  absl::Duration timeout;  // what the caller asked for, to be told
+  absl::Time deadline;                                      // by the connection's clock
+  absl::Duration timeout;                                   // what the caller asked for, to be told
+  session::Priority priority = session::Priority::kNormal;  // of the request
 };
 
 // Those of one connection, which owns it. On the loop.

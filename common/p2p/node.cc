@@ -428,11 +428,12 @@ void Node::OpenStream(const PeerAddress& peer, const std::string& protocol, sess
 }
 
 void Node::Call(const PeerAddress& peer, const std::string& protocol, std::string request, size_t max_response,
-                absl::Duration timeout, CallCallback done) {
+                absl::Duration timeout, CallCallback done, session::Priority priority) {
   CallOptions options{.protocol = protocol,
                       .max_response = max_response,
                       .deadline = SteadyNow(*impl_->options.clock) + timeout,
-                      .timeout = timeout};
+                      .timeout = timeout,
+                      .priority = priority};
   const auto connection = peer.key.has_value() ? impl_->FindSession(*peer.key) : nullptr;
   if (connection != nullptr) return connection->Call(options, request, std::move(done));
   const auto call =

@@ -111,9 +111,9 @@ class Node {
   void OpenStream(const PeerAddress& peer, const std::string& protocol, session::Priority priority,
                   StreamCallback done);
   // A unary call: opens a stream, sends `request`, reads one response of at most `max_response` bytes. DeadlineExceeded
-  // after `timeout`.
+  // after `timeout`. The request goes before what waits with less `priority`.
   void Call(const PeerAddress& peer, const std::string& protocol, std::string request, size_t max_response,
-            absl::Duration timeout, CallCallback done);
+            absl::Duration timeout, CallCallback done, session::Priority priority = session::Priority::kNormal);
 
   // Dials (or finds an open session) and tells who answered.
   void Connect(const PeerAddress& peer, std::function<void(absl::StatusOr<crypto::PublicKey>)> done);

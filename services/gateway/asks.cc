@@ -42,6 +42,12 @@ class Asks::Conversation : public std::enable_shared_from_this<Conversation> {
     EndIfDone();
   }
 
+  void Leave(const absl::Status& why) {
+    if (std::exchange(left_, true)) return;
+    stream_->Finish(why);
+    asks_.Forget(shared_from_this());
+  }
+
  private:
   void ReadOn() {
     if (reading_ || end_ || waiting_bytes_ >= kMaxAskingBytes || waiting_.size() + unread_.size() >= kMaxAsking) return;
@@ -149,11 +155,6 @@ class Asks::Conversation : public std::enable_shared_from_this<Conversation> {
   void EndIfDone() {
     if (end_ && waiting_.empty() && unread_.empty() && !writing_) Leave(*end_);
   }
-  void Leave(const absl::Status& why) {
-    if (std::exchange(left_, true)) return;
-    stream_->Finish(why);
-    asks_.Forget(shared_from_this());
-  }
 
   Asks& asks_;
   const std::string key_;
@@ -190,6 +191,14 @@ void Asks::Serve(const std::shared_ptr<Agent>& agent, std::string token, std::sh
   const auto conversation = std::make_shared<Conversation>(*this, std::move(key), std::move(token), std::move(stream));
   open_.insert(conversation);
   conversation->Start();
+}
+
+void Asks::End(const crypto::PublicKey& key, const absl::Status& why) {
+  std::vector<std::shared_ptr<Conversation>> ending;
+  for (const auto& conversation : open_) {
+    if (conversation->key() == key.bytes()) ending.push_back(conversation);
+  }
+  for (const auto& conversation : ending) conversation->Leave(why);
 }
 
 void Asks::Forget(const std::shared_ptr<Conversation>& conversation) {

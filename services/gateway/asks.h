@@ -18,6 +18,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
+#include "common/crypto/keys.h"
 #include "common/rpc/call.h"
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
@@ -49,11 +50,13 @@ class Asks {
   Asks(Handlers handlers, const Clock& clock, telemetry::Metrics& metrics);
   ~Asks();
 
-  // Serves a call of `agent` until its end, with the token that it began with: when that has lapsed, or the key is
-  // revoked, whatever is asked from then on is refused. ResourceExhausted (LIMIT) if the agent has kMaxAskCallsPerAgent
+  // Serves a call of `agent` until its end, with the token that it began with: when that has lapsed, whatever is asked
+  // from then on is refused. ResourceExhausted (LIMIT) if the agent has kMaxAskCallsPerAgent
   // already.
   void Serve(const std::shared_ptr<Agent>& agent, std::string token, std::shared_ptr<AskStream> stream);
 
+  // Ends the calls that `key` has open, at once: what they still wait for comes to nobody.
+  void End(const crypto::PublicKey& key, const absl::Status& why);
   // Reads nothing more; each call ends with `why` when what it asked has been answered. New ones are refused.
   void Drain(const absl::Status& why);
 

@@ -423,6 +423,7 @@ void Gateway::MoveFromRetiredKeys(const std::string& rotation_chain, const recor
     const absl::Status rotated =
         ErrorWithReason(absl::StatusCode::kAborted, reason::kSuperseded,
                         "the key was rotated; go on with the new one, which has the inbox now");
+    asks_.End(event.key, rotated);
     listeners_.End(event.key, rotated);
     if (cluster_calls_) cluster_calls_->End(event.key, rotated);
     topics_.End(event.key, rotated);
@@ -432,6 +433,7 @@ void Gateway::MoveFromRetiredKeys(const std::string& rotation_chain, const recor
 
 void Gateway::OnRevoked(const crypto::PublicKey& key) {
   const size_t tokens = authenticator_.Revoke(key);
+  asks_.End(key, KeyRevoked());
   listeners_.End(key, KeyRevoked());
   if (cluster_calls_) cluster_calls_->End(key, KeyRevoked());
   topics_.End(key, KeyRevoked());

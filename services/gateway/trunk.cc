@@ -10,6 +10,7 @@
 #include "common/capability/token.h"
 #include "common/record/message.h"
 #include "common/rpc/status.h"
+#include "dotagent/gateway/v1/gateway.pb.h"
 #include "services/gateway/stream_deadline.h"
 
 namespace dotagent::gateway_service {
@@ -47,6 +48,20 @@ bool NotReached(const absl::Status& status) {
 // The session was there, and ended before the answer.
 bool Broke(const absl::Status& status) { return absl::IsUnavailable(status) && !NotReached(status); }
 
+// Of a stream that carries a message of this priority, as the envelope has it (gateway.v1.Priority).
+session::Priority LevelOf(int32_t priority) {
+  switch (priority) {
+    case gateway::v1::PRIORITY_LOW:
+      return session::Priority::kLow;
+    case gateway::v1::PRIORITY_HIGH:
+      return session::Priority::kHigh;
+    case gateway::v1::PRIORITY_CRITICAL:
+      return session::Priority::kCritical;
+    default:
+      return session::Priority::kNormal;
+  }
+}
+
 class NodeTrunk : public Trunk {
  public:
   NodeTrunk(const asio::any_io_executor& executor, p2p::Node& node, TrunkProtocols protocols)
@@ -54,7 +69,8 @@ class NodeTrunk : public Trunk {
 
   void Deliver(std::vector<p2p::PeerAddress> gateways, const trunk::v1::DeliverRequest& request,
                std::function<void(absl::StatusOr<bool>)> done) override {
-    CallFirst({protocols_.deliver, request.SerializeAsString(), kMaxResponse, kDeliverTimeout, /*tries=*/2},
+    CallFirst({protocols_.deliver, request.SerializeAsString(), kMaxResponse, kDeliverTimeout, /*tries=*/2,
+               LevelOf(request.priority())},
               std::move(gateways), [done = std::move(done)](const absl::StatusOr<std::string>& answer) {
                 const auto response = ParseAnswer<trunk::v1::DeliverResponse>(answer);
                 response.ok() ? done(response->duplicate()) : done(response.status());
@@ -64,7 +80,7 @@ class NodeTrunk : public Trunk {
   void Request(std::vector<p2p::PeerAddress> gateways, const trunk::v1::RequestCall& call,
                std::function<void(absl::StatusOr<Answer>)> done) override {
     CallFirst({protocols_.request, call.SerializeAsString(), kMaxRequestAnswer,
-               absl::Milliseconds(call.timeout_ms()) + kOnTheWay, /*tries=*/1},
+               absl::Milliseconds(call.timeout_ms()) + kOnTheWay, /*tries=*/1, LevelOf(call.request().priority())},
               std::move(gateways), [done = std::move(done)](const absl::StatusOr<std::string>& answer) {
                 auto response = ParseAnswer<trunk::v1::RequestAnswer>(answer);
                 if (!response.ok()) return done(response.status());
@@ -93,6 +109,7 @@ class NodeTrunk : public Trunk {
     size_t max_response;
     absl::Duration timeout;
     int tries;  // over a new session when one breaks; more than one only for what is done once however often it comes
+    session::Priority priority;
   };
   using CallDone = std::function<void(const absl::StatusOr<std::string>&)>;
   struct Attempt {
@@ -126,14 +143,16 @@ class NodeTrunk : public Trunk {
   void CallAt(const std::shared_ptr<const UnaryCall>& call, std::vector<p2p::PeerAddress> gateways, Attempt attempt,
               CallDone done) {
     const p2p::PeerAddress gateway = gateways[attempt.gateway];
-    node_.Call(gateway, call->protocols[attempt.version], call->request, call->max_response, call->timeout,
-               [this, call, gateways = std::move(gateways), attempt,
-                done = std::move(done)](const absl::StatusOr<std::string>& answer) mutable {
-                 if (const std::optional<Attempt> next = Next(*call, gateways.size(), attempt, answer.status())) {
-                   return CallAt(call, std::move(gateways), *next, std::move(done));
-                 }
-                 done(answer);
-               });
+    node_.Call(
+        gateway, call->protocols[attempt.version], call->request, call->max_response, call->timeout,
+        [this, call, gateways = std::move(gateways), attempt,
+         done = std::move(done)](const absl::StatusOr<std::string>& answer) mutable {
+          if (const std::optional<Attempt> next = Next(*call, gateways.size(), attempt, answer.status())) {
+            return CallAt(call, std::move(gateways), *next, std::move(done));
+          }
+          done(answer);
+        },
+        call->priority);
   }
 
   // What another gateway answered, if it did not refuse.

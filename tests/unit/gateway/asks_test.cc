@@ -235,6 +235,20 @@ TEST_F(AsksTest, AnAgentHasSoManyCalls) {
   EXPECT_FALSE(Open()->finished.has_value());
 }
 
+TEST_F(AsksTest, ARevokedKeysCallsEnd) {
+  const auto busy = Open();
+  Ask(*busy, 1, "first");
+  const absl::Status why = absl::PermissionDeniedError("revoked");
+  asks_.End(crypto::SigningKey::Generate(world_.random).public_key(), why);
+  world_.tasks.Run();
+  EXPECT_FALSE(busy->finished.has_value()) << "another key's";
+  asks_.End(agent_->key, why);
+  world_.tasks.Run();
+  EXPECT_EQ(busy->finished, why);
+  Answer("first", "one");
+  EXPECT_TRUE(busy->received.empty());
+}
+
 TEST_F(AsksTest, ADrainWaitsForWhatWasAsked) {
   const auto busy = Open();
   const auto idle = Open();

@@ -4,12 +4,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/base/status.h"
 #include "common/base/varint.h"
+#include "common/record/message.h"
+#include "dotagent/gateway/v1/gateway.pb.h"
 #include "services/gateway/pipe.h"
 #include "tests/unit/p2p/fixtures.h"
 
@@ -85,6 +90,35 @@ class TrunkTest : public testing::Test {
   std::shared_ptr<Pipe> here_;
   std::shared_ptr<Pipe> there_;
 };
+
+// They wait for the same session, the critical one last.
+TEST_F(TrunkTest, ACriticalMessageOvertakesLowOnes) {
+  constexpr int kLow = 24;
+  Far receiver(loop_);
+  std::vector<int32_t> came;  // priorities, in the order in which they came
+  loop_.Run([&] {
+    ServeTrunk(loop_.executor(), receiver.node(),
+               {.deliver = [&](const crypto::PublicKey&, const trunk::v1::DeliverRequest& request, const auto& done) {
+                 came.push_back(request.priority());
+                 done(false);
+               }});
+  });
+  const auto deliver = [&](gateway::v1::Priority priority, size_t size) {
+    trunk::v1::DeliverRequest request;
+    request.set_priority(priority);
+    request.set_attachment(std::string(size, 'x'));
+    trunk_->Deliver({receiver.peer_}, request, [](const absl::StatusOr<bool>&) {});
+  };
+  loop_.Run([&] { deliver(gateway::v1::PRIORITY_NORMAL, 1); });  // dials
+  ASSERT_TRUE(Eventually(loop_, [&] { return came.size() == 1; }));
+  loop_.Run([&] {
+    for (int i = 0; i < kLow; ++i) deliver(gateway::v1::PRIORITY_LOW, record::kMaxAttachmentSize);
+    deliver(gateway::v1::PRIORITY_CRITICAL, record::kMaxAttachmentSize);
+  });
+  ASSERT_TRUE(Eventually(loop_, [&] { return came.size() == kLow + 2; }));
+  const auto critical = std::find(came.begin(), came.end(), gateway::v1::PRIORITY_CRITICAL);
+  EXPECT_EQ(critical - came.begin(), 1) << "right behind the one that dialled";
+}
 
 TEST_F(TrunkTest, AVersionThatTheOtherGatewayDoesNotKnowFallsBack) {
   loop_.Run([&] {
