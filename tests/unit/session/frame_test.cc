@@ -40,6 +40,7 @@ TEST(FrameTest, BytesOfEveryType) {
       {{.type = FrameType::kPriority, .stream = 4, .value = 3}, "380403"},
       {{.type = FrameType::kRekey}, "39"},
       {{.type = FrameType::kGoAway, .value = 10, .data = "bye"}, "3a0a03627965"},
+      {{.type = FrameType::kDependency, .stream = 4, .value = 8}, "3e0408"},
   };
   for (const auto& [frame, hex] : frames) {
     const std::string bytes = Encoded(frame);
