@@ -51,8 +51,7 @@ class Asks {
   ~Asks();
 
   // Serves a call of `agent` until its end, with the token that it began with: when that has lapsed, whatever is asked
-  // from then on is refused. ResourceExhausted (LIMIT) if the agent has kMaxAskCallsPerAgent
-  // already.
+  // from then on is refused. ResourceExhausted (LIMIT) if the agent has kMaxAskCallsPerAgent already.
   void Serve(const std::shared_ptr<Agent>& agent, std::string token, std::shared_ptr<AskStream> stream);
 
   // Ends the calls that `key` has open, at once: what they still wait for comes to nobody.

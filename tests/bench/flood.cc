@@ -320,9 +320,8 @@ absl::Status MeasureFlood(const FloodOptions& options, Report& report) {
   if (wanted("newcomers")) RETURN_IF_ERROR(MeasureNewcomers(options, *node, per_second, report));
   report.Note(
       "The node is a resolver on core 0 that is asked for a record which it holds; whoever asks and the flood share "
-      "core "
-      "1, the flood at the lowest priority, and what is counted begins two seconds into it, when newcomers have spent "
-      "what they had saved up. Each connection of the flood is made, says all that a dialler says first, and "
+      "core 1, the flood at the lowest priority, and what is counted begins two seconds into it, when newcomers have "
+      "spent what they had saved up. Each connection of the flood is made, says all that a dialler says first, and "
       "never reads; of those from many addresses every second one offers work and does none. What the core could do is "
       "whole handshakes with connection and all, for a second of its time, with every limit lifted. What is missing to "
       "100 % of the node's core is the callers' doing, whose core the flood's connections are made on, by the kernel, "

@@ -94,8 +94,8 @@ class TrunkTest : public testing::Test {
 // They wait for the same session, the critical one last.
 TEST_F(TrunkTest, ACriticalMessageOvertakesLowOnes) {
   constexpr int kLow = 24;
-  Far receiver(loop_);
   std::vector<int32_t> came;  // priorities, in the order in which they came
+  Far receiver(loop_);
   loop_.Run([&] {
     ServeTrunk(loop_.executor(), receiver.node(),
                {.deliver = [&](const crypto::PublicKey&, const trunk::v1::DeliverRequest& request, const auto& done) {
