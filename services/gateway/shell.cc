@@ -1,16 +1,14 @@
 #include "services/gateway/shell.h"
 
-#include <asio/ip/address.hpp>
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 #include "common/base/status.h"
-#include "common/p2p/address_group.h"
 #include "services/gateway/bidi_stream.h"
 #include "services/gateway/call_seconds.h"
 #include "services/gateway/event_stream.h"
+#include "services/host/caller_address.h"
 
 namespace dotagent::gateway_service {
 namespace {
@@ -26,19 +24,6 @@ std::string BearerToken(const grpc::CallbackServerContext& context) {
   const absl::string_view text(value.data(), value.size());
   if (!absl::StartsWithIgnoreCase(text, kScheme)) return "";
   return std::string(text.substr(kScheme.size()));
-}
-
-// Whom limits by address count as one; empty for a socket that has none.
-std::string AddressOf(const grpc::CallbackServerContext& context) {
-  const std::string peer = context.peer();  // ipv4:192.0.2.1:4711 or ipv6:%5B2001:db8::1%5D:4711
-  const size_t scheme = peer.find(':');
-  const size_t port = peer.rfind(':');
-  if (!absl::StartsWith(peer, "ipv") || port <= scheme) return "";
-  const std::string text = absl::StrReplaceAll(peer.substr(scheme + 1, port - scheme - 1),
-                                               {{"%5B", ""}, {"%5D", ""}, {"[", ""}, {"]", ""}, {"%25", "%"}});
-  std::error_code error;
-  const auto address = asio::ip::make_address(text, error);
-  return error ? text : p2p::AddressGroup(address);
 }
 
 }  // namespace
@@ -107,7 +92,7 @@ grpc::ServerUnaryReactor* Shell::Negotiate(grpc::CallbackServerContext* context,
 grpc::ServerUnaryReactor* Shell::Challenge(grpc::CallbackServerContext* context, const v1::ChallengeRequest* request,
                                            v1::ChallengeResponse* response) {
   return MeasuredHere(context, response, challenge_seconds_, [&]() -> absl::StatusOr<v1::ChallengeResponse> {
-    RETURN_IF_ERROR(gateway_.admission().AdmitAddress(AddressOf(*context), call_cost::kOne));
+    RETURN_IF_ERROR(gateway_.admission().AdmitAddress(host::CallerAddress(*context), call_cost::kOne));
     return gateway_.authenticator().Challenge(*request);
   });
 }
@@ -116,7 +101,7 @@ grpc::ServerUnaryReactor* Shell::Authenticate(grpc::CallbackServerContext* conte
                                               const v1::AuthenticateRequest* request,
                                               v1::AuthenticateResponse* response) {
   return MeasuredHere(context, response, authenticate_seconds_, [&]() -> absl::StatusOr<v1::AuthenticateResponse> {
-    const std::string address = AddressOf(*context);
+    const std::string address = host::CallerAddress(*context);
     RETURN_IF_ERROR(gateway_.admission().AdmitAddress(address, call_cost::kOne));
     auto authenticated = gateway_.authenticator().Authenticate(*request);
     gateway_.admission().NoteProof(address, authenticated.status());

@@ -5,11 +5,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "common/base/status.h"
+#include "common/identity/name_certificate.h"
 
 namespace dotagent::identity_service {
 namespace {
 
 constexpr absl::string_view kTable = "cert/";
+constexpr absl::string_view kKeyTable = "certified/";
 constexpr size_t kNumberSize = 8;
 constexpr size_t kLengthSize = 2;
 // Twice as many at a commit as could have come with one of one entry: the log shrinks as it should.
@@ -25,6 +27,12 @@ uint64_t FromBigEndian(absl::string_view bytes) {
   uint64_t value = 0;
   for (const char byte : bytes) value = value << 8 | static_cast<uint8_t>(byte);
   return value;
+}
+
+// The row by which a certificate's key is found; empty for bytes that are no certificate.
+std::string KeyRow(absl::string_view name_der) {
+  const auto certificate = identity::ReadNameCertificate(name_der);
+  return certificate.ok() ? absl::StrCat(kKeyTable, certificate->says.key.bytes()) : "";
 }
 
 absl::StatusOr<CertificateLog::Entry> Decode(absl::string_view row, absl::string_view bytes) {
@@ -69,8 +77,10 @@ void CertificateLog::Append(const identity::IssuedCertificates& certificates, ab
       batch_.Delete(key);
     }
   }
+  const std::string number = BigEndian(++last_, kNumberSize);
+  if (const std::string row = KeyRow(certificates.name_der); !row.empty()) batch_.Put(row, number);
   batch_.Put(
-      absl::StrCat(kTable, BigEndian(++last_, kNumberSize)),
+      absl::StrCat(kTable, number),
       absl::StrCat(BigEndian(static_cast<uint64_t>(absl::ToUnixMillis(ends)), kNumberSize),
                    BigEndian(certificates.name_der.size(), kLengthSize), certificates.name_der, certificates.svid_der));
   waiting_.push_back(std::move(done));
@@ -82,6 +92,9 @@ absl::Status CertificateLog::AddExpired(absl::Time now, storage::Batch& batch) c
     const absl::StatusOr<Entry> entry = Decode(row, bytes);
     if (!entry.ok() || now < entry->ends + kCertificateKept || ++dropped > kDropAtOnce) return false;
     batch.Delete(row);
+    const std::string of_key = KeyRow(entry->certificates.name_der);
+    const auto newest = store_->Get(of_key);
+    if (newest.ok() && *newest == row.substr(kTable.size())) batch.Delete(of_key);
     return true;
   });
 }
@@ -89,11 +102,20 @@ absl::Status CertificateLog::AddExpired(absl::Time now, storage::Batch& batch) c
 void CertificateLog::Commit(absl::Time now) {
   if (waiting_.empty()) return;
   // A callback may append again: that is the next commit's.
-  storage::Batch batch = std::exchange(batch_, {});
+  storage::Batch fresh = std::exchange(batch_, {});
   const auto waiting = std::exchange(waiting_, {});
+  storage::Batch batch;
   absl::Status written = AddExpired(now, batch);
+  batch.Append(std::move(fresh));  // behind: a key whose old entry goes may have its new one here
   if (written.ok()) written = store_->Write(batch, storage::Durability::kSync);
   for (const auto& done : waiting) done(written);
+}
+
+absl::StatusOr<bool> CertificateLog::Knows(const crypto::PublicKey& key) const {
+  const auto newest = store_->Get(absl::StrCat(kKeyTable, key.bytes()));
+  if (absl::IsNotFound(newest.status())) return false;
+  RETURN_IF_ERROR(newest.status());
+  return true;
 }
 
 absl::StatusOr<std::optional<CertificateLog::Entry>> CertificateLog::After(uint64_t number) const {

@@ -6,7 +6,8 @@
 // Entries go 30 days after their certificates have ended; the log is bounded by the rate of issuing and that time.
 //
 // In the store: "cert/" ‖ number (8 bytes, big-endian): end of the certificate (8 bytes, big-endian, Unix
-// milliseconds) ‖ length of the name certificate (2 bytes) ‖ name certificate ‖ SVID, both DER.
+// milliseconds) ‖ length of the name certificate (2 bytes) ‖ name certificate ‖ SVID, both DER. "certified/" ‖ key: the
+// number of the newest entry for that key.
 #ifndef DOTAGENT_SERVICES_IDENTITY_CERTIFICATE_LOG_H_
 #define DOTAGENT_SERVICES_IDENTITY_CERTIFICATE_LOG_H_
 
@@ -19,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/crypto/keys.h"
 #include "common/identity/certificate.h"
 #include "common/storage/store.h"
 
@@ -47,6 +49,8 @@ class CertificateLog {
 
   // The first entry whose number is above `number`; std::nullopt if there is none.
   [[nodiscard]] absl::StatusOr<std::optional<Entry>> After(uint64_t number) const;
+  // Whether an entry is kept for a certificate of this key: one that holds, or ended in the last 30 days.
+  [[nodiscard]] absl::StatusOr<bool> Knows(const crypto::PublicKey& key) const;
   [[nodiscard]] size_t waiting() const { return waiting_.size(); }
 
  private:

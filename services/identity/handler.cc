@@ -26,12 +26,18 @@ constexpr size_t kMinRedemptionId = 16;
 constexpr char kRedemptions[] = "dotagent_identity_redemptions_total";
 constexpr char kRedemptionsHelp[] = "Uses of capability tokens asked for, by result.";
 
+uint64_t Seed(Random& random) {
+  uint64_t seed = 0;
+  random.Fill(&seed, sizeof seed);
+  return seed;
+}
+
 }  // namespace
 
 Handler::Handler(const crypto::Signer& key, const identity::NodeCertificate& certificate, identity::Issuer issuer,
                  RevocationLog log, CertificateLog certificates, NameDirectory& names, std::optional<NameBook> book,
                  UseLedger& uses, const Clock& clock, Random& random, telemetry::Metrics& metrics, Post post,
-                 absl::flat_hash_set<crypto::PublicKey> redeemers)
+                 absl::flat_hash_set<crypto::PublicKey> redeemers, const StrangerLimits& strangers)
     : key_(key),
       issuer_(std::move(issuer)),
       log_(std::move(log)),
@@ -44,6 +50,7 @@ Handler::Handler(const crypto::Signer& key, const identity::NodeCertificate& cer
       random_(random),
       post_(std::move(post)),
       redeemers_(std::move(redeemers)),
+      strangers_(strangers, Seed(random), metrics),
       challenger_("certificate", key, certificate.sha256, random),
       issued_(metrics.AddCounter("dotagent_identity_certificates_total", "Certificate requests, by result.",
                                  {{"result", "issued"}})),
@@ -52,8 +59,11 @@ Handler::Handler(const crypto::Signer& key, const identity::NodeCertificate& cer
       revocations_(metrics.AddCounter("dotagent_identity_revocations_total", "Revocations taken.")),
       token_revocations_(metrics.AddCounter("dotagent_identity_token_revocations_total",
                                             "Revocations of capability tokens' blocks taken.")),
+      stranger_bytes_(metrics.AddGauge("dotagent_identity_stranger_revocation_bytes",
+                                       "Bytes of the revocations by keys without a certificate that are kept.")),
       redeemed_(metrics.AddCounter(kRedemptions, kRedemptionsHelp, {{"result", "redeemed"}})),
       not_redeemed_(metrics.AddCounter(kRedemptions, kRedemptionsHelp, {{"result", "refused"}})) {
+  stranger_bytes_.Set(static_cast<double>(log_.stranger_bytes()));
   LoadTokenRevocations();
 }
 
@@ -172,16 +182,48 @@ identity::v1::GetTrustBundleResponse Handler::GetTrustBundle() const {
   return response;
 }
 
-absl::StatusOr<identity::v1::RevokeResponse> Handler::Revoke(const identity::v1::RevokeRequest& request) {
+absl::StatusOr<RevocationLog::Of> Handler::Admit(const std::string& address, absl::Span<const crypto::PublicKey> keys,
+                                                 uint64_t size) {
+  for (const crypto::PublicKey& key : keys) {
+    ASSIGN_OR_RETURN(const bool known, certificates_.Knows(key));
+    if (known) return RevocationLog::Of::kKnown;
+  }
+  RETURN_IF_ERROR(strangers_.Admit(address, size, log_.stranger_bytes(), clock_.Elapsed()));
+  return RevocationLog::Of::kStranger;
+}
+
+absl::StatusOr<RevocationLog::Of> Handler::AdmitRevocation(const std::string& address,
+                                                           const identity::Revocation& revocation,
+                                                           const identity::v1::RevokeRequest& request) {
+  if (revocation.by == identity::RevokedBy::kRegistrar) return RevocationLog::Of::kKnown;
+  // Once more costs nothing, as often as it comes.
+  ASSIGN_OR_RETURN(const auto there, log_.Find(revocation.public_key));
+  if (there) return RevocationLog::Of::kKnown;
+  return Admit(address, {revocation.public_key, revocation.signer},
+               RevocationLog::BytesOf(request.statement(), request.rotation_chain()));
+}
+
+absl::StatusOr<RevocationLog::Of> Handler::AdmitBlock(const std::string& address,
+                                                      const capability::TokenRevocation& revocation,
+                                                      const std::string& statement) {
+  ASSIGN_OR_RETURN(const auto there, log_.FindBlock(revocation.block, revocation.signer));
+  if (there) return RevocationLog::Of::kKnown;
+  return Admit(address, {revocation.signer}, RevocationLog::BytesOf(statement));
+}
+
+absl::StatusOr<identity::v1::RevokeResponse> Handler::Revoke(const std::string& address,
+                                                             const identity::v1::RevokeRequest& request) {
   ASSIGN_OR_RETURN(const identity::Revocation revocation,
                    identity::VerifyRevocationWith(
                        request.statement(), request.rotation_chain(), clock_.Now(),
                        book_ ? absl::MakeConstSpan(&key_.public_key(), 1) : absl::Span<const crypto::PublicKey>()));
+  ASSIGN_OR_RETURN(const RevocationLog::Of of, AdmitRevocation(address, revocation, request));
   bool added = false;
   ASSIGN_OR_RETURN(const uint64_t sequence,
-                   log_.Append(revocation.public_key, request.statement(), &added, request.rotation_chain()));
+                   log_.Append(revocation.public_key, request.statement(), &added, request.rotation_chain(), of));
   if (added) {
     revocations_.Increment();
+    stranger_bytes_.Set(static_cast<double>(log_.stranger_bytes()));
     telemetry::Log(telemetry::Level::kInfo, "key revoked",
                    {{"agent_id", revocation.agent_id.ToString()}, {"sequence", absl::StrCat(sequence)}});
     tokens_.OnKeyRevoked(revocation.public_key);
@@ -218,14 +260,16 @@ void Handler::LoadTokenRevocations() {
 }
 
 absl::StatusOr<identity::v1::RevokeTokenResponse> Handler::RevokeToken(
-    const identity::v1::RevokeTokenRequest& request) {
+    const std::string& address, const identity::v1::RevokeTokenRequest& request) {
   ASSIGN_OR_RETURN(const capability::TokenRevocation revocation,
                    capability::VerifyTokenRevocation(request.statement(), clock_.Now()));
+  ASSIGN_OR_RETURN(const RevocationLog::Of of, AdmitBlock(address, revocation, request.statement()));
   bool added = false;
   ASSIGN_OR_RETURN(const uint64_t sequence,
-                   log_.AppendBlock(revocation.block, revocation.signer, request.statement(), &added));
+                   log_.AppendBlock(revocation.block, revocation.signer, request.statement(), &added, of));
   if (added) {
     token_revocations_.Increment();
+    stranger_bytes_.Set(static_cast<double>(log_.stranger_bytes()));
     tokens_.OnBlockRevoked(revocation.block, revocation.signer);
     telemetry::Log(telemetry::Level::kInfo, "token's block revoked",
                    {{"block", HexEncode(revocation.block)}, {"sequence", absl::StrCat(sequence)}});

@@ -2,7 +2,8 @@
 // tokens.
 //
 // Who may do what: anyone may revoke with a statement that the key itself signed, or the one that took or may take its
-// place by its rotation chain; anyone may take back a token's block (only what its issuers sign counts); uses of a
+// place by its rotation chain; anyone may take back a token's block (only what its issuers sign counts). How many of
+// those are written for keys without a certificate from here is limited (stranger_limits.h). Uses of a
 // token are redeemed by a node that proves its key, and, where the deployment's gateways are named, by those alone:
 // what a token's holder shows to others is not theirs to use up. A certificate needs a proof of possession and a name
 // that the DHT's record gives to that key. Where identity is the registrar of the names (name_book.h), there is no
@@ -23,18 +24,22 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "common/base/clock.h"
 #include "common/base/random.h"
 #include "common/capability/token_cache.h"
+#include "common/capability/token_revocation.h"
 #include "common/crypto/keys.h"
 #include "common/identity/certificate.h"
 #include "common/identity/challenge.h"
+#include "common/identity/revocation.h"
 #include "common/identity/rotation.h"
 #include "common/telemetry/metrics.h"
 #include "dotagent/identity/v1/identity.pb.h"
 #include "services/identity/certificate_log.h"
 #include "services/identity/name_book.h"
 #include "services/identity/revocation_log.h"
+#include "services/identity/stranger_limits.h"
 #include "services/identity/use_ledger.h"
 
 namespace dotagent::identity_service {
@@ -57,19 +62,22 @@ class Handler {
   using Post = std::function<void(std::function<void()>)>;
 
   // Everything must outlive it. `book`: of a registrar. `redeemers`: who alone may redeem; none: every node.
+  // `strangers`: what is written for keys without a certificate.
   Handler(const crypto::Signer& key, const identity::NodeCertificate& certificate, identity::Issuer issuer,
           RevocationLog log, CertificateLog certificates, NameDirectory& names, std::optional<NameBook> book,
           UseLedger& uses, const Clock& clock, Random& random, telemetry::Metrics& metrics, Post post,
-          absl::flat_hash_set<crypto::PublicKey> redeemers = {});
+          absl::flat_hash_set<crypto::PublicKey> redeemers = {}, const StrangerLimits& strangers = {});
 
   [[nodiscard]] absl::StatusOr<identity::v1::ChallengeResponse> Challenge(
       const identity::v1::ChallengeRequest& request);
   void IssueCertificate(const identity::v1::IssueCertificateRequest& request,
                         Callback<identity::v1::IssueCertificateResponse> done);
   [[nodiscard]] identity::v1::GetTrustBundleResponse GetTrustBundle() const;
-  [[nodiscard]] absl::StatusOr<identity::v1::RevokeResponse> Revoke(const identity::v1::RevokeRequest& request);
+  // `address`: whom limits by address count the caller as. ResourceExhausted as StrangerAdmission::Admit.
+  [[nodiscard]] absl::StatusOr<identity::v1::RevokeResponse> Revoke(const std::string& address,
+                                                                    const identity::v1::RevokeRequest& request);
   [[nodiscard]] absl::StatusOr<identity::v1::RevokeTokenResponse> RevokeToken(
-      const identity::v1::RevokeTokenRequest& request);
+      const std::string& address, const identity::v1::RevokeTokenRequest& request);
   // `caller`: the node key that the caller proved, or why it did not. PermissionDenied (KEY_MISMATCH) for one that may
   // not. `done` may be called from another thread.
   void Redeem(const absl::StatusOr<crypto::PublicKey>& caller, const identity::v1::RedeemRequest& request,
@@ -88,6 +96,16 @@ class Handler {
   // Reads what the log holds against tokens, so that a restart forgets none.
   void LoadTokenRevocations();
   void WakeWatchers() const;
+  // What a revocation counts as whose signer, or whose revoked key, is one of `keys`. ResourceExhausted if it is a
+  // stranger's and there may be no more.
+  [[nodiscard]] absl::StatusOr<RevocationLog::Of> Admit(const std::string& address,
+                                                        absl::Span<const crypto::PublicKey> keys, uint64_t size);
+  [[nodiscard]] absl::StatusOr<RevocationLog::Of> AdmitRevocation(const std::string& address,
+                                                                  const identity::Revocation& revocation,
+                                                                  const identity::v1::RevokeRequest& request);
+  [[nodiscard]] absl::StatusOr<RevocationLog::Of> AdmitBlock(const std::string& address,
+                                                             const capability::TokenRevocation& revocation,
+                                                             const std::string& statement);
   [[nodiscard]] absl::Status CheckRedeemer(const absl::StatusOr<crypto::PublicKey>& caller) const;
   [[nodiscard]] absl::StatusOr<UseLedger::Redemption> RedemptionOf(const identity::v1::RedeemRequest& request);
   [[nodiscard]] absl::Status CheckNotRevoked(const crypto::PublicKey& key) const;
@@ -124,6 +142,7 @@ class Handler {
   Random& random_;
   const Post post_;
   const absl::flat_hash_set<crypto::PublicKey> redeemers_;
+  StrangerAdmission strangers_;
   identity::Challenger challenger_;
   absl::flat_hash_map<uint64_t, std::function<void()>> watches_;
   uint64_t next_watch_ = 1;
@@ -131,6 +150,7 @@ class Handler {
   telemetry::Counter& refused_;
   telemetry::Counter& revocations_;
   telemetry::Counter& token_revocations_;
+  telemetry::Gauge& stranger_bytes_;
   telemetry::Counter& redeemed_;
   telemetry::Counter& not_redeemed_;
 };

@@ -81,7 +81,8 @@ class IdentityServer : public host::Service {
     ASSIGN_OR_RETURN(auto redeemers, ParseRedeemers(options.redeemers));
     handler_ = std::make_unique<Handler>(host_->key(), host_->certificate(), std::move(issuer), std::move(log),
                                          std::move(certificates), *directory_, std::move(book), *uses_, host_->clock(),
-                                         host_->random(), host_->metrics(), host_->executor(), std::move(redeemers));
+                                         host_->random(), host_->metrics(), host_->executor(), std::move(redeemers),
+                                         options.strangers);
     publisher_ = std::make_shared<RevocationPublisher>(*host_, *handler_, *directory_);
     RETURN_IF_ERROR(host_->loop().Run([this] { return publisher_->Start(); }));
     shell_ = std::make_unique<Shell>(*handler_, host_->entrance(), host_->clock());
@@ -110,6 +111,11 @@ void Options::AddTo(OptionTable& table) {
       "it; for networks with --name-policy registrar");
   table.Add("trust-domain", &trust_domain, "SPIFFE trust domain of the certificates issued here");
   table.Add("certificate-lifetime", &certificate_lifetime, "How long a certificate is valid");
+  table.Add("stranger-revocation-rate", &strangers.rate.per_second,
+            "Revocations a second that an address may bring of keys without a certificate from here; 0: any number");
+  table.Add("stranger-revocation-burst", &strangers.rate.burst, "And so many at once");
+  table.Add("stranger-revocation-bytes", &strangers.max_bytes,
+            "Bytes that the revocations of keys without a certificate from here may take in all, for good");
   table.Add(
       "redeemer", &redeemers,
       "Peer id of a gateway that may have uses of capability tokens counted here; repeatable; none lets every node");
@@ -121,6 +127,10 @@ absl::StatusOr<std::unique_ptr<host::Service>> Start(const Options& options) {
     return ErrorWithReason(
         absl::StatusCode::kInvalidArgument, reason::kLimit,
         absl::StrCat("--name-policy ", options.name_policy, " is neither first-claim nor registrar"));
+  }
+  if (options.strangers.rate.per_second < 0 || options.strangers.rate.burst < 1) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kLimit,
+                           "--stranger-revocation-rate is at least 0, --stranger-revocation-burst at least 1");
   }
   ASSIGN_OR_RETURN(auto host, host::Host::Create("identity", options.host, kSchemaVersion));
   auto server = std::make_unique<IdentityServer>(std::move(host));

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "common/base/config.h"
 #include "services/host/host.h"
+#include "services/identity/stranger_limits.h"
 
 namespace dotagent::identity_service {
 
@@ -22,6 +23,7 @@ struct Options {
   std::string name_policy = "first-claim";
   std::string trust_domain = "dotagent.local";            // --trust-domain
   absl::Duration certificate_lifetime = absl::Hours(24);  // --certificate-lifetime
+  StrangerLimits strangers;                               // --stranger-revocation-rate, -burst and -bytes
   std::vector<std::string> redeemers;  // --redeemer: peer ids of the deployment's gateways. None: every node may redeem
 
   void AddTo(OptionTable& table);

@@ -15,6 +15,8 @@ constexpr char kChainTable[] = "chain/";
 constexpr char kKeyTable[] = "key/";
 constexpr char kBlockTable[] = "block/";
 constexpr char kLastKey[] = "last-sequence";
+constexpr char kStrangersKey[] = "stranger-bytes";
+constexpr uint64_t kRowsBytes = 128;  // of an entry's keys and numbers, about
 
 // Fixed width, so that the store's order is the numbers' order.
 std::string LogKey(const char* table, uint64_t sequence) { return absl::StrFormat("%s%020d", table, sequence); }
@@ -32,12 +34,10 @@ absl::StatusOr<uint64_t> ParseSequence(absl::string_view text) {
 
 absl::StatusOr<RevocationLog> RevocationLog::Open(storage::Store* store) {
   RevocationLog log(store);
-  const auto last = store->Get(kLastKey);
-  if (last.ok()) {
-    ASSIGN_OR_RETURN(log.last_, ParseSequence(*last));
-  } else if (!absl::IsNotFound(last.status())) {
-    return last.status();
-  }
+  ASSIGN_OR_RETURN(const std::optional<uint64_t> last, log.NumberAt(kLastKey));
+  ASSIGN_OR_RETURN(const std::optional<uint64_t> strangers, log.NumberAt(kStrangersKey));
+  log.last_ = last.value_or(0);
+  log.stranger_bytes_ = strangers.value_or(0);
   return log;
 }
 
@@ -49,26 +49,30 @@ absl::StatusOr<std::optional<uint64_t>> RevocationLog::NumberAt(const std::strin
   return std::optional<uint64_t>(sequence);
 }
 
-absl::StatusOr<uint64_t> RevocationLog::AppendAt(const std::string& index, Entry entry, bool* added) {
+absl::StatusOr<uint64_t> RevocationLog::AppendAt(const std::string& index, Entry entry, Of of, bool* added) {
   *added = false;
   ASSIGN_OR_RETURN(const std::optional<uint64_t> known, NumberAt(index));
   if (known) return *known;
   entry.sequence = last_ + 1;
+  const uint64_t strangers =
+      stranger_bytes_ + (of == Of::kStranger ? BytesOf(entry.statement, entry.rotation_chain) : 0);
   storage::Batch batch;
   batch.Put(LogKey(entry.of_token ? kTokenLogTable : kLogTable, entry.sequence), entry.statement);
   if (!entry.rotation_chain.empty()) batch.Put(LogKey(kChainTable, entry.sequence), entry.rotation_chain);
   batch.Put(index, absl::StrCat(entry.sequence));
   batch.Put(kLastKey, absl::StrCat(entry.sequence));
+  if (of == Of::kStranger) batch.Put(kStrangersKey, absl::StrCat(strangers));
   RETURN_IF_ERROR(store_->Write(batch, storage::Durability::kSync));
   last_ = entry.sequence;
+  stranger_bytes_ = strangers;
   *added = true;
   return entry.sequence;
 }
 
 absl::StatusOr<uint64_t> RevocationLog::Append(const crypto::PublicKey& key, absl::string_view statement, bool* added,
-                                               absl::string_view rotation_chain) {
+                                               absl::string_view rotation_chain, Of of) {
   return AppendAt(absl::StrCat(kKeyTable, key.bytes()),
-                  {.statement = std::string(statement), .rotation_chain = std::string(rotation_chain)}, added);
+                  {.statement = std::string(statement), .rotation_chain = std::string(rotation_chain)}, of, added);
 }
 
 absl::StatusOr<std::string> RevocationLog::ChainOf(uint64_t sequence) const {
@@ -78,9 +82,18 @@ absl::StatusOr<std::string> RevocationLog::ChainOf(uint64_t sequence) const {
 }
 
 absl::StatusOr<uint64_t> RevocationLog::AppendBlock(absl::string_view block, const crypto::PublicKey& signer,
-                                                    absl::string_view statement, bool* added) {
+                                                    absl::string_view statement, bool* added, Of of) {
   return AppendAt(absl::StrCat(kBlockTable, block, signer.bytes()),
-                  {.statement = std::string(statement), .of_token = true}, added);
+                  {.statement = std::string(statement), .of_token = true}, of, added);
+}
+
+absl::StatusOr<std::optional<uint64_t>> RevocationLog::FindBlock(absl::string_view block,
+                                                                 const crypto::PublicKey& signer) const {
+  return NumberAt(absl::StrCat(kBlockTable, block, signer.bytes()));
+}
+
+uint64_t RevocationLog::BytesOf(absl::string_view statement, absl::string_view rotation_chain) {
+  return statement.size() + rotation_chain.size() + kRowsBytes;
 }
 
 absl::StatusOr<std::optional<RevocationLog::Entry>> RevocationLog::Find(const crypto::PublicKey& key) const {

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/status.h"
 #include "common/rpc/server_stream.h"
+#include "services/host/caller_address.h"
 
 namespace dotagent::identity_service {
 namespace {
@@ -67,12 +68,16 @@ grpc::ServerUnaryReactor* Shell::GetTrustBundle(grpc::CallbackServerContext* con
 
 grpc::ServerUnaryReactor* Shell::Revoke(grpc::CallbackServerContext* context, const v1::RevokeRequest* request,
                                         v1::RevokeResponse* response) {
-  return rpc::Unary(context, post_, response, [this, request](auto done) { done(handler_.Revoke(*request)); });
+  return rpc::Unary(context, post_, response, [this, request, address = host::CallerAddress(*context)](auto done) {
+    done(handler_.Revoke(address, *request));
+  });
 }
 
 grpc::ServerUnaryReactor* Shell::RevokeToken(grpc::CallbackServerContext* context,
                                              const v1::RevokeTokenRequest* request, v1::RevokeTokenResponse* response) {
-  return rpc::Unary(context, post_, response, [this, request](auto done) { done(handler_.RevokeToken(*request)); });
+  return rpc::Unary(context, post_, response, [this, request, address = host::CallerAddress(*context)](auto done) {
+    done(handler_.RevokeToken(address, *request));
+  });
 }
 
 grpc::ServerUnaryReactor* Shell::Redeem(grpc::CallbackServerContext* context, const v1::RedeemRequest* request,

@@ -7,7 +7,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/random.h"
 #include "common/base/status.h"
+#include "common/identity/agent_id.h"
+#include "common/identity/certificate_request.h"
 #include "common/storage/store.h"
 
 namespace dotagent::identity_service {
@@ -119,6 +122,37 @@ TEST_F(CertificateLogTest, DropsWhatIsPastItsTime) {
   log.Append(Certificates(7), kEnds + absl::Hours(24 * 40), [](const absl::Status&) {});
   log.Commit(kEnds + kCertificateKept);
   EXPECT_EQ((*log.After(0))->number, 6u);
+}
+
+TEST_F(CertificateLogTest, KnowsTheKeysOfWhatItKeeps) {
+  SeededRandom random(1);
+  const crypto::SigningKey root = crypto::SigningKey::Generate(random);
+  const crypto::SigningKey bob = crypto::SigningKey::Generate(random);
+  const auto issuer = identity::Issuer::Create(root, {}, kNow);
+  ASSERT_TRUE(issuer.ok()) << issuer.status();
+  const identity::CertificateSubject subject{
+      .key = bob.public_key(), .agent = identity::AgentId::FromFirstKey(bob.public_key()), .name = "bob.agent"};
+  const auto certificates =
+      issuer->Issue(identity::MakeCertificateRequest(bob, "bob.agent").value(), subject, random.Bytes(16), kNow);
+  ASSERT_TRUE(certificates.ok()) << certificates.status();
+
+  CertificateLog log = CertificateLog::Open(&store_).value();
+  const auto append = [&](absl::Time ends, absl::Time now) {
+    log.Append(*certificates, ends, [](const absl::Status&) {});
+    log.Commit(now);
+  };
+  EXPECT_FALSE(log.Knows(bob.public_key()).value());
+  append(kEnds, kNow);
+  EXPECT_TRUE(log.Knows(bob.public_key()).value());
+  EXPECT_FALSE(log.Knows(root.public_key()).value());
+  // The commit that drops the old one has the new one; then another's drops that.
+  append(kEnds + kCertificateKept, kEnds + kCertificateKept);
+  EXPECT_EQ((*log.After(0))->number, 2u);
+  EXPECT_TRUE(log.Knows(bob.public_key()).value());
+  log.Append(Certificates(3), kEnds + 4 * kCertificateKept, [](const absl::Status&) {});
+  log.Commit(kEnds + 2 * kCertificateKept);
+  EXPECT_EQ((*log.After(0))->number, 3u);
+  EXPECT_FALSE(log.Knows(bob.public_key()).value());
 }
 
 TEST_F(CertificateLogTest, SaysSoIfWhatIsOnDiskIsDamaged) {

@@ -2,6 +2,8 @@
 #ifndef DOTAGENT_TESTS_UNIT_IDENTITY_SERVICE_FIXTURES_H_
 #define DOTAGENT_TESTS_UNIT_IDENTITY_SERVICE_FIXTURES_H_
 
+#include <gtest/gtest.h>
+
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -17,6 +19,8 @@
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/crypto/keys.h"
+#include "common/identity/certificate_request.h"
+#include "common/identity/challenge.h"
 #include "common/identity/revocation.h"
 #include "common/storage/store.h"
 #include "common/telemetry/metrics.h"
@@ -56,11 +60,15 @@ class FakeNames : public NameDirectory {
   std::function<void()> answer_;
 };
 
+inline constexpr char kCaller[] = "192.0.2.1";  // whom limits by address count the tests' calls as
+
 // A handler and all that it stands on.
 struct TestIdentity {
-  explicit TestIdentity(bool registrar = false, absl::flat_hash_set<crypto::PublicKey> named = {})
+  explicit TestIdentity(bool registrar = false, absl::flat_hash_set<crypto::PublicKey> named = {},
+                        const StrangerLimits& limits = {})
       : book(registrar ? std::optional<NameBook>(NameBook::Open(store.get(), clock.Now()).value()) : std::nullopt),
-        redeemers(std::move(named)) {}
+        redeemers(std::move(named)),
+        strangers(limits) {}
 
   const SystemClock system_clock{};
   SimulatedClock clock{system_clock.Now()};
@@ -72,6 +80,7 @@ struct TestIdentity {
   FakeNames names;
   std::optional<NameBook> book;  // of a registrar
   absl::flat_hash_set<crypto::PublicKey> redeemers;
+  StrangerLimits strangers;
   std::unique_ptr<UseLedger> uses = UseLedger::Open(store.get(), clock).value();
   Handler handler{key,
                   certificate,
@@ -85,17 +94,52 @@ struct TestIdentity {
                   random,
                   metrics,
                   [](const std::function<void()>& work) { work(); },
-                  redeemers};
+                  redeemers,
+                  strangers};
 
   [[nodiscard]] absl::StatusOr<identity::v1::RevokeResponse> Revoke(const std::string& statement,
-                                                                    const std::string& rotation_chain = "") {
+                                                                    const std::string& rotation_chain = "",
+                                                                    const std::string& address = kCaller) {
     identity::v1::RevokeRequest request;
     request.set_statement(statement);
     request.set_rotation_chain(rotation_chain);
-    return handler.Revoke(request);
+    return handler.Revoke(address, request);
   }
   [[nodiscard]] std::string StatementOf(const crypto::Signer& signer) {
     return identity::SignRevocation(signer, "stolen", clock.Now()).value();
+  }
+
+  // A request for a certificate, with a challenge for `of` that was answered.
+  [[nodiscard]] identity::v1::IssueCertificateRequest Prove(const crypto::SigningKey& of, const std::string& name) {
+    identity::v1::ChallengeRequest ask;
+    ask.set_public_key(std::string(of.public_key().bytes()));
+    ask.set_client_nonce(random.Bytes(32));
+    const auto challenge = handler.Challenge(ask);
+    EXPECT_TRUE(challenge.ok()) << challenge.status();
+    EXPECT_EQ(challenge->server_key(), key.public_key().bytes());
+    const auto signature = identity::AnswerChallenge({.purpose = "certificate",
+                                                      .client_nonce = ask.client_nonce(),
+                                                      .server_nonce = challenge->server_nonce(),
+                                                      .client_key = of.public_key(),
+                                                      .server_key = key.public_key(),
+                                                      .channel_binding = certificate.sha256},
+                                                     challenge->server_signature(), of);
+    EXPECT_TRUE(signature.ok()) << signature.status();
+    identity::v1::IssueCertificateRequest request;
+    request.set_challenge_id(challenge->challenge_id());
+    request.set_signature(*signature);
+    request.set_csr_der(identity::MakeCertificateRequest(of, name).value());
+    request.set_name(name);
+    return request;
+  }
+  [[nodiscard]] absl::StatusOr<identity::v1::IssueCertificateResponse> Issue(
+      const identity::v1::IssueCertificateRequest& request) {
+    std::optional<absl::StatusOr<identity::v1::IssueCertificateResponse>> answer;
+    handler.IssueCertificate(request, [&](absl::StatusOr<identity::v1::IssueCertificateResponse> response) {
+      EXPECT_FALSE(answer.has_value()) << "answered twice";
+      answer = std::move(response);
+    });
+    return answer.has_value() ? *std::move(answer) : absl::UnknownError("no answer");
   }
 };
 

@@ -30,37 +30,11 @@ class HandlerTest : public testing::Test {
     identity_.names.holders["bob.agent"] = bob_.public_key();
   }
 
-  // A challenge for `key`, answered.
   v1::IssueCertificateRequest Prove(const crypto::SigningKey& key, const std::string& name) {
-    v1::ChallengeRequest ask;
-    ask.set_public_key(std::string(key.public_key().bytes()));
-    ask.set_client_nonce(identity_.random.Bytes(32));
-    const auto challenge = identity_.handler.Challenge(ask);
-    EXPECT_TRUE(challenge.ok()) << challenge.status();
-    EXPECT_EQ(challenge->server_key(), identity_.key.public_key().bytes());
-    const auto signature = identity::AnswerChallenge({.purpose = "certificate",
-                                                      .client_nonce = ask.client_nonce(),
-                                                      .server_nonce = challenge->server_nonce(),
-                                                      .client_key = key.public_key(),
-                                                      .server_key = identity_.key.public_key(),
-                                                      .channel_binding = identity_.certificate.sha256},
-                                                     challenge->server_signature(), key);
-    EXPECT_TRUE(signature.ok()) << signature.status();
-    v1::IssueCertificateRequest request;
-    request.set_challenge_id(challenge->challenge_id());
-    request.set_signature(*signature);
-    request.set_csr_der(identity::MakeCertificateRequest(key, name).value());
-    request.set_name(name);
-    return request;
+    return identity_.Prove(key, name);
   }
-
   absl::StatusOr<v1::IssueCertificateResponse> Issue(const v1::IssueCertificateRequest& request) {
-    std::optional<absl::StatusOr<v1::IssueCertificateResponse>> answer;
-    identity_.handler.IssueCertificate(request, [&](absl::StatusOr<v1::IssueCertificateResponse> response) {
-      EXPECT_FALSE(answer.has_value()) << "answered twice";
-      answer = std::move(response);
-    });
-    return answer.has_value() ? *std::move(answer) : absl::UnknownError("no answer");
+    return identity_.Issue(request);
   }
 
   TestIdentity identity_;

@@ -47,7 +47,7 @@ class RedeemTest : public testing::Test {
   absl::StatusOr<v1::RevokeTokenResponse> Revoke(const std::string& block, const crypto::SigningKey& signer) {
     v1::RevokeTokenRequest request;
     request.set_statement(capability::SignTokenRevocation(signer, block, "", identity_.clock.Now()).value());
-    return identity_.handler.RevokeToken(request);
+    return identity_.handler.RevokeToken(kCaller, request);
   }
 
   TestIdentity identity_;
@@ -120,7 +120,7 @@ TEST_F(RedeemTest, RefusesWhatIsRevoked) {
   EXPECT_TRUE(Redeem(alices, Id(2)).ok());
   v1::RevokeRequest key;
   key.set_statement(identity::SignRevocation(alice_, "", identity_.clock.Now()).value());
-  ASSERT_TRUE(identity_.handler.Revoke(key).ok());
+  ASSERT_TRUE(identity_.handler.Revoke(kCaller, key).ok());
   EXPECT_EQ(ReasonOf(Redeem(alices, Id(3)).status()), reason::kKeyRevoked);
 }
 
@@ -131,7 +131,7 @@ TEST_F(RedeemTest, WatchersSeeRevokedBlocksAmongKeys) {
   EXPECT_EQ(Revoke(block, bob_)->sequence(), 1U);
   v1::RevokeRequest key;
   key.set_statement(identity::SignRevocation(alice_, "", identity_.clock.Now()).value());
-  EXPECT_EQ(identity_.handler.Revoke(key)->sequence(), 2U);
+  EXPECT_EQ(identity_.handler.Revoke(kCaller, key)->sequence(), 2U);
   EXPECT_EQ(Revoke(block, bob_)->sequence(), 1U) << "known";
   EXPECT_EQ(Revoke(block, carol_)->sequence(), 3U) << "by another signer";
   EXPECT_EQ(woken, 3);
@@ -150,9 +150,9 @@ TEST_F(RedeemTest, WatchersSeeRevokedBlocksAmongKeys) {
 TEST_F(RedeemTest, RefusesWhatIsNoRevocation) {
   v1::RevokeTokenRequest request;
   request.set_statement(identity::SignRevocation(bob_, "", identity_.clock.Now()).value());
-  EXPECT_EQ(ReasonOf(identity_.handler.RevokeToken(request).status()), reason::kBadSignature);
+  EXPECT_EQ(ReasonOf(identity_.handler.RevokeToken(kCaller, request).status()), reason::kBadSignature);
   request.set_statement("x");
-  EXPECT_EQ(ReasonOf(identity_.handler.RevokeToken(request).status()), reason::kBadStatement);
+  EXPECT_EQ(ReasonOf(identity_.handler.RevokeToken(kCaller, request).status()), reason::kBadStatement);
 }
 
 TEST_F(RedeemTest, ARestartForgetsNoRevocation) {
