@@ -13,7 +13,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import statements
-from statements import INCEPTION, MINUTE_MS, REVOCATION, ROTATION, field, join, sha256, split
+from statements import EXTRA, INCEPTION, MINUTE_MS, REVOCATION, ROTATION, field, join, sha256, split
 from strict_ed25519 import ORDER, SMALL, Refused, add, decode, encode, public_key
 from tool import Tool, agree
 
@@ -21,7 +21,6 @@ NOW = 1795435200000  # 2026-11-23T12:00:00Z, in milliseconds
 ROUNDS = 1000
 MAX_ROTATIONS = 47
 REASONS = {"BAD_STATEMENT", "BAD_SIGNATURE", "TOO_LARGE"}
-EXTRA = [b"\x2a\x00", b"\x32\x01x", b"\x28\x01", b"\x0a\x00", b"\x80\x00", b"\x07", b"\x00", b"\xff" * 9, b"\x0b\x0c", b"\xfa\x01\x01x"]
 
 
 class Sample:

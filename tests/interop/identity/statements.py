@@ -9,6 +9,8 @@ ROTATION = b"dotagent rotation v1\0"
 ACCEPT = b"dotagent rotation accept v1\0"
 REVOCATION = b"dotagent revocation v1\0"
 MINUTE_MS = 60 * 1000
+# What is beside the form wherever it is put in: fields that there are not, or not there, and half ones.
+EXTRA = [b"\x2a\x00", b"\x32\x01x", b"\x28\x01", b"\x0a\x00", b"\x80\x00", b"\x07", b"\x00", b"\xff" * 9, b"\x0b\x0c", b"\xfa\x01\x01x"]
 
 
 def require(condition, reason="BAD_STATEMENT"):

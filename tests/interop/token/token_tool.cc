@@ -14,6 +14,7 @@
 #include "common/base/status.h"
 #include "common/capability/token.h"
 #include "common/capability/token_revocation.h"
+#include "google/protobuf/stubs/logging.h"
 #include "tests/interop/words.h"
 
 namespace dotagent::capability {
@@ -79,6 +80,7 @@ absl::StatusOr<std::string> Answer(const std::string& command, Words& words) {
 }  // namespace dotagent::capability
 
 int main() {
+  google::protobuf::SetLogHandler(nullptr);  // texts that are no UTF-8 are asked about on purpose
   dotagent::interop::AnswerLines(dotagent::capability::Answer);
   return 0;
 }

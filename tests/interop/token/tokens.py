@@ -1,8 +1,9 @@
-"""Capability tokens in Python, from docs/protocol.md (7.2) alone: no code shared with the C++, no Protocol Buffers library."""
+"""Capability tokens and their revocations in Python, from docs/protocol.md (7, 7.2) alone: no code shared with the C++, no Protocol Buffers library."""
 import hashlib
 import re
 
-from fields import field, uvarint
+import statements
+from fields import BYTES, NUMBER, field, uvarint
 from strict_ed25519 import Refused, public_key, sign, verify
 
 CONTEXT = b"dotagent token block v1\0"
@@ -181,6 +182,23 @@ def check_token(token, owner, presenter, resource, action, now_ms):
     return chain
 
 
+# Revocations.
+
+
+def check_revocation(data, now_ms):
+    """(the block's id, the signer's key)"""
+    require(len(data) <= 512, "TOO_LARGE")
+    payload, signer = statements.check_signer(data, REVOCATION_CONTEXT)
+    block, reason, date_ms = statements.parse(payload, BYTES, BYTES, NUMBER)
+    require(len(block) == 32 and len(reason) <= 256, "BAD_STATEMENT")
+    try:
+        reason.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Refused("BAD_STATEMENT") from None
+    statements.check_date(date_ms, now_ms)
+    return block, signer
+
+
 # Signing.
 
 
@@ -205,5 +223,5 @@ def join(blocks):
     return b"".join(bytes([1 << 3 | 2]) + uvarint(len(block)) + block for block in blocks)
 
 
-def sign_revocation(seed, block_id, reason, now_ms):
-    return statement(seed, REVOCATION_CONTEXT, field(1, block_id) + field(2, reason.encode()) + field(3, now_ms))
+def revocation_payload(block_id, reason, now_ms):
+    return field(1, block_id) + field(2, reason) + field(3, now_ms)
