@@ -110,7 +110,11 @@ struct Node::Impl final : ConnectionOwner, DialHost, std::enable_shared_from_thi
         shared(std::make_shared<ConnectionContext>()),
         newcomers(std::make_shared<Newcomers>(
             executor, options.newcomers, options.clock, *options.random, *options.metrics,
-            [refused = metrics.refused](absl::string_view cause) { refused.at(cause)->Increment(); })) {
+            [refused = metrics.refused](absl::string_view cause) { refused.at(cause)->Increment(); })),
+        window_budget(
+            std::make_shared<session::WindowBudget>(options.windows.growth_in_all, [&refused = metrics.growth_refused] {
+              refused.Increment();
+            })) {
     shared->newcomers = newcomers;
     shared->clock = options.clock;
     shared->idle_timeout = options.idle_timeout;

@@ -303,5 +303,38 @@ TEST_F(StreamTest, ReadMessageHandsOverWhatFollows) {
   EXPECT_EQ(*both.Wait(), "head|tail");
 }
 
+// How often windows did not grow while 64 KiB went through a session that begins with 4 KiB and may have far more.
+double RefusedGrowth(uint64_t growth_in_all) {
+  constexpr size_t kSize = 64 * 1024;
+  Loop loop;
+  TestNode writer(loop);
+  TestNode reader(loop, [growth_in_all](NodeOptions& options) {
+    options.windows = {.stream = 4096, .connection = 4096, .growth_in_all = growth_in_all};
+  });
+  Accepted accepted(loop, reader);
+  auto near = writer.Open(reader.peer(), "/test/stream/1");
+  EXPECT_EQ(near.status(), absl::OkStatus());
+  auto far = accepted.Take();
+  EXPECT_EQ(writer.Write(*near, std::string(kSize, 'x')), absl::OkStatus());
+  for (size_t got = 0; got < kSize;) {
+    const auto piece = reader.Read(far);
+    if (!piece.ok()) {
+      ADD_FAILURE() << piece.status();
+      break;
+    }
+    got += piece->size();
+  }
+  loop.Run([&] {
+    far = nullptr;
+    near = absl::UnavailableError("done with");
+  });
+  return reader.metrics().AddCounter("dotagent_p2p_window_growth_refused_total", "").Value();
+}
+
+TEST(StreamWindowTest, TheWindowsOfANodesSessionsGrowWithinItsBudget) {
+  EXPECT_EQ(RefusedGrowth(uint64_t{1} << 20), 0);
+  EXPECT_GT(RefusedGrowth(0), 0);
+}
+
 }  // namespace
 }  // namespace dotagent::p2p
