@@ -41,7 +41,7 @@ struct NodeMetrics {
         growth_refused(metrics.AddCounter("dotagent_p2p_window_growth_refused_total",
                                           "Times that a session's window did not grow, for the sake of memory.")) {
     for (const char* cause : {"rate", "gone", "connections", "address", "first_bytes", "deadline", "accept",
-                              "handshakes", "handshakes_of_address", "evicted", "handshake", "circuit"}) {
+                              "handshakes", "handshakes_of_address", "evicted", "handshake", "circuit", "key"}) {
       refused[cause] = &metrics.AddCounter("dotagent_p2p_refused_total",
                                            "Incoming connections that were turned away, by cause.", {{"cause", cause}});
     }
@@ -111,10 +111,8 @@ struct Node::Impl final : ConnectionOwner, DialHost, std::enable_shared_from_thi
         newcomers(std::make_shared<Newcomers>(
             executor, options.newcomers, options.clock, *options.random, *options.metrics,
             [refused = metrics.refused](absl::string_view cause) { refused.at(cause)->Increment(); })),
-        window_budget(
-            std::make_shared<session::WindowBudget>(options.windows.growth_in_all, [&refused = metrics.growth_refused] {
-              refused.Increment();
-            })) {
+        window_budget(std::make_shared<session::WindowBudget>(
+            options.windows.growth_in_all, [&refused = metrics.growth_refused] { refused.Increment(); })) {
     shared->newcomers = newcomers;
     shared->clock = options.clock;
     shared->idle_timeout = options.idle_timeout;
@@ -168,6 +166,7 @@ struct Node::Impl final : ConnectionOwner, DialHost, std::enable_shared_from_thi
   std::shared_ptr<Listener> listener;
   std::map<std::string, Served> handlers;  // a map: handlers stay where they are
   CircuitHandler circuit_handler;
+  PeerCheck peer_check = [](const crypto::PublicKey&) { return absl::OkStatus(); };
   absl::flat_hash_set<std::shared_ptr<Connection>> connections;                               // all of them
   absl::flat_hash_map<crypto::PublicKey, std::vector<std::shared_ptr<Connection>>> sessions;  // those that take streams
   absl::flat_hash_set<std::shared_ptr<PendingDial>> dials;
@@ -205,6 +204,10 @@ void Node::Impl::OnEstablished(const std::shared_ptr<Connection>& connection) {
   metrics.sessions.Increment();
   if (peer == options.key->public_key()) {
     return connection->Close(absl::InvalidArgumentError("this node itself answers there"));
+  }
+  if (const absl::Status welcome = peer_check(peer); !welcome.ok()) {
+    if (!connection->dialled()) metrics.Refused("key");  // else it is a dial that failed
+    return connection->Close(welcome);
   }
   sessions[peer].push_back(connection);
   const auto dialling = dials_by_key.find(peer);
@@ -326,6 +329,7 @@ void Node::Impl::Reach(const PeerAddress& peer, Connection::ReadyCallback done) 
   if (*peer.key == options.key->public_key()) {
     return done(absl::InvalidArgumentError("that peer is this node itself"));
   }
+  if (const absl::Status welcome = peer_check(*peer.key); !welcome.ok()) return done(welcome);
   if (const auto connection = FindSession(*peer.key); connection != nullptr) return done(connection);
   const auto found = dials_by_key.find(*peer.key);
   if (found == dials_by_key.end()) return StartDial(peer, std::move(done));
@@ -503,6 +507,17 @@ void Node::Drop(const crypto::PublicKey& peer, absl::string_view why) {
     if (connection->peer_key() == peer) dropped.push_back(connection);
   }
   for (const auto& connection : dropped) connection->Close(status);
+}
+
+void Node::SetPeerCheck(PeerCheck check) {
+  impl_->peer_check = std::move(check);
+  std::vector<std::pair<std::shared_ptr<Connection>, absl::Status>> unwelcome;
+  for (const auto& connection : impl_->connections) {
+    if (!connection->peer_key().has_value()) continue;
+    absl::Status welcome = impl_->peer_check(*connection->peer_key());
+    if (!welcome.ok()) unwelcome.emplace_back(connection, std::move(welcome));
+  }
+  for (const auto& [connection, why] : unwelcome) connection->Close(why);
 }
 
 std::optional<PathKind> Node::PathTo(const crypto::PublicKey& peer) const {

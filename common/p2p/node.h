@@ -6,7 +6,8 @@
 //
 // Defends against a flood of connections and handshakes (a cap in all and an address, a deadline for the handshake, a
 // bounded queue, a share of the loop's time: newcomers.h),
-// slow readers (credit), and strangers who pose as the peer that was dialled (the expected key is part of the dial).
+// slow readers (credit), strangers who pose as the peer that was dialled (the expected key is part of the dial), and
+// peers who come back after they were sent away (SetPeerCheck).
 //
 // Not thread-safe: everything, callbacks included, runs on the loop; others post to it (loop.h).
 // Callbacks come once, and never from inside the call that they belong to.
@@ -83,6 +84,10 @@ enum class PathKind { kDirect, kRelayed };
 class CircuitSocket;  // circuit.h
 
 using StreamCallback = std::function<void(absl::StatusOr<std::shared_ptr<Stream>>)>;
+// Whether there may be sessions with that peer: OK, or why not. Called on the loop, for every session: it must be
+// cheap.
+using PeerCheck = std::function<absl::Status(const crypto::PublicKey&)>;
+
 class Node {
  public:
   Node(const asio::any_io_executor& executor, NodeOptions options);
@@ -127,8 +132,12 @@ class Node {
   using CircuitHandler = std::function<void(CircuitSocket socket, std::string voucher)>;
   void ServeCircuits(CircuitHandler handler);
 
-  // Ends every session with `peer` (revoked, say).
+  // Ends every session with `peer`, who may come back at once (SetPeerCheck).
   void Drop(const crypto::PublicKey& peer, absl::string_view why);
+  // Sends away whose key `check` does not pass (revoked, say): peers that have sessions at once, others when their
+  // handshake has proved the key, whoever dialled, and before a session is kept. Who is known not to pass is not
+  // dialled: callbacks get what `check` says.
+  void SetPeerCheck(PeerCheck check);
 
   // How the open session with `peer` runs; std::nullopt if there is none.
   [[nodiscard]] std::optional<PathKind> PathTo(const crypto::PublicKey& peer) const;

@@ -205,7 +205,6 @@ class GatewayServer : public host::Service {
 
   void OnRevoked(const crypto::PublicKey& key) {
     if (stopping_) return;
-    host_->node().Drop(key, "revoked");
     if (gateway_) gateway_->OnRevoked(key);
   }
 

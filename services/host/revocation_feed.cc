@@ -30,6 +30,7 @@ constexpr char kChainTable[] = "revoked-chain/";
 constexpr char kRegistrarTable[] = "revoked-registrar/";
 constexpr char kTokenTable[] = "revoked-token/";
 constexpr char kCursorKey[] = "revoked-cursor";
+constexpr char kKeyIsRevoked[] = "the node's key has been revoked";
 constexpr absl::Duration kFirstPause = absl::Milliseconds(100);
 constexpr absl::Duration kLongestPause = absl::Seconds(10);
 
@@ -233,7 +234,17 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
     if (known) return absl::OkStatus();
     revoked.Add(revocation.public_key, std::string(statement));
     on_revoked(revocation, std::string(statement));
+    host.node().Drop(revocation.public_key, kKeyIsRevoked);
     return absl::OkStatus();
+  }
+
+  // What keeps the public port clear of revoked keys; also of one that got in before this feed had been loaded.
+  void GuardPort() {
+    host.node().SetPeerCheck([weak = weak_from_this()](const crypto::PublicKey& peer) {
+      const auto self = weak.lock();
+      if (self == nullptr || !self->revoked.Contains(peer)) return absl::OkStatus();
+      return ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked, kKeyIsRevoked);
+    });
   }
 
   [[nodiscard]] absl::Status LearnToken(absl::string_view statement, uint64_t sequence) {
@@ -283,6 +294,7 @@ absl::StatusOr<std::unique_ptr<RevocationFeed>> RevocationFeed::Create(
   feed->impl_->on_token_revoked = std::move(on_token_revoked);
   feed->impl_->registrars = std::move(registrars);
   RETURN_IF_ERROR(feed->impl_->Load());
+  host.loop().Run([&] { feed->impl_->GuardPort(); });
   if (!target.empty()) {
     ASSIGN_OR_RETURN(feed->impl_->channel, host.Dial(target));
     feed->impl_->stub = v1::IdentityService::NewStub(feed->impl_->channel->grpc());

@@ -1,5 +1,6 @@
 // Follows identity's stream of revocations from a cursor that it keeps on disk, for as long as the service lives:
-// reconnects with growing pauses, and misses none.
+// reconnects with growing pauses, and misses none. A node whose key is revoked has no session with this host from then
+// on: those that stand end, and it is not taken in again (p2p/node.h, SetPeerCheck).
 #ifndef DOTAGENT_SERVICES_HOST_REVOCATION_FEED_H_
 #define DOTAGENT_SERVICES_HOST_REVOCATION_FEED_H_
 
@@ -24,10 +25,10 @@ class RevocationFeed {
 
   // Loads the revocations kept in the host's store (under "revoked/", and "revoked-chain/" what verifies them), then
   // follows `target`. `on_revoked` is called on the loop, once for each key as it becomes known, with the verified
-  // statement and its bytes, after it is on disk. An empty `target` follows nobody: Learn feeds it. `on_token_revoked`,
-  // for who checks capability tokens: likewise for their blocks (kept under "revoked-token/"), those that are known
-  // already from inside of Create. Without it they are passed over, for good: what a service watches for does not
-  // change between its releases.
+  // statement and its bytes, after it is on disk and before the key's sessions end. An empty `target` follows nobody:
+  // Learn feeds it. `on_token_revoked`, for who checks capability tokens: likewise for their blocks (kept under
+  // "revoked-token/"), those that are known already from inside of Create. Without it they are passed over, for good:
+  // what a service watches for does not change between its releases.
   // Revocations that a registrar signed count if it is one of `registrars` or the identity that is followed: its own
   // service may say so of any key. (Under "revoked-registrar/" is who it was.)
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<RevocationFeed>> Create(

@@ -87,7 +87,6 @@ class RelayServer : public host::Service {
   void OnRevoked(const crypto::PublicKey& key) {
     if (stopping_) return;
     if (relay_) relay_->OnRevoked(key);
-    host_->node().Drop(key, "revoked");
   }
 
   void Tap(absl::string_view bytes) {

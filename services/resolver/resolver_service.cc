@@ -70,7 +70,6 @@ class ResolverServer : public host::Service {
                                 *host_, options.identity,
                                 [this](const identity::Revocation& revocation, const std::string& statement) {
                                   handler_->OnRevoked(revocation, statement);
-                                  host_->node().Drop(revocation.public_key, "revoked");
                                 },
                                 nullptr, settings_.policy.registrars));
     host_->loop().Run([&] {

@@ -2,14 +2,11 @@
 #include "services/host/revocation_feed.h"
 
 #include <gmock/gmock.h>
-#include <grpcpp/server_context.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
 #include <filesystem>
-#include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -20,125 +17,16 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "common/base/status.h"
-#include "common/identity/certificate.h"
-#include "common/rpc/server.h"
-#include "dotagent/identity/v1/identity.grpc.pb.h"
+#include "tests/unit/host/fake_identity.h"
+#include "tests/unit/p2p/fixtures.h"
 
 namespace dotagent::host {
 namespace {
 
-namespace v1 = ::dotagent::identity::v1;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 constexpr absl::Duration kPatience = absl::Seconds(30);
-
-crypto::SigningKey KeyFromSeed(uint64_t seed) {
-  SeededRandom random(seed);
-  return crypto::SigningKey::Generate(random);
-}
-
-std::string StatementOf(uint64_t seed) {
-  return identity::SignRevocation(KeyFromSeed(seed), "stolen", absl::Now()).value();
-}
-
-// Has a log of statements, and streams it to whoever watches. Goes away and comes back on the same port.
-class FakeIdentity : public v1::IdentityService::Service {
- public:
-  FakeIdentity() : certificate_(identity::MakeNodeCertificate(key_, {}, absl::Now()).value()) { Start(); }
-  ~FakeIdentity() override { Stop(); }
-
-  void Start() {
-    {
-      absl::MutexLock lock(&mutex_);
-      stopping_ = false;
-    }
-    auto server = rpc::Server::Start({.listen = address_, .certificate = &certificate_}, {this});
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-    address_ = absl::StrCat("127.0.0.1:", server_->port());
-  }
-  void Stop() {
-    {
-      absl::MutexLock lock(&mutex_);
-      stopping_ = true;
-    }
-    server_.reset();
-  }
-  [[nodiscard]] const std::string& address() const { return address_; }
-  [[nodiscard]] const crypto::Signer& key() const { return key_; }
-
-  void Append(const std::string& statement, const std::string& rotation_chain = "") {
-    absl::MutexLock lock(&mutex_);
-    log_.push_back(statement);
-    chains_[log_.size()] = rotation_chain;
-  }
-  // A revocation of a token's block, among those of keys.
-  void AppendOfToken(const std::string& statement) {
-    absl::MutexLock lock(&mutex_);
-    log_.push_back(statement);
-    of_tokens_.insert(log_.size());
-  }
-  // Each stream from now on breaks off after this many revocations.
-  void BreakStreamsAfter(uint64_t count) {
-    absl::MutexLock lock(&mutex_);
-    stream_length_ = count;
-  }
-  // Changes what is in the log under a sequence, from 1.
-  void Replace(uint64_t sequence, const std::string& statement) {
-    absl::MutexLock lock(&mutex_);
-    log_[sequence - 1] = statement;
-  }
-  // The cursors with which watches began, once there are `count`.
-  std::vector<uint64_t> AwaitCursors(size_t count) {
-    absl::MutexLock lock(&mutex_);
-    const auto enough = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return cursors_.size() >= count; };
-    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&enough), kPatience));
-    return cursors_;
-  }
-
-  grpc::Status WatchRevocations(grpc::ServerContext* context, const v1::WatchRevocationsRequest* request,
-                                grpc::ServerWriter<v1::WatchRevocationsResponse>* writer) override {
-    uint64_t cursor = request->after_sequence();
-    bool told_up_to_date = false;
-    absl::MutexLock lock(&mutex_);
-    cursors_.push_back(cursor);
-    const uint64_t end = stream_length_ == 0 ? UINT64_MAX : cursor + stream_length_;
-    while (!stopping_ && !context->IsCancelled() && cursor < end) {
-      v1::WatchRevocationsResponse response;
-      if (cursor < log_.size()) {
-        const bool of_token = of_tokens_.contains(cursor + 1);
-        (of_token ? response.mutable_token_statement() : response.mutable_statement())->assign(log_[cursor]);
-        response.set_rotation_chain(chains_[cursor + 1]);
-        response.set_sequence(++cursor);
-      } else if (!std::exchange(told_up_to_date, true)) {
-        response.set_sequence(cursor);
-      } else {
-        const auto news = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || cursor < log_.size(); };
-        // Looks up now and then, to see whether the watcher has gone.
-        mutex_.AwaitWithTimeout(absl::Condition(&news), absl::Milliseconds(20));
-        continue;
-      }
-      mutex_.Unlock();
-      writer->Write(response);
-      mutex_.Lock();
-    }
-    return {grpc::StatusCode::UNAVAILABLE, "going"};
-  }
-
- private:
-  const crypto::SigningKey key_ = KeyFromSeed(1000);
-  const identity::NodeCertificate certificate_;
-  std::string address_ = "127.0.0.1:0";
-  absl::Mutex mutex_;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  std::vector<std::string> log_ ABSL_GUARDED_BY(mutex_);
-  uint64_t stream_length_ ABSL_GUARDED_BY(mutex_) = 0;              // 0: without end
-  std::map<uint64_t, std::string> chains_ ABSL_GUARDED_BY(mutex_);  // by sequence
-  std::set<uint64_t> of_tokens_ ABSL_GUARDED_BY(mutex_);            // sequences
-  std::vector<uint64_t> cursors_ ABSL_GUARDED_BY(mutex_);
-  std::unique_ptr<rpc::Server> server_;
-};
 
 class RevocationFeedTest : public testing::Test {
  protected:
@@ -373,6 +261,34 @@ TEST_F(RevocationFeedTest, WhatIsFoundElsewhereIsLearntOnce) {
   Follow(identity_.address());
   EXPECT_THAT(AwaitTold(2), ElementsAre(statement, other));
   EXPECT_TRUE(IsRevoked(1));
+}
+
+TEST_F(RevocationFeedTest, ARevokedNodeLosesItsSessionAndIsNotTakenInAgain) {
+  p2p::Loop loop;
+  p2p::TestNode node(loop);
+  const auto connect = [&] {
+    const auto address = p2p::Multiaddr::Parse(host_->p2p_addresses().at(0));
+    return node.Connect({host_->key().public_key(), {*address}}).status();
+  };
+  const auto sessions_here = [&] { return host_->loop().Run([&] { return host_->node().open_sessions(); }); };
+  const auto turned_away = [&] {
+    return p2p::Eventually(loop, [&] { return node.node().open_sessions() == 0; }) && sessions_here() == 0;
+  };
+  Follow("");
+  ASSERT_EQ(connect(), absl::OkStatus());
+  const std::string statement = identity::SignRevocation(node.signer(), "stolen", absl::Now()).value();
+  EXPECT_EQ(host_->loop().Run([&] { return feed_->Learn(statement); }), absl::OkStatus());
+  EXPECT_TRUE(turned_away());
+  (void)connect();  // it may believe to have a session until it is hung up on
+  EXPECT_TRUE(turned_away());
+  EXPECT_EQ(host_->metrics().AddCounter("dotagent_p2p_refused_total", "", {{"cause", "key"}}).Value(), 1);
+  CloseHost();
+
+  // The port is open before the feed knows what its disk says.
+  OpenHost();
+  ASSERT_EQ(connect(), absl::OkStatus());
+  Follow("");
+  EXPECT_TRUE(turned_away());
 }
 
 TEST_F(RevocationFeedTest, DamageIsReported) {

@@ -8,6 +8,7 @@
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
 #include "tests/unit/p2p/fixtures.h"
+#include "tests/unit/p2p/stranger.h"
 
 namespace dotagent::p2p {
 namespace {
@@ -224,6 +225,36 @@ TEST(NodeTest, DropEndsSessionsAndStreams) {
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(Message(status), HasSubstr("revoked"));
   EXPECT_TRUE(Eventually(loop, [&] { return b.node().open_sessions() == 0; }));
+}
+
+TEST(NodeTest, ADroppedRevokedKeyIsNotTakenInAgain) {
+  Loop loop;
+  TestNode a(loop);
+  TestNode b(loop);
+  TestNode revoked(loop);
+  a.ServeEcho("a");
+  EXPECT_EQ(*revoked.Call(a.peer(), "1"), "a:1");
+  const auto check = [key = revoked.key()](const crypto::PublicKey& peer) {
+    return peer == key ? absl::PermissionDeniedError("its key is revoked") : absl::OkStatus();
+  };
+  loop.Run([&] { a.node().SetPeerCheck(check); });
+  EXPECT_EQ(a.sessions(), 0U);
+  ASSERT_TRUE(Eventually(loop, [&] { return revoked.node().open_sessions() == 0; }));
+  EXPECT_THAT(a.metrics().Render(), HasSubstr(Refused("key", 0)));
+
+  // It dials, and proves its key in vain.
+  EXPECT_EQ(revoked.Call(a.peer(), "2").status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(a.sessions(), 0U);
+  EXPECT_THAT(a.metrics().Render(), HasSubstr(Refused("key", 1)));
+  // It is dialled: as itself, and as whoever answers there.
+  const absl::Status as_itself = a.Connect(revoked.peer()).status();
+  EXPECT_EQ(as_itself.code(), absl::StatusCode::kPermissionDenied) << as_itself;
+  const absl::Status as_anybody = a.Connect({std::nullopt, {revoked.address()}}).status();
+  EXPECT_THAT(Message(as_anybody), HasSubstr("its key is revoked"));
+  EXPECT_EQ(a.sessions(), 0U);
+  EXPECT_TRUE(Eventually(loop, [&] { return revoked.node().open_sessions() == 0; }));
+
+  EXPECT_EQ(*b.Call(a.peer(), "3"), "a:3") << "nobody else is turned away";
 }
 
 TEST(NodeTest, AnIdleSessionIsClosedAndOneInUseIsNot) {

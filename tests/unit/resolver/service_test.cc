@@ -18,6 +18,7 @@
 #include "common/rpc/status.h"
 #include "dotagent/resolver/v1/resolver.grpc.pb.h"
 #include "services/resolver/resolver_service.h"
+#include "tests/unit/p2p/fixtures.h"
 #include "tests/unit/resolver/samples.h"
 
 namespace dotagent::resolver_service {
@@ -161,6 +162,32 @@ TEST_F(ResolverServiceTest, WhoHoldsANameIsWrittenDown) {
   EXPECT_TRUE(absl::IsNotFound(service_->host().store().Get("resolver/pin/bob.agent").status()));
   ASSERT_TRUE(Publish(SignedRecord(bob_, "bob.agent", absl::Now())).ok());
   EXPECT_TRUE(service_->host().store().Get("resolver/pin/bob.agent").ok());
+}
+
+TEST_F(ResolverServiceTest, ARevokedNodesSessionEndsAndItIsNotTakenInAgainAlsoAfterARestart) {
+  p2p::Loop loop;
+  p2p::TestNode node(loop);
+  const auto connect = [&] {
+    const auto address = p2p::Multiaddr::Parse(service_->host().p2p_addresses().at(0));
+    return node.Connect({address->peer, {*address}}).status();
+  };
+  const auto turned_away = [&] {
+    return p2p::Eventually(loop, [&] { return node.node().open_sessions() == 0; }) &&
+           service_->host().loop().Run([&] { return service_->host().node().open_sessions(); }) == 0;
+  };
+  ASSERT_EQ(connect(), absl::OkStatus());
+  v1::PublishRevocationRequest request;
+  request.set_statement(identity::SignRevocation(node.signer(), "stolen", absl::Now()).value());
+  EXPECT_TRUE(Call(&Stub::PublishRevocation, request).ok());
+  EXPECT_TRUE(turned_away());
+  for (int start = 0; start < 2; ++start) {
+    (void)connect();  // it may believe to have a session until it is hung up on
+    EXPECT_TRUE(turned_away());
+    telemetry::Metrics& metrics = service_->host().metrics();
+    EXPECT_EQ(metrics.AddCounter("dotagent_p2p_refused_total", "", {{"cause", "key"}}).Value(), 1);
+    Close();
+    Open();
+  }
 }
 
 }  // namespace
