@@ -1,5 +1,6 @@
 #include "common/crypto/pkcs11_key_store.h"
 
+#include <algorithm>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -174,7 +175,7 @@ class Pkcs11KeyStore : public KeyStore {
 
   absl::StatusOr<StoredKey> Generate(const KeyAttributes& attributes, Random& random) override {
     const std::string id = place_->address.id.empty() ? random.Bytes(kIdSize) : place_->address.id;
-    return Put(attributes, [&](const Pkcs11Session& session, const std::string& curve) {
+    return Put(attributes, id, [&](const Pkcs11Session& session, const std::string& curve) {
       Pkcs11Template open = KeyTemplate(CKO_PUBLIC_KEY, place_->address.object, id);
       AddPublicAttributes(curve, open);
       Pkcs11Template secret = KeyTemplate(CKO_PRIVATE_KEY, place_->address.object, id);
@@ -190,7 +191,7 @@ class Pkcs11KeyStore : public KeyStore {
   absl::StatusOr<StoredKey> Import(const SigningKey& key, const KeyAttributes& attributes) override {
     const std::string id =
         place_->address.id.empty() ? Sha256(key.public_key().bytes()).substr(0, kIdSize) : place_->address.id;
-    return Put(attributes, [&](const Pkcs11Session& session, const std::string& curve) {
+    return Put(attributes, id, [&](const Pkcs11Session& session, const std::string& curve) {
       Pkcs11Template secret = KeyTemplate(CKO_PRIVATE_KEY, place_->address.object, id);
       AddPrivateAttributes(secret);
       secret.Add(CKA_EC_PARAMS, curve);
@@ -201,18 +202,17 @@ class Pkcs11KeyStore : public KeyStore {
       Pkcs11Template open = KeyTemplate(CKO_PUBLIC_KEY, place_->address.object, id);
       AddPublicAttributes(curve, open);
       open.Add(CKA_EC_POINT, absl::StrCat(kOctetString, key.public_key().bytes()));
-      CK_OBJECT_HANDLE unused = 0;
-      answer = session.module()->C_CreateObject(session.handle(), open.data(), open.size(), &unused);
-      // A private key without its public half would only be in the way of the next attempt.
-      if (answer != CKR_OK) session.module()->C_DestroyObject(session.handle(), handle);
+      answer = session.module()->C_CreateObject(session.handle(), open.data(), open.size(), &handle);
       return std::pair(answer, "C_CreateObject");
     });
   }
 
  private:
-  // Makes what `create` makes, with the curve as the module wants it named, and opens it.
+  // Makes what `create` makes under the address's label and the id, with the curve as the module wants it named, and
+  // opens it. What fails half-way is taken back: a private key without its public half would only be in the way of the
+  // next attempt.
   template <typename Create>
-  absl::StatusOr<StoredKey> Put(const KeyAttributes& attributes, const Create& create) {
+  absl::StatusOr<StoredKey> Put(const KeyAttributes& attributes, const std::string& id, const Create& create) {
     if (attributes != KeyAttributes()) {
       return Wrong(absl::StatusCode::kInvalidArgument, reason::kBadKey,
                    "a token keeps no agent id and no name with a key; leave them out");
@@ -230,14 +230,45 @@ class Pkcs11KeyStore : public KeyStore {
                      absl::StrCat("the token has a key \"", place_->address.object,
                                   "\"; a key is never overwritten: choose another label"));
       }
+      ASSIGN_OR_RETURN(const std::vector<CK_OBJECT_HANDLE> others,
+                       session->Find(KeyTemplate(CKO_PUBLIC_KEY, place_->address.object, id)));
       auto [answer, function] = create(*session, std::string(kCurveOid));
       if (answer == CKR_ATTRIBUTE_VALUE_INVALID || answer == CKR_DOMAIN_PARAMS_INVALID ||
           answer == CKR_TEMPLATE_INCONSISTENT) {
+        RETURN_IF_ERROR(TakeBack(*session, id, others));
         std::tie(answer, function) = create(*session, std::string(kCurveName));
       }
-      RETURN_IF_ERROR(place_->module->Check(answer, function));
+      if (answer != CKR_OK) return Failed(place_->module->Check(answer, function), TakeBack(*session, id, others));
     }
-    return Open();
+    absl::StatusOr<StoredKey> key = Open();
+    if (key.ok()) return key;
+    return WithContext(key.status(), absl::StrCat("the token has the new key \"", place_->address.object,
+                                                  "\", which could not be opened"));
+  }
+
+  // Destroys what there is under the label and the id, but for the `others` that were there before.
+  absl::Status TakeBack(const Pkcs11Session& session, const std::string& id,
+                        const std::vector<CK_OBJECT_HANDLE>& others) const {
+    for (const CK_OBJECT_CLASS half : {CKO_PRIVATE_KEY, CKO_PUBLIC_KEY}) {
+      ASSIGN_OR_RETURN(const std::vector<CK_OBJECT_HANDLE> found,
+                       session.Find(KeyTemplate(half, place_->address.object, id)));
+      for (const CK_OBJECT_HANDLE object : found) {
+        if (std::find(others.begin(), others.end(), object) != others.end()) continue;
+        RETURN_IF_ERROR(
+            place_->module->Check(session.module()->C_DestroyObject(session.handle(), object), "C_DestroyObject"));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // The error of an attempt, and what it has left.
+  absl::Status Failed(const absl::Status& error, const absl::Status& taken_back) const {
+    if (taken_back.ok()) return error;
+    return ErrorWithReason(error.code(), ReasonOf(error),
+                           absl::StrCat(error.message(), "; half a key \"", place_->address.object,
+                                        "\" may be left in the token, delete it with the token's own tools before you "
+                                        "try again (",
+                                        taken_back.message(), ")"));
   }
 
   const std::shared_ptr<const Pkcs11Place> place_;

@@ -28,16 +28,22 @@ class Pkcs11FaultsTest : public testing::Test {
   }
   ~Pkcs11FaultsTest() override {
     Plan({});
-    FaultyCounts counts;
-    reinterpret_cast<FaultyGetCounts>(dlsym(module_, "GetFaultyCounts"))(&counts);
-    EXPECT_EQ(counts.open_sessions, 0);
-    EXPECT_EQ(counts.initialized, 0);
+    EXPECT_EQ(Counts().open_sessions, 0);
+    EXPECT_EQ(Counts().initialized, 0);
+    ForgetKeys();
     dlclose(module_);
   }
   void Plan(const FaultyPlan& plan) { reinterpret_cast<FaultySetPlan>(dlsym(module_, "SetFaultyPlan"))(plan); }
+  FaultyCounts Counts() const {
+    FaultyCounts counts;
+    reinterpret_cast<FaultyGetCounts>(dlsym(module_, "GetFaultyCounts"))(&counts);
+    return counts;
+  }
+  void ForgetKeys() const { reinterpret_cast<FaultyForgetKeys>(dlsym(module_, "ForgetFaultyKeys"))(); }
 
-  static absl::StatusOr<std::unique_ptr<KeyStore>> Store(const std::string& pin = "1234") {
-    return OpenKeyStore(absl::StrCat("pkcs11:token=faulty;object=key?module-path=", FAULTY_PKCS11),
+  static absl::StatusOr<std::unique_ptr<KeyStore>> Store(const std::string& pin = "1234",
+                                                         const std::string& object = "key") {
+    return OpenKeyStore(absl::StrCat("pkcs11:token=faulty;object=", object, "?module-path=", FAULTY_PKCS11),
                         SecretBytes(absl::string_view(pin)));
   }
   static absl::StatusOr<StoredKey> Open() {
@@ -155,6 +161,106 @@ TEST_F(Pkcs11FaultsTest, TakesBothFormsOfAPublicPoint) {
   Plan({.lie = FaultyLie::kRawPoint});
   const absl::Status status = Use();
   EXPECT_TRUE(status.ok()) << status;
+}
+
+// Keys that are made in the token: from nothing, or of a key that there is.
+class Pkcs11MakingTest : public Pkcs11FaultsTest, public testing::WithParamInterface<bool> {
+ protected:
+  static absl::StatusOr<StoredKey> Make() {
+    ASSIGN_OR_RETURN(const auto store, Store("1234", "new"));
+    SeededRandom random(7);
+    if (GetParam()) return store->Import(SigningKey::Generate(random), {});
+    return store->Generate({}, random);
+  }
+  static absl::Status OpenNew() {
+    ASSIGN_OR_RETURN(const auto store, Store("1234", "new"));
+    ASSIGN_OR_RETURN(const StoredKey key, store->Open());
+    return key.signer->Sign("message").status();
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Ways, Pkcs11MakingTest, testing::Bool(),
+                         [](const auto& way) { return way.param ? "Import" : "Generate"; });
+
+TEST_P(Pkcs11MakingTest, AKeyIsMadeOnceAndNeverOverwritten) {
+  const auto made = Make();
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_TRUE(made->signer->Sign("message").ok());
+  EXPECT_TRUE(OpenNew().ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(Make().status()));
+  EXPECT_EQ(Counts().private_keys, 1);
+  EXPECT_EQ(Counts().public_keys, 1);
+}
+
+TEST_P(Pkcs11MakingTest, WhatFailsAnywhereLeavesAWholeKeyOrNone) {
+  const std::vector<std::string> functions = {"C_Initialize",
+                                              "C_GetSlotList",
+                                              "C_GetTokenInfo",
+                                              "C_OpenSession",
+                                              "C_Login",
+                                              "C_FindObjects",
+                                              "C_FindObjectsInit",
+                                              "C_FindObjectsFinal",
+                                              "C_GenerateKeyPair",
+                                              "C_CreateObject",
+                                              "C_SignInit",
+                                              "C_GetAttributeValue",
+                                              "C_Sign"};
+  int none = 0;
+  int whole = 0;
+  for (const std::string& function : functions) {
+    for (int calls_before = 0; calls_before < 20; ++calls_before) {
+      for (const CK_RV answer : {CKR_DEVICE_ERROR, CKR_DEVICE_MEMORY, CKR_ATTRIBUTE_VALUE_INVALID}) {
+        Plan({.function = function.c_str(), .answer = answer, .calls_before = calls_before});
+        const absl::Status failed = Make().status();
+        Plan({});
+        EXPECT_EQ(Counts().private_keys, Counts().public_keys) << function << ": " << failed;
+        if (failed.ok()) {
+          EXPECT_EQ(Counts().private_keys, 1);
+        } else {
+          EXPECT_EQ(ReasonOf(failed), reason::kKeyStore) << failed;
+          EXPECT_THAT(failed.message(), HasSubstr(function));
+          ++(Counts().private_keys == 0 ? none : whole);
+        }
+        if (Counts().private_keys == 0) {
+          EXPECT_TRUE(Make().ok()) << "the next attempt after " << failed;
+        } else if (!failed.ok()) {
+          EXPECT_THAT(failed.message(), HasSubstr("the token has the new key \"new\", which could not be opened"));
+        }
+        EXPECT_TRUE(OpenNew().ok()) << failed;
+        ForgetKeys();
+      }
+    }
+  }
+  EXPECT_GT(none, 0);
+  EXPECT_GT(whole, 0);
+}
+
+TEST_F(Pkcs11FaultsTest, HalfAKeyThatCannotBeTakenBackIsSaidToBeThere) {
+  const auto store = Store("1234", "new");
+  ASSERT_TRUE(store.ok());
+  SeededRandom random(7);
+  const SigningKey key = SigningKey::Generate(random);
+  Plan({.lie = FaultyLie::kKeepsObjects, .function = "C_CreateObject", .answer = CKR_DEVICE_MEMORY, .calls_before = 1});
+  const absl::Status failed = (*store)->Import(key, {}).status();
+  EXPECT_EQ(ReasonOf(failed), reason::kKeyStore);
+  EXPECT_THAT(failed.message(), HasSubstr("C_CreateObject: CKR_DEVICE_MEMORY; half a key \"new\" may be left"));
+  EXPECT_EQ(Counts().private_keys, 1);
+  EXPECT_EQ(Counts().public_keys, 0);
+}
+
+TEST_F(Pkcs11FaultsTest, HalfAPairIsTakenBack) {
+  const auto store = Store("1234", "new");
+  ASSERT_TRUE(store.ok());
+  SeededRandom random(7);
+  Plan({.lie = FaultyLie::kHalfAPair});
+  const absl::Status failed = (*store)->Generate({}, random).status();
+  EXPECT_EQ(ReasonOf(failed), reason::kKeyStore);
+  EXPECT_THAT(failed.message(), HasSubstr("C_GenerateKeyPair: CKR_DEVICE_MEMORY"));
+  EXPECT_EQ(Counts().private_keys, 0);
+  EXPECT_EQ(Counts().public_keys, 0);
+  Plan({});
+  EXPECT_TRUE((*store)->Generate({}, random).ok());
 }
 
 TEST_F(Pkcs11FaultsTest, TwoUsersShareAModuleUntilBothAreGone) {

@@ -23,6 +23,8 @@ enum class FaultyLie : int {
   kSmallOrderKey,     // the public half is the point at infinity
   kRawPoint,          // the public half without its OCTET STRING around it: no lie, but another dialect
   kSessionsDie,       // each session is good for one signature
+  kHalfAPair,         // C_GenerateKeyPair makes the private half, then fails
+  kKeepsObjects,      // C_DestroyObject fails
 };
 
 struct FaultyPlan {
@@ -32,14 +34,19 @@ struct FaultyPlan {
   int calls_before = 0;
 };
 
-// What the module exports beside C_GetFunctionList: sets the plan, and the counts back to none.
+// What the module exports beside C_GetFunctionList: sets the plan, and the counts of calls back to none. Keys that were
+// made stay, as in a token.
 using FaultySetPlan = void (*)(const FaultyPlan& plan);
-// Whether C_Initialize has had its C_Finalize, and sessions that are open.
+// Whether C_Initialize has had its C_Finalize, sessions that are open, and halves of keys that were made and are there.
 struct FaultyCounts {
   int initialized = 0;
   int open_sessions = 0;
+  int private_keys = 0;
+  int public_keys = 0;
 };
 using FaultyGetCounts = void (*)(FaultyCounts*);
+// Forgets the keys that were made.
+using FaultyForgetKeys = void (*)();
 
 }  // namespace dotagent::crypto
 
