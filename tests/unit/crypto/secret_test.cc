@@ -6,11 +6,16 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <new>
 #include <string>
 #include <type_traits>
 #include <utility>
+
+#include "common/base/random.h"
+#include "common/crypto/keys.h"
 
 namespace dotagent::crypto {
 namespace {
@@ -58,6 +63,35 @@ TEST(SecretBytesTest, IsGoneFromMemoryAfterItsOwner) {
   const auto page = reinterpret_cast<uintptr_t>(address) & ~(page_size - 1);
   EXPECT_EQ(mincore(reinterpret_cast<void*>(page), page_size, &resident), -1);
   EXPECT_EQ(errno, ENOMEM);
+}
+
+// What the kernel says of the mapping that holds an address (proc(5), VmFlags), between blanks.
+std::string FlagsOfMapping(const void* address) {
+  const auto wanted = reinterpret_cast<uintptr_t>(address);
+  std::ifstream maps("/proc/self/smaps");
+  bool here = false;
+  for (std::string line; std::getline(maps, line);) {
+    uintptr_t begin = 0;
+    uintptr_t end = 0;
+    if (std::sscanf(line.c_str(), "%zx-%zx ", &begin, &end) == 2) here = begin <= wanted && wanted < end;
+    if (here && line.rfind("VmFlags:", 0) == 0) return line.substr(8) + " ";
+  }
+  return "";
+}
+
+// Of a secret's own bytes, and of what a key keeps; not of the memory around them.
+TEST(SecretBytesTest, LivesInLockedMemoryThatNoCoreDumpHolds) {
+  const SecretBytes secret("secret");
+  SeededRandom random(1);
+  const SigningKey key = SigningKey::Generate(random);
+  for (const uint8_t* const data : {secret.data(), key.seed().data()}) {
+    const std::string flags = FlagsOfMapping(data);
+    EXPECT_NE(flags.find(" lo "), std::string::npos) << "not locked (is `ulimit -l` 0?):" << flags;
+    EXPECT_NE(flags.find(" dd "), std::string::npos) << "core dumps would hold it:" << flags;
+  }
+  const std::string other = FlagsOfMapping(&secret);
+  EXPECT_FALSE(other.empty());
+  EXPECT_EQ(other.find(" lo "), std::string::npos) << "all is locked, so that this test says nothing:" << other;
 }
 
 static_assert(!std::is_copy_constructible_v<BriefSecret<4>> && !std::is_copy_assignable_v<BriefSecret<4>>);
