@@ -15,6 +15,7 @@
 #include "common/identity/agent_id.h"
 #include "common/identity/certificate_builder.h"
 #include "common/identity/certificate_request.h"
+#include "common/identity/name_certificate.h"
 #include "tests/unit/identity/fixtures.h"
 
 namespace dotagent::identity {
@@ -224,6 +225,22 @@ TEST_F(IssuerTest, IssuesWhatOpensslVerifies) {
   EXPECT_NE(RunCommand(absl::StrCat("openssl verify -attime 1800000000 -CAfile ", leaf_path, " ", root_path)).status,
             0);
   EXPECT_EQ(PemToDer(issuer_.root_pem()), issuer_.root_der());
+}
+
+TEST_F(IssuerTest, ACertificateEndsADayAfterItIsIssuedAndIsToBeRenewedAtHalfOfItsLife) {
+  const auto issued = IssueFor("bob.agent");
+  ASSERT_TRUE(issued.ok()) << issued.status();
+  const auto text = ReadNameCertificate(issued->name_der);
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_EQ(text->says.not_after, now_ + absl::Hours(24));
+  // From a little before, for clocks that are behind.
+  EXPECT_EQ(text->says.not_before, now_ - absl::Minutes(5));
+  EXPECT_EQ(text->renew_at() - text->says.not_before, text->says.not_after - text->renew_at());
+  EXPECT_EQ(text->renew_at(), now_ + absl::Hours(12) - absl::Minutes(2.5));
+  // The SVID the same, as openssl reads it.
+  const CommandResult dates =
+      RunCommand("openssl x509 -inform DER -noout -startdate -enddate -in " + Write("svid.der", issued->svid_der));
+  EXPECT_EQ(dates.output, "notBefore=Jan 15 07:55:00 2027 GMT\nnotAfter=Jan 16 08:00:00 2027 GMT\n");
 }
 
 // SPIFFE's X509-SVID: exactly one URI.
