@@ -444,6 +444,13 @@ TEST_F(NameCertificateTest, ItsHolderSeesWhenItEndsAndKeepsItAsPem) {
   EXPECT_EQ(ReasonOf(EndOfNameCertificate(certificate.substr(1)).status()), reason::kBadStatement);
   EXPECT_EQ(ReasonOf(NameCertificateFromPem(certificate).status()), reason::kBadStatement);
   EXPECT_EQ(ReasonOf(NameCertificateFromPem("").status()), reason::kBadStatement);
+  // Nobody is asked for the passphrase of one that says it is encrypted.
+  std::string encrypted = NameCertificateToPem(certificate);
+  encrypted.insert(encrypted.find('\n') + 1,
+                   "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00112233445566778899AABBCCDDEEFF\n\n");
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(ReasonOf(NameCertificateFromPem(encrypted).status()), reason::kBadStatement);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
 }  // namespace
