@@ -14,7 +14,6 @@
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
 #include "common/telemetry/log.h"
-#include "dotagent/gateway/v1/gateway.pb.h"
 
 namespace dotagent::gateway_service {
 namespace {
@@ -62,19 +61,6 @@ std::string AddressText(absl::string_view party) {
 double call_cost::OfMessage(size_t bytes, abuse::Priority priority) {
   const double size = kOne + static_cast<double>(bytes) / kBytesOfOne;
   return priority == abuse::Priority::kCritical ? 4 * size : priority == abuse::Priority::kHigh ? 2 * size : size;
-}
-
-abuse::Priority PriorityOf(int value) {
-  switch (value) {
-    case gateway::v1::PRIORITY_LOW:
-      return abuse::Priority::kLow;
-    case gateway::v1::PRIORITY_HIGH:
-      return abuse::Priority::kHigh;
-    case gateway::v1::PRIORITY_CRITICAL:
-      return abuse::Priority::kCritical;
-    default:
-      return abuse::Priority::kNormal;
-  }
 }
 
 // The conduct of one kind of party, behind a lock, with its metrics.

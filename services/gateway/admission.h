@@ -53,9 +53,6 @@ inline constexpr double kRegister = 100;  // five resolvers store it
 [[nodiscard]] double OfMessage(size_t bytes, abuse::Priority priority);
 }  // namespace call_cost
 
-// `value`: a gateway.v1.Priority, or what came for one.
-[[nodiscard]] abuse::Priority PriorityOf(int value);
-
 // Thread-safe.
 class Admission {
  public:

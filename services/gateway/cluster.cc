@@ -9,6 +9,7 @@
 #include "common/crypto/peer_id.h"
 #include "common/p2p/rendezvous.h"
 #include "common/telemetry/log.h"
+#include "services/gateway/priority.h"
 
 namespace dotagent::gateway_service {
 namespace {
@@ -61,7 +62,8 @@ class Cluster::Fellow : public FellowGateway {
     cluster_.forwarded_messages_.Increment();
     ClusterCall call;
     call.set_deliver(request.SerializeAsString());
-    cluster_.parts_.link.Call(address_, std::move(call), kCallTimeout,
+    cluster_.parts_.link.Call(address_, std::move(call),
+                              {.timeout = kCallTimeout, .level = LevelOf(request.priority())},
                               [done = std::move(done)](const absl::StatusOr<ClusterAnswer>& answer) {
                                 if (!answer.ok()) return done(answer.status());
                                 done(answer->duplicate());
@@ -73,7 +75,9 @@ class Cluster::Fellow : public FellowGateway {
     ClusterCall call;
     call.set_request(request.SerializeAsString());
     cluster_.parts_.link.Call(
-        address_, std::move(call), absl::Milliseconds(request.timeout_ms()) + kOnTheWay,
+        address_, std::move(call),
+        {.timeout = absl::Milliseconds(request.timeout_ms()) + kOnTheWay,
+         .level = LevelOf(request.request().priority())},
         [done = std::move(done)](const absl::StatusOr<ClusterAnswer>& answer) {
           if (!answer.ok()) return done(answer.status());
           trunk::v1::RequestAnswer said;
@@ -106,7 +110,9 @@ Cluster::Cluster(Parts parts)
                          std::function<void(absl::Status)> done) {
                     ClusterCall call;
                     *call.mutable_move() = std::move(part);
-                    parts_.link.Call(AddressOf(member), std::move(call), kCallTimeout,
+                    // Moving inboxes is no reason for messages to wait.
+                    parts_.link.Call(AddressOf(member), std::move(call),
+                                     {.timeout = kCallTimeout, .level = session::Priority::kLow},
                                      [alive = std::weak_ptr(alive_),
                                       done = std::move(done)](const absl::StatusOr<ClusterAnswer>& answer) {
                                        if (!alive.expired()) done(answer.status());
@@ -230,7 +236,7 @@ void Cluster::SayHello(const p2p::PeerAddress& member) {
   ClusterCall call;
   *call.mutable_hello() = HelloTo(*member.key);
   parts_.link.Call(
-      member, std::move(call), kHelloTimeout,
+      member, std::move(call), {.timeout = kHelloTimeout, .level = session::Priority::kHigh},
       [this, alive = std::weak_ptr(alive_), key = *member.key, whom](const absl::StatusOr<ClusterAnswer>& answer) {
         if (alive.expired()) return;
         if (answer.ok()) {
@@ -247,7 +253,7 @@ void Cluster::Announce(const ClusterMember& member) {
   ClusterCall call;
   *call.mutable_hello() = HelloTo(member.key);
   parts_.link.Call(
-      AddressOf(member.key), std::move(call), kHelloTimeout,
+      AddressOf(member.key), std::move(call), {.timeout = kHelloTimeout, .level = session::Priority::kHigh},
       [this, alive = std::weak_ptr(alive_), key = member.key](const absl::StatusOr<ClusterAnswer>& answer) {
         if (!alive.expired() && answer.ok()) OnHello(key, answer->hello());
       });
@@ -326,7 +332,7 @@ void Cluster::TellPolicies(const ClusterMember& member, const std::string& after
   const std::string last = page->policies().rbegin()->name();
   ClusterCall call;
   *call.mutable_policies() = *std::move(page);
-  parts_.link.Call(AddressOf(member.key), std::move(call), kCallTimeout,
+  parts_.link.Call(AddressOf(member.key), std::move(call), {.timeout = kCallTimeout},
                    [this, alive = std::weak_ptr(alive_), member, last](const absl::StatusOr<ClusterAnswer>& answer) {
                      if (alive.expired()) return;
                      if (answer.ok()) return TellPolicies(member, last);
@@ -402,7 +408,7 @@ void Cluster::SharePolicy(const record::Name& name, std::function<void(absl::Sta
   };
   for (const ClusterMember& member : members_.Up()) {
     ++round->waiting;
-    parts_.link.Call(AddressOf(member.key), call, kCallTimeout,
+    parts_.link.Call(AddressOf(member.key), call, {.timeout = kCallTimeout},
                      [end](const absl::StatusOr<ClusterAnswer>& answer) { end(answer.status()); });
   }
   end(absl::OkStatus());
@@ -415,7 +421,8 @@ void Cluster::ShareRegistration(const std::string& rotation_chain, const record:
   call.mutable_registered()->set_key(std::string(key.bytes()));
   call.mutable_registered()->set_rotation_chain(rotation_chain);
   for (const ClusterMember& member : members_.Up()) {
-    parts_.link.Call(AddressOf(member.key), call, kCallTimeout, [](const absl::StatusOr<ClusterAnswer>&) {});
+    parts_.link.Call(AddressOf(member.key), call, {.timeout = kCallTimeout},
+                     [](const absl::StatusOr<ClusterAnswer>&) {});
   }
 }
 
@@ -425,7 +432,7 @@ void Cluster::ListDeadLetters(const p2p::PeerAddress& home, const InboxId& inbox
   call.mutable_list_dead()->set_name(inbox.name.text());
   call.mutable_list_dead()->set_key(std::string(inbox.key.bytes()));
   call.mutable_list_dead()->set_after_sequence(after);
-  parts_.link.Call(home, std::move(call), kCallTimeout,
+  parts_.link.Call(home, std::move(call), {.timeout = kCallTimeout},
                    [done = std::move(done)](const absl::StatusOr<ClusterAnswer>& answer) {
                      if (!answer.ok()) return done(answer.status());
                      gateway::v1::ListDeadLettersResponse response;

@@ -41,12 +41,14 @@ class NodeClusterLink : public ClusterLink {
     node_.Connect({address.peer, {address}}, std::move(done));
   }
 
-  void Call(const p2p::PeerAddress& member, ClusterCall call, absl::Duration timeout, Answered done) override {
+  void Call(const p2p::PeerAddress& member, ClusterCall call, const CallOptions& options, Answered done) override {
     call.set_proof(secret_.Prove(node_.key(), *member.key));
-    node_.Call(member, kClusterProtocol, call.SerializeAsString(), kMaxAnswer, timeout,
-               [this, key = *member.key, done = std::move(done)](const absl::StatusOr<std::string>& bytes) {
-                 done(Parse(key, bytes));
-               });
+    node_.Call(
+        member, kClusterProtocol, call.SerializeAsString(), kMaxAnswer, options.timeout,
+        [this, key = *member.key, done = std::move(done)](const absl::StatusOr<std::string>& bytes) {
+          done(Parse(key, bytes));
+        },
+        options.level);
   }
 
   void OpenRelay(const p2p::PeerAddress& member, RelayOpen open,

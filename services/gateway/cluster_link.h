@@ -21,6 +21,7 @@
 #include "common/crypto/keys.h"
 #include "common/crypto/secret.h"
 #include "common/p2p/node.h"
+#include "common/session/types.h"
 #include "dotagent/cluster/v1/cluster.pb.h"
 #include "services/gateway/pipe.h"
 
@@ -51,12 +52,16 @@ class ClusterSecret {
 class ClusterLink {
  public:
   using Answered = std::function<void(absl::StatusOr<cluster::v1::ClusterAnswer>)>;
+  struct CallOptions {
+    absl::Duration timeout;
+    session::Priority level = session::Priority::kNormal;  // of the stream, there and back
+  };
   virtual ~ClusterLink() = default;
 
   // The key of whoever answers at an address: not yet a member.
   virtual void Identify(const p2p::Multiaddr& address, std::function<void(absl::StatusOr<crypto::PublicKey>)> done) = 0;
   // `call` without its proof. What comes is a member's answer, and OK; or its refusal.
-  virtual void Call(const p2p::PeerAddress& member, cluster::v1::ClusterCall call, absl::Duration timeout,
+  virtual void Call(const p2p::PeerAddress& member, cluster::v1::ClusterCall call, const CallOptions& options,
                     Answered done) = 0;
   // `open` without its proof. The pipe then carries RelayUps and RelayDowns.
   virtual void OpenRelay(const p2p::PeerAddress& member, cluster::v1::RelayOpen open,

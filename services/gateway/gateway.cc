@@ -13,6 +13,7 @@
 #include "services/gateway/holder_check.h"
 #include "services/gateway/homes.h"
 #include "services/gateway/negotiate.h"
+#include "services/gateway/priority.h"
 
 namespace dotagent::gateway_service {
 namespace {

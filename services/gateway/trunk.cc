@@ -10,7 +10,7 @@
 #include "common/capability/token.h"
 #include "common/record/message.h"
 #include "common/rpc/status.h"
-#include "dotagent/gateway/v1/gateway.pb.h"
+#include "services/gateway/priority.h"
 #include "services/gateway/stream_deadline.h"
 
 namespace dotagent::gateway_service {
@@ -47,20 +47,6 @@ bool NotReached(const absl::Status& status) {
 
 // The session was there, and ended before the answer.
 bool Broke(const absl::Status& status) { return absl::IsUnavailable(status) && !NotReached(status); }
-
-// Of a stream that carries a message of this priority, as the envelope has it (gateway.v1.Priority).
-session::Priority LevelOf(int32_t priority) {
-  switch (priority) {
-    case gateway::v1::PRIORITY_LOW:
-      return session::Priority::kLow;
-    case gateway::v1::PRIORITY_HIGH:
-      return session::Priority::kHigh;
-    case gateway::v1::PRIORITY_CRITICAL:
-      return session::Priority::kCritical;
-    default:
-      return session::Priority::kNormal;
-  }
-}
 
 class NodeTrunk : public Trunk {
  public:

@@ -60,7 +60,7 @@ class ClusterLinkTest : public testing::Test {
     loop_.Run([&] {
       ClusterCall call;
       call.mutable_hello()->set_generation(1);
-      link.Call(far_peer_, call, absl::Seconds(5), answer.Callback());
+      link.Call(far_peer_, call, {.timeout = absl::Seconds(5)}, answer.Callback());
     });
     return answer.Wait();
   }
@@ -136,7 +136,7 @@ TEST_F(ClusterLinkTest, AnAnswerWithoutProofIsNone) {
   Outcome<absl::StatusOr<ClusterAnswer>> answer;
   loop_.Run([&] {
     link = NewNodeClusterLink(far_.node(), secret_);
-    link->Call(near_peer_, ClusterCall(), absl::Seconds(5), answer.Callback());
+    link->Call(near_peer_, ClusterCall(), {.timeout = absl::Seconds(5)}, answer.Callback());
   });
   EXPECT_EQ(ReasonOf(answer.Wait().status()), reason::kNotAuthenticated);
   EXPECT_EQ(proof.size(), 32u);

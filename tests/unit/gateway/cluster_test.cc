@@ -303,6 +303,7 @@ TEST_F(ClusterTest, ARequestReachesAnAgentAtAnyMember) {
   };
   gateway::v1::RequestRequest request;
   request.set_message_json(sign(*alice, record::MessageType::kRequest, bob->name));
+  request.set_priority(gateway::v1::PRIORITY_CRITICAL);
   absl::StatusOr<gateway::v1::RequestResponse> answer = absl::UnknownError("not answered");
   alice->gateway.logic->Request(alice->token, request, world_.clock.Now() + absl::Seconds(5),
                                 [&](auto response) { answer = std::move(response); });
@@ -315,6 +316,8 @@ TEST_F(ClusterTest, ARequestReachesAnAgentAtAnyMember) {
   world_.tasks.Run();
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->message_json(), said.answer().message_json());
+  EXPECT_EQ(world_.cluster_links.levels[cluster::v1::ClusterCall::kRequest], session::Priority::kCritical)
+      << "urgent also between members";
 }
 
 // From outside through member 1, at home at 2, taken at 0.

@@ -290,6 +290,7 @@ class FakeClusterLinks {
   cluster::v1::ClusterCall::CallCase lose = cluster::v1::ClusterCall::CALL_NOT_SET;
   int losses = 0;
   std::vector<std::shared_ptr<FakePipe>> pipes;
+  std::map<cluster::v1::ClusterCall::CallCase, session::Priority> levels;  // of the newest call of each kind
 
  private:
   Tasks& tasks_;
@@ -303,7 +304,9 @@ class FakeClusterLink : public ClusterLink {
   void Identify(const p2p::Multiaddr&, std::function<void(absl::StatusOr<crypto::PublicKey>)> done) override {
     links_.tasks().Post([done = std::move(done)] { done(Unreachable()); });
   }
-  void Call(const p2p::PeerAddress& member, cluster::v1::ClusterCall call, absl::Duration, Answered done) override {
+  void Call(const p2p::PeerAddress& member, cluster::v1::ClusterCall call, const CallOptions& options,
+            Answered done) override {
+    links_.levels[call.call_case()] = options.level;
     links_.tasks().Post([this, member = *member.key, call = std::move(call), done = std::move(done)] {
       const ClusterHandlers* other = links_.cut.contains(self_) ? nullptr : links_.Find(member);
       if (other == nullptr) return done(Unreachable());
@@ -475,6 +478,7 @@ class FakeRedeemer : public Redeemer {
   explicit FakeRedeemer(Tasks& tasks) : tasks_(tasks) {}
   void Redeem(const std::string& token, const std::string& id, std::function<void(absl::Status)> done) override {
     tasks_.Post([this, token, id, done = std::move(done)] {
+      if (before_answer) before_answer();
       if (!failure.ok()) return done(failure);
       if (redeemed.contains(id)) return done(absl::OkStatus());
       if (uses == 0) return done(ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kUsedUp, "used up"));
@@ -488,6 +492,7 @@ class FakeRedeemer : public Redeemer {
   uint64_t uses = 0;
   std::set<std::string> redeemed;
   absl::Status failure;
+  std::function<void()> before_answer;
 
  private:
   Tasks& tasks_;
