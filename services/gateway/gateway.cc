@@ -441,7 +441,9 @@ void Gateway::OnRevoked(const crypto::PublicKey& key) {
   parts_.guard.OnKeyRevoked(key);
   channels_.End(key, ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
                                      "the key at one end of this channel has been revoked"));
-  channels_.EndRevoked();  // also those that a token allowed in which the key is another
+  // Also what a token allowed in which the key is another.
+  channels_.EndRevoked();
+  topics_.EndRevoked();
   telemetry::Log(telemetry::Level::kInfo, "key revoked",
                  {{"key", crypto::PeerIdFromKey(key)}, {"tokens", absl::StrCat(tokens)}});
 }
@@ -449,6 +451,7 @@ void Gateway::OnRevoked(const crypto::PublicKey& key) {
 void Gateway::OnTokenRevoked(const capability::TokenRevocation& revocation) {
   parts_.guard.OnTokenRevoked(revocation);
   channels_.EndRevoked();
+  topics_.EndRevoked();
 }
 
 void Gateway::Drain() {

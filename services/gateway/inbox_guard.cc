@@ -17,7 +17,6 @@ namespace {
 
 using gateway::v1::InboxPolicy;
 
-constexpr size_t kTokenCacheBytes = size_t{16} << 20;
 constexpr char kTable[] = "policy/";
 constexpr size_t kTableSize = sizeof(kTable) - 1;
 constexpr char kVersions[] = "policy-version/";
@@ -80,11 +79,11 @@ struct InboxGuard::Approach {
 };
 
 InboxGuard::InboxGuard(storage::Store& store, Redeemer& redeemer, KeyRevoked key_revoked, const Clock& clock,
-                       telemetry::Metrics& metrics)
+                       telemetry::Metrics& metrics, size_t token_cache_bytes)
     : store_(store),
       redeemer_(redeemer),
       clock_(clock),
-      tokens_(kTokenCacheBytes, std::move(key_revoked)),
+      tokens_(token_cache_bytes, std::move(key_revoked)),
       allowed_(metrics.AddCounter(kChecks, kChecksHelp, {{"result", "allowed"}})),
       refused_(metrics.AddCounter(kChecks, kChecksHelp, {{"result", "refused"}})) {}
 
@@ -213,11 +212,10 @@ InboxGuard::Verdict InboxGuard::Judge(const InboxPolicy& policy, const record::N
 }
 
 void InboxGuard::Check(const record::Message& message, const crypto::PublicKey& sender_key,
-                       const record::Record& recipient, const std::string& token,
-                       std::function<void(absl::Status)> done) {
+                       const record::Record& recipient, const std::string& token, Done done) {
   const auto policy = PolicyOf(recipient.name());
   if (!policy.ok()) return done(policy.status());
-  if (LetsAllIn(*policy)) return done(absl::OkStatus());
+  if (LetsAllIn(*policy)) return done(nullptr);
   Admit(*policy,
         {.sender = message.sender(),
          .key = sender_key,
@@ -225,7 +223,7 @@ void InboxGuard::Check(const record::Message& message, const crypto::PublicKey& 
          .what = "messages",
          .token = token,
          .use = UseOf(kRedemptionContext, sender_key, recipient.name(), message.id())},
-        recipient, [done = std::move(done)](const auto& admitted) { done(admitted.status()); });
+        recipient, std::move(done));
 }
 
 absl::Status InboxGuard::CheckForm(const record::Name& recipient, absl::string_view method, absl::string_view token) {
@@ -241,7 +239,7 @@ absl::Status InboxGuard::CheckForm(const record::Name& recipient, absl::string_v
       absl::StrCat("a channel's method is a path such as calendar/events: ", resource.status().message()));
 }
 
-void InboxGuard::CheckChannel(const AskedChannel& request, const record::Record& recipient, ChannelDone done) {
+void InboxGuard::CheckChannel(const AskedChannel& request, const record::Record& recipient, Done done) {
   const absl::Status form = CheckForm(recipient.name(), request.method, request.token);
   if (!form.ok()) return done(form);
   const auto policy = PolicyOf(recipient.name());
@@ -258,7 +256,7 @@ void InboxGuard::CheckChannel(const AskedChannel& request, const record::Record&
 }
 
 void InboxGuard::Admit(const InboxPolicy& policy, const Approach& approach, const record::Record& recipient,
-                       ChannelDone done) {
+                       Done done) {
   const Verdict verdict = Judge(policy, recipient.name(), approach);
   if (verdict == Verdict::kAllowed) return done(nullptr);
   if (verdict == Verdict::kNotAContact) {

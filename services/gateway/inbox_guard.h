@@ -70,8 +70,9 @@ class InboxGuard {
 
   // All must outlive it. Table "policy/": by name, so that neither a rotation of the key nor a new one opens an inbox;
   // beside it "policy-version/", microseconds since the Unix epoch in decimal digits.
+  // `token_cache_bytes`: of tokens that have been verified, as TokenCache's `max_bytes`.
   InboxGuard(storage::Store& store, Redeemer& redeemer, KeyRevoked key_revoked, const Clock& clock,
-             telemetry::Metrics& metrics);
+             telemetry::Metrics& metrics, size_t token_cache_bytes = size_t{16} << 20);
 
   // On disk when it returns. InvalidArgument (BAD_MESSAGE) says what is wrong with it; Unavailable (STORAGE).
   [[nodiscard]] absl::Status SetPolicy(const record::Name& name, const gateway::v1::InboxPolicy& policy);
@@ -85,21 +86,23 @@ class InboxGuard {
   // Takes it if it is newer than what is here. On disk when it returns. As SetPolicy.
   [[nodiscard]] absl::Status TakePolicy(const cluster::v1::Policy& policy);
 
+  // The token that allows it, or nullptr if none was needed.
+  using Admitted = absl::StatusOr<std::shared_ptr<const capability::Token>>;
+  using Done = std::function<void(Admitted)>;
+
   // Whether `message`, which `sender_key` signed, may be put into its recipient's inbox. PermissionDenied:
   // NOT_A_CONTACT, TOKEN_REQUIRED; as TokenCache::Check and Redeemer::Redeem. `done` may be called from inside.
   void Check(const record::Message& message, const crypto::PublicKey& sender_key, const record::Record& recipient,
-             const std::string& token, std::function<void(absl::Status)> done);
+             const std::string& token, Done done);
 
   // InvalidArgument: BAD_MESSAGE if the method is no path, TOO_LARGE. What an agent is shown or another gateway is sent
   // has passed it, also where no token is asked for.
   [[nodiscard]] static absl::Status CheckForm(const record::Name& recipient, absl::string_view method,
                                               absl::string_view token);
-  // Whether a channel may be offered to its callee: with the token that allows it, or nullptr if none was needed. As
-  // Check.
-  using ChannelDone = std::function<void(absl::StatusOr<std::shared_ptr<const capability::Token>>)>;
-  void CheckChannel(const AskedChannel& request, const record::Record& recipient, ChannelDone done);
-  // That nothing in the token of a channel that runs has been revoked since: PermissionDenied (TOKEN_REVOKED,
-  // KEY_REVOKED).
+  // Whether a channel may be offered to its callee. As Check.
+  void CheckChannel(const AskedChannel& request, const record::Record& recipient, Done done);
+  // That nothing in the token of what still runs, a channel or a subscription, has been revoked since: PermissionDenied
+  // (TOKEN_REVOKED, KEY_REVOKED).
   [[nodiscard]] absl::Status StillHolds(const capability::Token& token) const {
     return tokens_.CheckRevocations(token);
   }
@@ -119,7 +122,7 @@ class InboxGuard {
   [[nodiscard]] static Verdict Judge(const gateway::v1::InboxPolicy& policy, const record::Name& recipient,
                                      const Approach& approach);
   void Admit(const gateway::v1::InboxPolicy& policy, const Approach& approach, const record::Record& recipient,
-             ChannelDone done);
+             Done done);
 
   storage::Store& store_;
   Redeemer& redeemer_;

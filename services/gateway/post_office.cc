@@ -294,8 +294,8 @@ void PostOffice::Present(const std::shared_ptr<const Letter>& letter, const reco
                          absl::Time deadline, const Requests::Done& done) {
   parts_.guard.Check(letter->message, letter->sender_key, recipient, letter->token,
                      [this, letter, inbox = InboxId{recipient.name(), recipient.public_key()}, deadline,
-                      done](const absl::Status& allowed) {
-                       if (!allowed.ok()) return done(allowed);
+                      done](const InboxGuard::Admitted& allowed) {
+                       if (!allowed.ok()) return done(allowed.status());
                        parts_.requests.Present(inbox, letter->message, letter->attachment, letter->sender_key, deadline,
                                                [this, done](absl::StatusOr<Answer> answer) {
                                                  if (answer.ok()) TapAnswer(*answer);
@@ -347,12 +347,12 @@ void PostOffice::Keep(const std::shared_ptr<const Letter>& letter, const record:
     done(duplicate);
     if (duplicate.ok()) FollowHome(letter->message.recipient());
   };
-  parts_.guard.Check(
-      letter->message, letter->sender_key, recipient, letter->token,
-      [this, letter, inbox = InboxId{recipient.name(), recipient.public_key()}, kept](const absl::Status& allowed) {
-        if (!allowed.ok()) return kept(allowed);
-        Add(letter, inbox, kept);
-      });
+  parts_.guard.Check(letter->message, letter->sender_key, recipient, letter->token,
+                     [this, letter, inbox = InboxId{recipient.name(), recipient.public_key()},
+                      kept](const InboxGuard::Admitted& allowed) {
+                       if (!allowed.ok()) return kept(allowed.status());
+                       Add(letter, inbox, kept);
+                     });
 }
 
 void PostOffice::FollowHome(const record::Name& recipient) {

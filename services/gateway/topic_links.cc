@@ -263,7 +263,7 @@ absl::Status DownLink::Join(const TopicsAdd& add, const Admission& admission) {
       known != lanes_.end() ? known->second : std::make_shared<Lane>(*this, admission.feed, handlers_.next_id());
   RETURN_IF_ERROR(lane->Add(admission.pattern));
   lanes_.emplace(admission.feed.get(), lane);
-  entries_.emplace(add.id(), Entry{lane, admission.pattern, key});
+  entries_.emplace(add.id(), Entry{lane, admission.pattern, key, admission.allowed_by});
   metrics_.subscriptions.Increment();
   return absl::OkStatus();
 }
@@ -312,6 +312,19 @@ void DownLink::End(const crypto::PublicKey& key, const absl::Status& why) {
 
 void DownLink::End(const TopicFeed& feed, const absl::Status& why) {
   EndWhere([&](const Entry& entry) { return entry.lane->feed().get() == &feed; }, why);
+}
+
+void DownLink::EndUnlessHeld(const std::function<absl::Status(const capability::Token&)>& holds) {
+  std::vector<std::pair<uint64_t, absl::Status>> ending;
+  for (const auto& [id, entry] : entries_) {
+    if (!entry.allowed_by) continue;
+    absl::Status held = holds(*entry.allowed_by);
+    if (!held.ok()) ending.emplace_back(id, std::move(held));
+  }
+  for (const auto& [id, why] : ending) {
+    Remove(id);
+    Tell(id, why, nullptr);
+  }
 }
 
 void DownLink::Wake() {

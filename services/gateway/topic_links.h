@@ -24,6 +24,7 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/base/random.h"
+#include "common/capability/token.h"
 #include "common/crypto/keys.h"
 #include "common/p2p/node.h"
 #include "dotagent/trunk/v1/trunk.pb.h"
@@ -116,10 +117,12 @@ class UpLink : public std::enable_shared_from_this<UpLink> {
 // From a gateway that has subscribers.
 class DownLink : public Flushable, public std::enable_shared_from_this<DownLink> {
  public:
+  using TokenPtr = std::shared_ptr<const capability::Token>;
   // Who may subscribe to what.
   struct Admission {
     std::shared_ptr<TopicFeed> feed;
     record::TopicPattern pattern;
+    TokenPtr allowed_by;  // nullptr: the publisher asked for no token
   };
   struct Handlers {
     std::function<void(const trunk::v1::TopicsAdd&, std::function<void(absl::StatusOr<Admission>)>)> admit;
@@ -141,6 +144,8 @@ class DownLink : public Flushable, public std::enable_shared_from_this<DownLink>
   // Takes the subscriptions away that were made with `key`, or that are to `feed`.
   void End(const crypto::PublicKey& key, const absl::Status& why);
   void End(const TopicFeed& feed, const absl::Status& why);
+  // Takes those away of whose token `holds` says that it does not any more, and why.
+  void EndUnlessHeld(const std::function<absl::Status(const capability::Token&)>& holds);
   // Ends it; `ended` is called.
   void Close(const absl::Status& why);
   void Flush() override;
@@ -151,6 +156,7 @@ class DownLink : public Flushable, public std::enable_shared_from_this<DownLink>
     std::shared_ptr<Lane> lane;
     record::TopicPattern pattern;
     crypto::PublicKey key;
+    TokenPtr allowed_by;
   };
 
   void ReadNext();

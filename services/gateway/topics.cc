@@ -249,15 +249,24 @@ void Topics::Place(const LocalPtr& local) {
 void Topics::PlaceHere(const LocalPtr& local) {
   LeaveLink(*local);
   local->feed->live = false;
+  local->allowed_by = nullptr;
   parts_.guard.Check(local->wish.message, local->agent->key, *local->feed->record(), local->token,
-                     [this, local](const absl::Status& allowed) {
+                     [this, local](const InboxGuard::Admitted& allowed) {
                        if (!locals_.contains(local->id)) return;
-                       if (!allowed.ok()) return Drop(local, allowed);
+                       const absl::Status held = StillAllows(allowed);
+                       if (!held.ok()) return Drop(local, held);
+                       local->allowed_by = *allowed;
                        // Of a publisher here nothing was published while this gateway was down.
                        if (std::exchange(local->restored, false)) return;
                        if (local->joined) return local->sink->Miss({.cause = gateway::v1::MISSED_CAUSE_RESTART});
                        Join(local, local->feed->sequence());
                      });
+}
+
+// Counting a use takes a while, in which it may have been taken back.
+absl::Status Topics::StillAllows(const InboxGuard::Admitted& allowed) const {
+  RETURN_IF_ERROR(allowed.status());
+  return *allowed == nullptr ? absl::OkStatus() : parts_.guard.StillHolds(**allowed);
 }
 
 void Topics::PlaceThere(const LocalPtr& local) {
@@ -361,12 +370,13 @@ void Topics::AdmitFor(const std::shared_ptr<const Wish>& wish, const crypto::Pub
     if (!located.ok()) return done(WithContext(located, "publisher"));
     if (!feed->here()) return done(LivesElsewhere(feed->name()));
     parts_.guard.Check(wish->message, key, *feed->record(), token,
-                       [this, feed, wish, key, done](const absl::Status& allowed) {
-                         if (!allowed.ok()) return done(allowed);
+                       [this, feed, wish, key, done](const InboxGuard::Admitted& allowed) {
+                         const absl::Status held = StillAllows(allowed);
+                         if (!held.ok()) return done(held);
                          // It may have been revoked meanwhile.
                          if (parts_.is_revoked(key)) return done(Revoked(wish->message.sender()));
                          feed->last_used = parts_.clock.Now();
-                         done(DownLink::Admission{feed, wish->pattern});
+                         done(DownLink::Admission{feed, wish->pattern, *allowed});
                        });
   });
 }
@@ -400,6 +410,23 @@ void Topics::End(const crypto::PublicKey& key, const absl::Status& why) {
   std::vector<std::shared_ptr<DownLink>> links;
   for (const auto& [_, link] : down_) links.push_back(link);
   for (const auto& link : links) link->End(key, why);
+}
+
+void Topics::EndUnlessHeld(const std::function<absl::Status(const capability::Token&)>& holds) {
+  std::vector<std::pair<LocalPtr, absl::Status>> ending;
+  for (const auto& [_, local] : locals_) {
+    if (!local->allowed_by) continue;
+    absl::Status held = holds(*local->allowed_by);
+    if (!held.ok()) ending.emplace_back(local, std::move(held));
+  }
+  for (const auto& [local, why] : ending) Drop(local, why);
+  std::vector<std::shared_ptr<DownLink>> links;
+  for (const auto& [_, link] : down_) links.push_back(link);
+  for (const auto& link : links) link->EndUnlessHeld(holds);
+}
+
+void Topics::EndRevoked() {
+  EndUnlessHeld([this](const capability::Token& token) { return parts_.guard.StillHolds(token); });
 }
 
 void Topics::Drain(const absl::Status& why) {

@@ -16,7 +16,8 @@
 //
 // Defends against subscribers without end (a cap an agent and in all), publications sent again (topic_feed.h, and at
 // most kMaxPublicationAge old), and gateways that send what does not verify (the link ends after kMaxForgeries).
-// Revoked keys lose their subscriptions, and what they sign is passed to nobody.
+// Revoked keys lose their subscriptions, and what they sign is passed to nobody. A subscription that a capability token
+// allowed ends with the token: when one of its blocks or keys is revoked, or its time is up.
 #ifndef DOTAGENT_SERVICES_GATEWAY_TOPICS_H_
 #define DOTAGENT_SERVICES_GATEWAY_TOPICS_H_
 
@@ -106,6 +107,8 @@ class Topics {
 
   // Takes the subscriptions of `key` away.
   void End(const crypto::PublicKey& key, const absl::Status& why);
+  // Takes those away that a token allowed in which something has been revoked since.
+  void EndRevoked();
   // Ends everything and refuses what is new.
   void Drain(const absl::Status& why);
   // Call about once a second.
@@ -132,6 +135,7 @@ class Topics {
     std::shared_ptr<DurableTopic> durable = nullptr;     // the same, of a durable one
     bool restored = false;                               // joined when the gateway started, and not placed since
     bool joined = false;                                 // publications come
+    DownLink::TokenPtr allowed_by = nullptr;             // by a publisher here
     std::optional<crypto::PublicKey> up = std::nullopt;  // over a link to this gateway
     bool stray = false;                                  // which says that the publisher does not live there
     absl::Time verdict_due = absl::InfiniteFuture();
@@ -163,12 +167,14 @@ class Topics {
   [[nodiscard]] absl::StatusOr<Wish> OpenSubscription(const std::string& json, const std::string& token,
                                                       const crypto::PublicKey& key, absl::Duration max_age) const;
   [[nodiscard]] absl::Status CanSubscribe(const crypto::PublicKey& key) const;
+  [[nodiscard]] absl::Status StillAllows(const InboxGuard::Admitted& allowed) const;
   void Place(const LocalPtr& local);
   void PlaceHere(const LocalPtr& local);
   void PlaceThere(const LocalPtr& local);
   void Join(const LocalPtr& local, uint64_t sequence);
   void Drop(const LocalPtr& local, const absl::Status& why);
   void DropWhere(const std::function<bool(const Local&)>& matches, const absl::Status& why);
+  void EndUnlessHeld(const std::function<absl::Status(const capability::Token&)>& holds);
 
   // Durable subscriptions: topics_durable.cc.
   void RestoreDurables();
@@ -209,6 +215,7 @@ class Topics {
 
   void TickFeeds(absl::Time now);
   void TickLocals(absl::Time now);
+  void TickTokens(absl::Time now);
   void TickLinks(absl::Time now);
   void TickDurables(absl::Time now);
 
@@ -220,6 +227,7 @@ class Topics {
   absl::flat_hash_map<crypto::PublicKey, size_t> locals_of_agent_;
   absl::flat_hash_map<std::string, LocalPtr> durables_;  // by DurableId::ToString
   absl::Time next_touch_ = absl::InfinitePast();
+  absl::Time next_token_check_ = absl::InfinitePast();
   absl::flat_hash_map<crypto::PublicKey, Up> up_;
   absl::flat_hash_map<crypto::PublicKey, std::shared_ptr<DownLink>> down_;
   absl::Status drained_;  // not OK once drained

@@ -14,8 +14,9 @@ namespace {
 
 constexpr absl::Duration kMoved = absl::Minutes(1);  // how often a publisher is looked for
 constexpr absl::Duration kStray = absl::Seconds(5);
-constexpr absl::Duration kForgotten = absl::Minutes(10);  // a publisher who publishes nothing to nobody
-constexpr size_t kMaxLookups = 200;                       // a tick
+constexpr absl::Duration kTokenCheckInterval = absl::Seconds(5);  // that none has come to its end
+constexpr absl::Duration kForgotten = absl::Minutes(10);          // a publisher who publishes nothing to nobody
+constexpr size_t kMaxLookups = 200;                               // a tick
 
 absl::Status Unreachable(absl::string_view message) {
   return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable, message);
@@ -219,6 +220,16 @@ void Topics::TickLocals(absl::Time now) {
   for (const FeedPtr& feed : strays) LookForMoved(feed, kStray, true);
 }
 
+void Topics::TickTokens(absl::Time now) {
+  if (now < next_token_check_) return;
+  next_token_check_ = now + kTokenCheckInterval;
+  EndUnlessHeld([now](const capability::Token& token) {
+    if (now < token.last().expires) return absl::OkStatus();
+    return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kStale,
+                           "the token that allowed this subscription has come to its end; subscribe with a new one");
+  });
+}
+
 void Topics::TickLinks(absl::Time now) {
   std::vector<std::shared_ptr<DownLink>> down;
   for (const auto& [_, link] : down_) down.push_back(link);
@@ -242,6 +253,7 @@ void Topics::Tick() {
   const absl::Time now = parts_.clock.Now();
   TickFeeds(now);
   TickLocals(now);
+  TickTokens(now);
   TickLinks(now);
   TickDurables(now);
 }

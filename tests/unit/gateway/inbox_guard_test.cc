@@ -337,7 +337,7 @@ TEST_F(InboxGuardTest, PolicySurvivesARestart) {
       {.id = "m", .sender = "alice.agent", .recipient = "bob.agent", .timestamp = world_.clock.Now()}, alice_.key);
   absl::Status status;
   again.Check(*message, alice_.key.public_key(), *bob_.MakeRecord({home_.address()}), "",
-              [&status](const absl::Status& checked) { status = checked; });
+              [&status](const InboxGuard::Admitted& checked) { status = checked.status(); });
   EXPECT_EQ(ReasonOf(status), reason::kNotAContact);
 }
 
