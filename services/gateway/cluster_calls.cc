@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "services/gateway/call_relay.h"
 
@@ -17,6 +18,12 @@ using gateway::v1::OpenChannelRequest;
 using gateway::v1::OpenChannelResponse;
 
 constexpr absl::Duration kFirstWord = absl::Minutes(1);
+
+absl::Status TooMany() {
+  return ErrorWithReason(
+      absl::StatusCode::kResourceExhausted, reason::kLimit,
+      absl::StrCat("this agent has ", kMaxRelayedPerAgent, " calls open at another gateway of the cluster; end one"));
+}
 
 }  // namespace
 
@@ -34,8 +41,11 @@ template <typename Request, typename Response, typename Then>
 void ClusterCalls::ReadFirst(const std::shared_ptr<Agent>& agent,
                              const std::shared_ptr<BidiStream<Request, Response>>& call, Then then) {
   if (!drained_.ok()) return call->Finish(drained_);
+  Places::Place place = places_.Take(agent->key.bytes());
+  if (place == nullptr) return call->Finish(TooMany());
   const uint64_t id = next_id_++;
-  waiting_[id] = {agent->key, [call](const absl::Status& why) { call->Finish(why); }, parts_.clock.Now() + kFirstWord};
+  waiting_[id] = {agent->key, [call](const absl::Status& why) { call->Finish(why); }, parts_.clock.Now() + kFirstWord,
+                  std::move(place)};
   call->Read([this, id, call, then = std::move(then)](const std::optional<Request>& first) {
     if (waiting_.erase(id) == 0) return;  // it was ended
     if (!first) return call->Finish(absl::OkStatus());
@@ -79,12 +89,15 @@ template <typename Request, typename Response>
 void ClusterCalls::Relay(const crypto::PublicKey& agent, std::optional<record::Name> inbox, cluster::v1::RelayKind kind,
                          const p2p::PeerAddress& home, const std::shared_ptr<BidiStream<Request, Response>>& call,
                          const Request& first, std::function<void(const Response&)> seen) {
+  Places::Place place = places_.Take(agent.bytes());
+  if (place == nullptr) return call->Finish(TooMany());
   const uint64_t id = next_id_++;
   const auto relay = std::make_shared<CallRelay<Request, Response>>(call, std::move(seen), [this, id] {
     relayed_.erase(id);
     open_.Set(static_cast<double>(relayed_.size()));
   });
-  relayed_[id] = {agent, std::move(inbox), *home.key, [relay](const absl::Status& why) { relay->End(why); }};
+  relayed_[id] = {agent, std::move(inbox), *home.key, [relay](const absl::Status& why) { relay->End(why); },
+                  std::move(place)};
   open_.Set(static_cast<double>(relayed_.size()));
   relay->Start();
   cluster::v1::RelayOpen open;

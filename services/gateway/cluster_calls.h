@@ -1,8 +1,9 @@
 // Agents' calls in a cluster: each Inbox is served where the inbox is at home, and each offer of a channel is taken
 // where it was made.
 //
-// Defends against members that leave offers lying about, and agents that never say what they call for: a bound on the
-// offers that are remembered, each for as long as it can be taken, and a minute for the first word.
+// Defends against members that leave offers lying about, and agents that never say what they call for, or call without
+// end: a bound on the offers that are remembered, each for as long as it can be taken, a minute for the first word, and
+// kMaxRelayedPerAgent calls that are relayed or have said nothing yet.
 #ifndef DOTAGENT_SERVICES_GATEWAY_CLUSTER_CALLS_H_
 #define DOTAGENT_SERVICES_GATEWAY_CLUSTER_CALLS_H_
 
@@ -26,9 +27,12 @@
 #include "services/gateway/cluster_link.h"
 #include "services/gateway/homes.h"
 #include "services/gateway/listeners.h"
+#include "services/gateway/places.h"
 #include "services/gateway/token_table.h"
 
 namespace dotagent::gateway_service {
+
+inline constexpr size_t kMaxRelayedPerAgent = 128;
 
 // What an agent hears whose Inbox ends since its home has changed.
 [[nodiscard]] absl::Status InboxMoved();
@@ -68,11 +72,13 @@ class ClusterCalls {
     std::optional<record::Name> inbox;
     crypto::PublicKey home;
     std::function<void(const absl::Status&)> end;
+    Places::Place place;
   };
   struct Waiting {  // for its first request
     crypto::PublicKey agent;
     std::function<void(const absl::Status&)> end;
     absl::Time deadline;
+    Places::Place place;
   };
   struct NotedOffer {
     crypto::PublicKey home;
@@ -95,6 +101,7 @@ class ClusterCalls {
   absl::flat_hash_map<uint64_t, Relayed> relayed_;
   absl::flat_hash_map<uint64_t, Waiting> waiting_;
   absl::flat_hash_map<std::string, NotedOffer> offers_;  // by channel id
+  Places places_{kMaxRelayedPerAgent};                   // of relayed_ and waiting_
   absl::Status drained_;
   telemetry::Gauge& open_;
 };

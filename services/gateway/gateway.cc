@@ -466,6 +466,7 @@ void Gateway::Drain() {
 void Gateway::Tick() {
   const absl::Time now = parts_.clock.Now();
   channels_.Expire(now);
+  listeners_.Expire(now);
   requests_.Expire(now);
   if (cluster_calls_) cluster_calls_->Expire(now);
   post_office_.ShowInboxes();

@@ -20,8 +20,12 @@ using gateway::v1::InboxResponse;
 // One Inbox call.
 class Listeners::Listener : public std::enable_shared_from_this<Listener> {
  public:
-  Listener(Listeners& owner, std::shared_ptr<Agent> agent, std::shared_ptr<InboxStream> stream)
-      : owner_(owner), agent_(std::move(agent)), stream_(std::move(stream)) {}
+  Listener(Listeners& owner, std::shared_ptr<Agent> agent, std::shared_ptr<InboxStream> stream, Places::Place place)
+      : owner_(owner),
+        agent_(std::move(agent)),
+        stream_(std::move(stream)),
+        place_(std::move(place)),
+        open_by_(owner.clock_.Now() + kMaxSilenceBeforeOpen) {}
 
   void Start() {
     stream_->OnCancelled([weak = weak_from_this()] {
@@ -32,6 +36,7 @@ class Listeners::Listener : public std::enable_shared_from_this<Listener> {
 
   void Finish(const absl::Status& status) {
     if (std::exchange(finished_, true)) return;
+    place_ = nullptr;
     stream_->Finish(status);
     owner_.Unregister(*this);
   }
@@ -74,6 +79,7 @@ class Listeners::Listener : public std::enable_shared_from_this<Listener> {
 
   [[nodiscard]] const std::optional<InboxId>& inbox() const { return inbox_; }
   [[nodiscard]] const crypto::PublicKey& key() const { return agent_->key; }
+  [[nodiscard]] absl::Time open_by() const { return open_by_; }
 
  private:
   void OnFirst(const std::optional<InboxRequest>& request);
@@ -93,6 +99,8 @@ class Listeners::Listener : public std::enable_shared_from_this<Listener> {
   Listeners& owner_;
   const std::shared_ptr<Agent> agent_;
   const std::shared_ptr<InboxStream> stream_;
+  Places::Place place_;
+  absl::Time open_by_;            // infinite once it has said what for
   std::optional<InboxId> inbox_;  // once open
   bool accepts_channels_ = false;
   bool accepts_requests_ = false;
@@ -109,6 +117,7 @@ class Listeners::Listener : public std::enable_shared_from_this<Listener> {
 
 void Listeners::Listener::OnFirst(const std::optional<InboxRequest>& request) {
   if (finished_) return;
+  open_by_ = absl::InfiniteFuture();
   if (!request) return Finish(absl::OkStatus());
   if (!request->has_open()) {
     return Finish(ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol,
@@ -245,7 +254,13 @@ Listeners::~Listeners() = default;
 
 void Listeners::Serve(std::shared_ptr<Agent> agent, std::shared_ptr<InboxStream> stream) {
   if (!drained_.ok()) return stream->Finish(drained_);
-  auto listener = std::make_shared<Listener>(*this, std::move(agent), std::move(stream));
+  Places::Place place = calls_of_.Take(agent->key.bytes());
+  if (place == nullptr) {
+    return stream->Finish(ErrorWithReason(
+        absl::StatusCode::kResourceExhausted, reason::kLimit,
+        absl::StrCat("this agent has ", kMaxInboxCallsPerAgent, " Inbox calls open; end one, or use another key")));
+  }
+  auto listener = std::make_shared<Listener>(*this, std::move(agent), std::move(stream), std::move(place));
   calls_.emplace(listener.get(), listener);
   listener->Start();
 }
@@ -315,6 +330,17 @@ void Listeners::End(const crypto::PublicKey& key, const absl::Status& why) {
     if (listener->key() == key) ending.push_back(listener);
   }
   for (const auto& listener : ending) listener->Finish(why);
+}
+
+void Listeners::Expire(absl::Time now) {
+  std::vector<std::shared_ptr<Listener>> ending;
+  for (const auto& [_, listener] : calls_) {
+    if (listener->open_by() <= now) ending.push_back(listener);
+  }
+  for (const auto& listener : ending) {
+    listener->Finish(ErrorWithReason(absl::StatusCode::kDeadlineExceeded, reason::kProtocol,
+                                     "nothing was said on this Inbox; call again, and begin with `open`"));
+  }
 }
 
 void Listeners::EndInbox(const InboxId& inbox, const absl::Status& why) {

@@ -5,8 +5,11 @@
 // (SUPERSEDED). So an agent that lost its connection without notice is served again at once, and no message goes out
 // twice at the same time.
 //
+// What is not acknowledged goes out again on the next Inbox call, and not before: an agent may take its time for each.
+//
 // Defends against agents that do not read or do not acknowledge: at most kMaxUnacked messages (or kMaxUnackedBytes) are
-// out at a time, one write is under way, and at most kMaxOffers offers and kMaxAsked requests wait for it.
+// out at a time, one write is under way, and at most kMaxOffers offers and kMaxAsked requests wait for it. And against
+// agents that open Inbox calls without end, or do not say what for: kMaxInboxCallsPerAgent, and kMaxSilenceBeforeOpen.
 #ifndef DOTAGENT_SERVICES_GATEWAY_LISTENERS_H_
 #define DOTAGENT_SERVICES_GATEWAY_LISTENERS_H_
 
@@ -19,11 +22,14 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "common/base/clock.h"
+#include "common/crypto/keys.h"
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
 #include "services/gateway/bidi_stream.h"
 #include "services/gateway/inbox_store.h"
+#include "services/gateway/places.h"
 #include "services/gateway/token_table.h"
 #include "services/host/directory.h"
 
@@ -36,6 +42,8 @@ inline constexpr size_t kMaxUnackedBytes = size_t{8} << 20;
 inline constexpr size_t kMaxOffers = 64;
 inline constexpr size_t kMaxAsked = 256;    // requests that wait to be written
 inline constexpr size_t kMaxRefused = 256;  // likewise, refused answers
+inline constexpr size_t kMaxInboxCallsPerAgent = 64;
+inline constexpr absl::Duration kMaxSilenceBeforeOpen = absl::Seconds(20);
 
 // What is told of requests (requests.h).
 struct RequestHooks {
@@ -52,7 +60,8 @@ class Listeners {
   Listeners(InboxStore& store, host::Directory& directory, const Clock& clock, telemetry::Metrics& metrics);
   ~Listeners();
 
-  // Serves an Inbox call until its end.
+  // Serves an Inbox call until its end. ResourceExhausted (LIMIT) if the agent has kMaxInboxCallsPerAgent already;
+  // DeadlineExceeded (PROTOCOL) if it does not say `open` for kMaxSilenceBeforeOpen.
   void Serve(std::shared_ptr<Agent> agent, std::shared_ptr<InboxStream> stream);
 
   // A message was added to `inbox`.
@@ -78,6 +87,8 @@ class Listeners {
   void End(const crypto::PublicKey& key, const absl::Status& why);
   // Ends all calls and refuses new ones.
   void Drain(const absl::Status& why);
+  // Ends calls that were never opened; call about once a second.
+  void Expire(absl::Time now);
 
  private:
   class Listener;
@@ -94,6 +105,7 @@ class Listeners {
   telemetry::Counter& acknowledged_;
   absl::flat_hash_map<const Listener*, std::shared_ptr<Listener>> calls_;  // every call, also before its `open`
   absl::flat_hash_map<std::string, std::shared_ptr<Listener>> by_inbox_;   // by InboxId::ToString
+  Places calls_of_{kMaxInboxCallsPerAgent};
   RequestHooks hooks_;
   absl::Status drained_;  // not OK once drained
 };

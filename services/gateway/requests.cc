@@ -73,8 +73,12 @@ void Requests::Present(const InboxId& inbox, const record::Message& request, con
   const absl::Time now = clock_.Now();
   const std::string key = KeyOf(inbox, request.sender().text(), request.id());
   gateway::v1::ReceivedRequest event;
+  Places::Place at_inbox = at_inbox_.Take(inbox.ToString());
+  Places::Place of_sender = of_sender_.Take(sender_key.bytes());
   const absl::Status handed_over = [&]() -> absl::Status {
     if (waiting_.size() >= kMaxRequestsWaiting) return TooMany("wait for an answer");
+    if (at_inbox == nullptr) return TooMany(absl::StrCat("wait for ", inbox.name.text(), " to answer"));
+    if (of_sender == nullptr) return TooMany(absl::StrCat("of ", request.sender().text(), " wait for an answer"));
     // Who is not there is not asked, and may be asked again.
     RETURN_IF_ERROR(listeners_.CanAsk(inbox));
     RETURN_IF_ERROR(Remember(key, now));
@@ -89,7 +93,8 @@ void Requests::Present(const InboxId& inbox, const record::Message& request, con
     refused_.Increment();
     return done(handed_over);
   }
-  waiting_.insert_or_assign(key, Waiting{request, std::min(deadline, now + kMaxRequestTimeout), std::move(done)});
+  waiting_.insert_or_assign(key, Waiting{request, std::min(deadline, now + kMaxRequestTimeout), std::move(done),
+                                         std::move(at_inbox), std::move(of_sender)});
   waiting_gauge_.Set(static_cast<double>(waiting_.size()));
   listeners_.Ask(inbox, std::move(event));
 }

@@ -3,7 +3,8 @@
 //
 // Defends against replays (a REQUEST is signed within the last 5 minutes, and who has seen it once refuses it for 10),
 // against answers to what was not asked (only the recipient's key, and only the request's own id, sender and recipient
-// count), and against requests without end: so many wait, and so many are remembered.
+// count), and against requests without end: so many wait, of which each inbox and each sender has a share, and so many
+// are remembered.
 #ifndef DOTAGENT_SERVICES_GATEWAY_REQUESTS_H_
 #define DOTAGENT_SERVICES_GATEWAY_REQUESTS_H_
 
@@ -25,10 +26,12 @@
 #include "dotagent/gateway/v1/gateway.pb.h"
 #include "services/gateway/inbox_store.h"
 #include "services/gateway/listeners.h"
+#include "services/gateway/places.h"
 
 namespace dotagent::gateway_service {
 
 inline constexpr size_t kMaxRequestsWaiting = 16'384;
+inline constexpr size_t kMaxRequestsOfOne = 1'024;  // for one inbox, and likewise of one sender
 inline constexpr size_t kMaxRequestsRemembered = 262'144;
 inline constexpr absl::Duration kDefaultRequestTimeout = absl::Seconds(30);
 inline constexpr absl::Duration kMaxRequestTimeout = absl::Minutes(10);
@@ -71,6 +74,8 @@ class Requests {
     record::Message request;
     absl::Time deadline;
     Done done;
+    Places::Place at_inbox;
+    Places::Place of_sender;
   };
   // An inbox, the request's sender and its id.
   [[nodiscard]] static std::string KeyOf(const InboxId& inbox, const std::string& sender, const std::string& id);
@@ -82,6 +87,8 @@ class Requests {
   Listeners& listeners_;
   const Clock& clock_;
   absl::btree_map<std::string, Waiting> waiting_;  // by KeyOf: those of an inbox side by side
+  Places at_inbox_{kMaxRequestsOfOne};
+  Places of_sender_{kMaxRequestsOfOne};
   absl::flat_hash_set<std::string> seen_;
   std::deque<std::pair<absl::Time, std::string>> forget_;  // of seen_, in the order in which they came
   telemetry::Counter& answered_;

@@ -176,6 +176,14 @@ TEST_F(GatewayTest, RefusesMessagesThatBreakARule) {
                    .status()),
       reason::kTooLarge);
 
+  // A minute ahead is a clock that is off; an hour is refused, and kept out of the inbox.
+  const auto signed_at = [&](absl::Time time) {
+    return record::Message::Sign({.id = "m1", .sender = "alice.agent", .recipient = "bob.agent", .timestamp = time},
+                                 alice_.key)
+        ->json();
+  };
+  EXPECT_EQ(ReasonOf(alice_.Send(signed_at(world_.clock.Now() + absl::Hours(1))).status()), reason::kFutureDated);
+
   // Signed with the right key, but in the name of another.
   TestAgent mallory(world_, one_, "mallory.agent");
   ASSERT_TRUE(mallory.Authenticate().ok());
@@ -205,6 +213,10 @@ TEST_F(GatewayTest, BelievesNothingBecauseAGatewaySaysSo) {
   EXPECT_EQ(ReasonOf(deliver(two_, forged, impostor.key.public_key()).status()), reason::kKeyMismatch);
   const std::string good = alice_.SignMessage("bob.agent", "m1");
   EXPECT_EQ(ReasonOf(deliver(one_, good, alice_.key.public_key()).status()), reason::kBadAddress);
+  const auto early = record::Message::Sign(
+      {.id = "m0", .sender = "alice.agent", .recipient = "bob.agent", .timestamp = world_.clock.Now() + absl::Hours(1)},
+      alice_.key);
+  EXPECT_EQ(ReasonOf(deliver(two_, early->json(), alice_.key.public_key()).status()), reason::kFutureDated);
   EXPECT_EQ(two_.inboxes->size(), 0u);
   EXPECT_TRUE(deliver(two_, good, alice_.key.public_key()).ok());
   world_.revoked.insert(alice_.key.public_key());
@@ -436,6 +448,24 @@ TEST_F(GatewayTest, RevocationAndDrainEndInboxes) {
   ASSERT_TRUE(drained->finished);
   EXPECT_TRUE(absl::IsUnavailable(*drained->finished));
   EXPECT_TRUE(absl::IsUnavailable(*alice_.OpenInbox()->finished));
+}
+
+TEST_F(GatewayTest, AskCallsEndWithTheKeyThatOpenedThem) {
+  alice_.Settle();
+  const auto open = [&] {
+    auto call = std::make_shared<FakeCall<gateway::v1::AskRequest, gateway::v1::AskResponse>>(world_.tasks);
+    one_.logic->Ask(alice_.token, call);
+    world_.tasks.Run();
+    return call;
+  };
+  const auto call = open();
+  EXPECT_FALSE(call->finished);
+  world_.revoked.insert(alice_.key.public_key());
+  one_.logic->OnRevoked(alice_.key.public_key());
+  world_.tasks.Run();
+  ASSERT_TRUE(call->finished);
+  EXPECT_EQ(ReasonOf(*call->finished), reason::kKeyRevoked);
+  EXPECT_EQ(ReasonOf(*open()->finished), reason::kNotAuthenticated);
 }
 
 TEST_F(GatewayTest, NobodySendsToARevokedKey) {

@@ -7,6 +7,9 @@
 #include <optional>
 #include <string>
 
+#include "absl/strings/str_cat.h"
+#include "common/capability/token.h"
+#include "common/capability/token_revocation.h"
 #include "common/record/answer.h"
 #include "tests/unit/gateway/fakes.h"
 
@@ -36,9 +39,11 @@ class RequestsTest : public testing::Test {
                                  from.key)
         ->json();
   }
-  Result Ask(TestAgent& who, const std::string& json, absl::Duration timeout = absl::Seconds(10)) {
+  Result Ask(TestAgent& who, const std::string& json, absl::Duration timeout = absl::Seconds(10),
+             const std::string& token = "") {
     gateway::v1::RequestRequest request;
     request.set_message_json(json);
+    request.set_token(token);
     auto result = std::make_shared<std::optional<absl::StatusOr<gateway::v1::RequestResponse>>>();
     who.gateway.logic->Request(who.token, request, world_.clock.Now() + timeout, [result](auto response) {
       EXPECT_FALSE(result->has_value()) << "answered twice";
@@ -219,6 +224,67 @@ TEST_F(RequestsTest, TheInboxPolicyHoldsForRequests) {
   const auto inbox = Listen(bob_);
   EXPECT_EQ(ReasonFor(AskBob("q1")), reason::kNotAContact);
   EXPECT_EQ(inbox->received.size(), 1u);
+}
+
+TEST_F(RequestsTest, AGuardedMethodNeedsAToken) {
+  gateway::v1::InboxPolicy policy;
+  policy.set_mode(gateway::v1::INBOX_MODE_OPEN);
+  policy.add_guarded_methods("calendar");
+  ASSERT_TRUE(two_.guard.SetPolicy(*record::Name::Parse("bob.agent"), policy).ok());
+  const auto inbox = Listen(bob_);
+  const auto ask = [&](TestAgent& who, const std::string& id, const std::string& method, const std::string& token) {
+    return Ask(who, Sign(who, MessageType::kRequest, "bob.agent", id, {{"method", method}}), absl::Seconds(10), token);
+  };
+  const auto issue = [&](const TestAgent& audience, const std::string& path, uint64_t uses) {
+    return capability::IssueToken(bob_.key,
+                                  {.audience = audience.key.public_key(),
+                                   .resource = "agent://bob.agent" + path,
+                                   .actions = {"call"},
+                                   .not_before = world_.clock.Now() - absl::Minutes(1),
+                                   .expires = world_.clock.Now() + absl::Hours(1),
+                                   .max_uses = uses},
+                                  world_.random.Bytes(16))
+        .value();
+  };
+  for (TestAgent* who : {&alice_, &carol_}) {  // at the other gateway, and at Bob's own
+    const std::string token = issue(*who, "/calendar", 0);
+    EXPECT_FALSE(ask(*who, "free", "weather", "")->has_value()) << "not guarded: Bob is asked";
+    EXPECT_EQ(ReasonFor(ask(*who, "q1", "calendar/events", "")), reason::kTokenRequired);
+    EXPECT_EQ(ReasonFor(ask(*who, "q2", "calendar/events", issue(*who, "/mail", 0))), reason::kNotCovered);
+    EXPECT_EQ(ReasonFor(ask(*who, "q3", "calendar/events", issue(bob_, "/calendar", 0))), reason::kKeyMismatch);
+    EXPECT_FALSE(ask(*who, "q4", "calendar/events", token)->has_value()) << "Bob is asked";
+    const std::string statement =
+        capability::SignTokenRevocation(bob_.key, capability::VerifyToken(token)->last().id, "", world_.clock.Now())
+            .value();
+    two_.logic->OnTokenRevoked(*capability::VerifyTokenRevocation(statement, world_.clock.Now()));
+    EXPECT_EQ(ReasonFor(ask(*who, "q5", "calendar/events", token)), reason::kTokenRevoked);
+    // Of a counted one each use is redeemed once, and then there is none.
+    world_.redeemer.uses = 1;
+    const std::string counted = issue(*who, "/calendar", 1);
+    EXPECT_FALSE(ask(*who, "q6", "calendar/events", counted)->has_value()) << "Bob is asked";
+    EXPECT_EQ(ReasonFor(ask(*who, "q7", "calendar/events", counted)), reason::kUsedUp);
+  }
+  EXPECT_EQ(inbox->received.size(), 1 + 2 * 3u);
+}
+
+// Bob reads what he is asked, and answers nothing.
+TEST_F(RequestsTest, OneAgentDoesNotTakeAllPlaces) {
+  const auto bobs = Listen(bob_);
+  TestAgent dave(world_, two_, "dave.agent");
+  dave.Settle();
+  const auto daves = Listen(dave);
+  const auto ask = [&](TestAgent& who, const TestAgent& whom, size_t n) {
+    return Ask(who, Sign(who, MessageType::kRequest, whom.name, absl::StrCat("q", n)), absl::Minutes(5));
+  };
+  for (size_t n = 0; n < kMaxRequestsOfOne; ++n) {
+    ASSERT_FALSE(ask(alice_, n % 2 == 0 ? bob_ : dave, n)->has_value()) << n;
+  }
+  EXPECT_EQ(ReasonFor(ask(alice_, bob_, kMaxRequestsOfOne)), reason::kLimit) << "she has her share";
+  for (size_t n = 0; n < kMaxRequestsOfOne / 2; ++n) ASSERT_FALSE(ask(carol_, bob_, n)->has_value()) << n;
+  EXPECT_EQ(ReasonFor(ask(carol_, bob_, kMaxRequestsOfOne)), reason::kLimit) << "Bob's inbox has its share";
+  EXPECT_FALSE(ask(carol_, dave, kMaxRequestsOfOne)->has_value()) << "and Dave is still asked";
+  AnswerFrom(*bobs, bob_, "q0");
+  EXPECT_FALSE(ask(alice_, dave, kMaxRequestsOfOne + 1)->has_value()) << "an answer makes room";
 }
 
 TEST_F(RequestsTest, ASlowRecipientHasSoManyWaitingAndNoMore) {
