@@ -10,6 +10,7 @@
 #include "common/base/bytes.h"
 #include "common/base/status.h"
 #include "common/crypto/hash.h"
+#include "common/record/attachment.h"
 #include "common/record/document.h"
 #include "common/record/timestamp.h"
 
@@ -50,11 +51,6 @@ absl::Status CheckId(absl::string_view id) {
   if (ok) return absl::OkStatus();
   return BadMessage(absl::StrCat("id \"", absl::CHexEscape(id.substr(0, kMaxMessageIdSize)), "\" must be 1–",
                                  kMaxMessageIdSize, " of the characters A–Z, a–z, 0–9, _ and -"));
-}
-
-// Whether `content` is a description of an attachment: these three members and no other.
-bool DescribesAttachment(const Json& content) {
-  return content.size() == 3 && content.contains("mediaType") && content.contains("sha256") && content.contains("size");
 }
 
 struct Parts {
@@ -133,25 +129,7 @@ absl::StatusOr<Message> Message::Verify(absl::string_view json, const crypto::Pu
 }
 
 absl::Status Message::CheckAttachment(absl::string_view attachment) const {
-  if (attachment.size() > kMaxAttachmentSize) {
-    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kTooLarge,
-                           absl::StrCat("attachment: it has ", attachment.size(), " bytes; at most ",
-                                        kMaxAttachmentSize, " are allowed: send it over a channel"));
-  }
-  if (!DescribesAttachment(content_)) {
-    if (attachment.empty()) return absl::OkStatus();
-    return BadMessage(
-        "its content describes no attachment, but one came with it; set content to mediaType, sha256 and "
-        "size of the attachment");
-  }
-  if (!content_["mediaType"].is_string()) return BadMessage("mediaType must be a string");
-  if (content_["size"] != attachment.size()) {
-    return BadMessage(absl::StrCat("the attachment has ", attachment.size(), " bytes, not the size in content"));
-  }
-  if (content_["sha256"] != HexEncode(crypto::Sha256(attachment))) {
-    return BadMessage("the attachment's SHA-256 is not the one in content; it was altered");
-  }
-  return absl::OkStatus();
+  return record::CheckAttachment(content_, attachment);
 }
 
 }  // namespace dotagent::record
