@@ -19,6 +19,7 @@
 #include "common/base/config.h"
 #include "common/base/status.h"
 #include "common/crypto/key_store.h"
+#include "common/crypto/key_store_error.h"
 #include "common/crypto/tpm.h"
 #include "common/identity/name_certificate.h"
 #include "common/identity/rotation.h"
@@ -145,20 +146,32 @@ absl::StatusOr<record::NameProof> ProofFiles::Read() const {
   return proof;
 }
 
-absl::StatusOr<std::unique_ptr<sdk::Agent>> Globals::Connect(const ProofFiles& proof) const {
+absl::StatusOr<std::unique_ptr<sdk::Agent>> Globals::Connect(const ProofFiles& proof,
+                                                             const std::vector<std::string>& former_keys) const {
   // A file that cannot be read is the caller's mistake, before any gateway is asked.
   RETURN_IF_ERROR(proof.Read().status());
   ASSIGN_OR_RETURN(std::shared_ptr<const crypto::Signer> signer, Key());
-  return ConnectWith(std::move(signer), proof);
+  std::vector<std::shared_ptr<const crypto::SigningKey>> opening;
+  for (const std::string& address : former_keys) {
+    ASSIGN_OR_RETURN(crypto::StoredKey former, OpenKey(address));
+    if (former.secret == nullptr) {
+      return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kKeyStore,
+                             absl::StrCat(address, " cannot leave its token, and so opens no sealed messages"));
+    }
+    opening.push_back(std::move(former.secret));
+  }
+  return ConnectWith(std::move(signer), proof, std::move(opening));
 }
 
-absl::StatusOr<std::unique_ptr<sdk::Agent>> Globals::ConnectWith(std::shared_ptr<const crypto::Signer> signer,
-                                                                 const ProofFiles& proof) const {
+absl::StatusOr<std::unique_ptr<sdk::Agent>> Globals::ConnectWith(
+    std::shared_ptr<const crypto::Signer> signer, const ProofFiles& proof,
+    std::vector<std::shared_ptr<const crypto::SigningKey>> former_keys) const {
   return sdk::Agent::Connect({.gateway = {.gateway = gateway,
                                           .known_nodes = KnownNodes(),
                                           .timeout = absl::Seconds(static_cast<double>(timeout_s))},
                               .name = name,
-                              .proof = [proof] { return proof.Read(); }},
+                              .proof = [proof] { return proof.Read(); },
+                              .former_keys = std::move(former_keys)},
                              std::move(signer));
 }
 
@@ -168,6 +181,12 @@ CLI::App* AddCommand(CLI::App* parent, const std::string& name, const std::strin
   if (!examples.empty()) command->footer(absl::StrCat("Examples:\n  ", absl::StrJoin(examples, "\n  ")));
   command->fallthrough();  // the global options may stand after the command too
   return command;
+}
+
+void AddFormerKeyOption(CLI::App* command, std::vector<std::string>* target) {
+  command->add_option(
+      "--former-key", *target,
+      "A key that the agent had before it rotated, likewise, to open what was sealed to it; repeatable");
 }
 
 void AddPriorityOption(CLI::App* command, sdk::Priority* target) {

@@ -51,11 +51,14 @@ struct Globals {
   // The same for --key.
   [[nodiscard]] absl::StatusOr<crypto::StoredKey> Stored() const;
   [[nodiscard]] absl::StatusOr<std::shared_ptr<const crypto::Signer>> Key() const;
-  // Connects to --gateway as --name with --key. What goes with the record is read anew at each registration.
-  [[nodiscard]] absl::StatusOr<std::unique_ptr<sdk::Agent>> Connect(const ProofFiles& proof = {}) const;
+  // Connects to --gateway as --name with --key. What goes with the record is read anew at each registration. The keys
+  // at `former_keys` open sealed messages too: FailedPrecondition (KEY_STORE) if one cannot leave its token.
+  [[nodiscard]] absl::StatusOr<std::unique_ptr<sdk::Agent>> Connect(
+      const ProofFiles& proof = {}, const std::vector<std::string>& former_keys = {}) const;
   // The same with another key.
-  [[nodiscard]] absl::StatusOr<std::unique_ptr<sdk::Agent>> ConnectWith(std::shared_ptr<const crypto::Signer> signer,
-                                                                        const ProofFiles& proof) const;
+  [[nodiscard]] absl::StatusOr<std::unique_ptr<sdk::Agent>> ConnectWith(
+      std::shared_ptr<const crypto::Signer> signer, const ProofFiles& proof,
+      std::vector<std::shared_ptr<const crypto::SigningKey>> former_keys = {}) const;
 };
 
 // A command runs with the globals and returns its error, or an exit status of its own.
@@ -85,6 +88,9 @@ void AddDocumentCommands(CLI::App& app, Globals& globals, Chosen& chosen);  // r
 void AddStatusCommand(CLI::App& app, Globals& globals, Chosen& chosen);     // status
 void AddDoctorCommand(CLI::App& app, Globals& globals, Chosen& chosen);     // doctor
 void AddUpCommand(CLI::App& app, Globals& globals, Chosen& chosen);         // up
+
+// --former-key, of whatever opens sealed messages.
+void AddFormerKeyOption(CLI::App* command, std::vector<std::string>* target);
 
 // --priority, of whatever a gateway that cannot keep up may refuse.
 void AddPriorityOption(CLI::App* command, sdk::Priority* target);

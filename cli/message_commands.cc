@@ -32,11 +32,14 @@ struct SendArguments {
   std::string type = "NOTIFICATION";
   std::string token;
   sdk::Priority priority = sdk::Priority::kNormal;
+  bool seal = false;
 };
 
 absl::StatusOr<sdk::OutgoingMessage> MessageOf(const SendArguments& arguments) {
-  sdk::OutgoingMessage message{
-      .recipient = arguments.recipient, .media_type = arguments.media_type, .priority = arguments.priority};
+  sdk::OutgoingMessage message{.recipient = arguments.recipient,
+                               .media_type = arguments.media_type,
+                               .priority = arguments.priority,
+                               .seal = arguments.seal};
   ASSIGN_OR_RETURN(message.type, record::ParseMessageType(arguments.type));
   if (!arguments.file.empty()) {
     ASSIGN_OR_RETURN(message.attachment, ReadInput(arguments.file, record::kMaxAttachmentSize));
@@ -59,15 +62,19 @@ absl::StatusOr<int> Send(const Globals& globals, const SendArguments& arguments)
   report.Add("id", "Sent", sent.message.id());
   report.Add("recipient", "To", sent.message.recipient().text());
   report.Add("duplicate", "", sent.duplicate);
+  report.Add("sealed", arguments.seal ? "Sealed" : "", arguments.seal);
   report.Print(globals.json);
   return kOk;
 }
 
-void Describe(const record::Message& message, size_t attachment_bytes, nlohmann::ordered_json& event) {
+// `content` is what the sender said; that of a sealed message is not in it.
+void Describe(const record::Message& message, const record::Json& content, size_t attachment_bytes,
+              nlohmann::ordered_json& event) {
   event["id"] = message.id();
   event["type"] = std::string(record::MessageTypeName(message.type()));
   event["sender"] = message.sender().text();
-  event["content"] = message.content();
+  event["content"] = content;
+  event["sealed"] = record::IsSealed(message);
   event["attachment_bytes"] = attachment_bytes;
   event["message"] = nlohmann::ordered_json::parse(message.json());
 }
@@ -79,7 +86,7 @@ absl::StatusOr<int> Request(const Globals& globals, const SendArguments& argumen
                    agent->Request(message, absl::Seconds(static_cast<double>(globals.timeout_s))));
   if (globals.json) {
     nlohmann::ordered_json event;
-    Describe(answer.message, answer.attachment.size(), event);
+    Describe(answer.message, answer.message.content(), answer.attachment.size(), event);
     std::puts(event.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
   } else {
     std::puts(Printable(answer.message.content().dump()).c_str());
@@ -117,6 +124,7 @@ struct ListenArguments {
   bool no_ack = false;
   bool no_renew = false;
   ProofFiles proof;
+  std::vector<std::string> former_keys;
 };
 
 // Answers channels, each on a thread of its own; at most kMaxChannels at a time, further callers are let wait at the
@@ -202,19 +210,40 @@ class ChannelAnswerer {
   std::list<Worker> workers_;
 };
 
+// "NOTIFICATION from alice.agent, sealed: {…}"
+std::string InWords(const record::Message& message, const record::Json& content) {
+  return absl::StrCat(record::MessageTypeName(message.type()), " from ", message.sender().text(),
+                      record::IsSealed(message) ? ", sealed: " : ": ", Printable(content.dump()));
+}
+
 void PrintMessage(const sdk::ReceivedMessage& received, EventPrinter& printer) {
   const record::Message& message = received.message;
   nlohmann::ordered_json event = {
       {"event", "message"}, {"sequence", received.sequence}, {"deliveries", received.deliveries}};
-  Describe(message, received.attachment.size(), event);
-  printer.Print(event, absl::StrCat(record::MessageTypeName(message.type()), " from ", message.sender().text(), ": ",
-                                    Printable(message.content().dump())));
+  Describe(message, received.content(), received.attachment.size(), event);
+  printer.Print(event, InWords(message, received.content()));
+}
+
+void PrintRejected(const sdk::RejectedMessage& rejected, EventPrinter& printer) {
+  const std::string why(rejected.why.message());
+  nlohmann::ordered_json event = {{"event", "rejected"}, {"error", why}, {"reason", ReasonOf(rejected.why)}};
+  if (!rejected.message) {
+    printer.Print(event, absl::StrCat("refused a message: ", Printable(why)));
+    return;
+  }
+  event["sequence"] = rejected.sequence;
+  event["id"] = rejected.message->id();
+  event["sender"] = rejected.message->sender().text();
+  event["sealed"] = true;
+  event["needs_former_key"] = rejected.needs_former_key;
+  printer.Print(event, absl::StrCat("a message from ", rejected.message->sender().text(), " was not opened: ",
+                                    Printable(why), rejected.needs_former_key ? " (--former-key)" : ""));
 }
 
 void PrintRequest(const sdk::ReceivedRequest& request, EventPrinter& printer) {
   const record::Message& message = request.message;
   nlohmann::ordered_json event = {{"event", "request"}};
-  Describe(message, request.attachment.size(), event);
+  Describe(message, message.content(), request.attachment.size(), event);
   printer.Print(event, absl::StrCat("REQUEST from ", message.sender().text(),
                                     ", answered with what it says: ", Printable(message.content().dump())));
 }
@@ -230,21 +259,29 @@ void PrintDeadLetter(const sdk::DeadLetter& letter, EventPrinter& printer) {
   std::string text = absl::StrCat(time(letter.died), " ", letter.expired ? "expired" : "delivered too often", ", ",
                                   letter.deliveries, letter.deliveries == 1 ? " delivery: " : " deliveries: ");
   if (letter.message.ok()) {
-    const record::Message& message = *letter.message;
-    Describe(message, letter.attachment.size(), event);
-    absl::StrAppend(&text, record::MessageTypeName(message.type()), " from ", message.sender().text(), ": ",
-                    Printable(message.content().dump()));
-  } else {
-    event["error"] = std::string(letter.message.status().message());
-    event["reason"] = ReasonOf(letter.message.status());
-    absl::StrAppend(&text, "refused: ", Printable(std::string(letter.message.status().message())));
+    const record::Json& content = letter.opened ? *letter.opened : letter.message->content();
+    Describe(*letter.message, content, letter.attachment.size(), event);
+    absl::StrAppend(&text, InWords(*letter.message, content));
+  }
+  const absl::Status& refused = letter.message.ok() ? letter.unopened : letter.message.status();
+  if (!refused.ok()) {
+    event["error"] = std::string(refused.message());
+    event["reason"] = ReasonOf(refused);
+    absl::StrAppend(&text,
+                    letter.message.ok() ? ", not opened: " : "refused: ", Printable(std::string(refused.message())));
   }
   printer.Print(event, text);
 }
 
-absl::StatusOr<int> ListDeadLetters(const Globals& globals, uint64_t after) {
-  ASSIGN_OR_RETURN(const auto agent, globals.Connect());
+struct DeadLetterArguments {
+  uint64_t after = 0;
+  std::vector<std::string> former_keys;
+};
+
+absl::StatusOr<int> ListDeadLetters(const Globals& globals, const DeadLetterArguments& arguments) {
+  ASSIGN_OR_RETURN(const auto agent, globals.Connect({}, arguments.former_keys));
   EventPrinter printer(globals.json);
+  uint64_t after = arguments.after;
   while (true) {
     ASSIGN_OR_RETURN(const sdk::DeadLetters page, agent->ListDeadLetters(after));
     for (const sdk::DeadLetter& letter : page.letters) PrintDeadLetter(letter, printer);
@@ -269,7 +306,7 @@ std::unique_ptr<sdk::Renewal> KeepRegistered(sdk::Agent& agent, EventPrinter& pr
 }
 
 absl::StatusOr<int> Listen(const Globals& globals, const ListenArguments& arguments) {
-  ASSIGN_OR_RETURN(const auto agent, globals.Connect(arguments.proof));
+  ASSIGN_OR_RETURN(const auto agent, globals.Connect(arguments.proof, arguments.former_keys));
   const bool takes_channels = arguments.channels != "none";
   ASSIGN_OR_RETURN(const auto inbox, agent->OpenInbox({.accept_channels = takes_channels,
                                                        .accept_requests = arguments.requests != "none",
@@ -286,9 +323,7 @@ absl::StatusOr<int> Listen(const Globals& globals, const ListenArguments& argume
       if (!arguments.no_ack) RETURN_IF_ERROR(inbox->Ack(message->sequence));
       ++seen;
     } else if (const auto* rejected = std::get_if<sdk::RejectedMessage>(&item)) {
-      printer.Print(
-          {{"event", "rejected"}, {"error", std::string(rejected->why.message())}, {"reason", ReasonOf(rejected->why)}},
-          absl::StrCat("refused a message: ", Printable(std::string(rejected->why.message()))));
+      PrintRejected(*rejected, printer);
       // A request has no sequence.
       if (rejected->sequence > 0 && !arguments.no_ack && !rejected->undecided())
         RETURN_IF_ERROR(inbox->Ack(rejected->sequence));
@@ -329,10 +364,12 @@ void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen) {
     CLI::App* command = AddCommand(&app, "send", "Send a signed message to another agent's inbox",
                                    {"dotagent send bob.agent hello --name alice.agent --key alice.pem",
                                     "dotagent send bob.agent --type REQUEST --content '{\"method\":\"ping\"}'",
-                                    "dotagent send bob.agent --file picture.png --media-type image/png"});
+                                    "dotagent send bob.agent --seal --file picture.png --media-type image/png"});
     AddWhatToSend(command, *arguments);
     command->add_option("--type", arguments->type, "REQUEST, RESPONSE, NOTIFICATION, STREAM or ERROR")
         ->capture_default_str();
+    command->add_flag("--seal", arguments->seal,
+                      "So that only the recipient can read it: not the gateways on the way, nor who gets their disks");
     command->callback(
         [&globals, &chosen, arguments] { chosen.run = [&globals, arguments] { return Send(globals, *arguments); }; });
   }
@@ -364,12 +401,14 @@ void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen) {
     });
   }
   {
-    auto after = std::make_shared<uint64_t>(0);
+    auto arguments = std::make_shared<DeadLetterArguments>();
     CLI::App* command = AddCommand(&app, "dead-letters", "Print messages that the gateway has given up delivering",
                                    {"dotagent dead-letters --name bob.agent --key bob.pem"});
-    command->add_option("--after", *after, "Begin behind this sequence")->capture_default_str();
-    command->callback(
-        [&globals, &chosen, after] { chosen.run = [&globals, after] { return ListDeadLetters(globals, *after); }; });
+    command->add_option("--after", arguments->after, "Begin behind this sequence")->capture_default_str();
+    AddFormerKeyOption(command, &arguments->former_keys);
+    command->callback([&globals, &chosen, arguments] {
+      chosen.run = [&globals, arguments] { return ListDeadLetters(globals, *arguments); };
+    });
   }
   {
     auto arguments = std::make_shared<ListenArguments>();
@@ -400,6 +439,7 @@ void AddMessageCommands(CLI::App& app, Globals& globals, Chosen& chosen) {
                         "The sequence of the last message that was dealt with: it and all before it are acknowledged "
                         "first");
     arguments->proof.AddTo(command);
+    AddFormerKeyOption(command, &arguments->former_keys);
     command->callback(
         [&globals, &chosen, arguments] { chosen.run = [&globals, arguments] { return Listen(globals, *arguments); }; });
   }

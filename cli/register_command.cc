@@ -28,7 +28,10 @@ absl::StatusOr<int> Register(const Globals& globals, const RegisterArguments& ar
     registration = agent->RegisterSigned(json);
   } else {
     sdk::RegisterOptions options{.ttl_seconds = arguments.ttl, .extra_addresses = arguments.addresses};
-    if (!arguments.protocols.empty()) options.protocols = arguments.protocols;
+    if (!arguments.protocols.empty()) {
+      options.protocols = arguments.protocols;
+      options.sealed = false;
+    }
     registration = agent->Register(options);
   }
   RETURN_IF_ERROR(registration.status());
@@ -55,8 +58,9 @@ void AddRegisterCommand(CLI::App& app, Globals& globals, Chosen& chosen) {
                                   "dotagent register --name alice.agent --key alice.pem --ttl 3600",
                                   "dotagent register --name alice.agent --key alice.pem --certificate alice.crt"});
   command->add_option("--ttl", arguments->ttl, "Seconds for which the record holds")->capture_default_str();
-  command->add_option("--protocol", arguments->protocols,
-                      "A protocol that the agent speaks, beside messages and channels; repeatable");
+  command->add_option(
+      "--protocol", arguments->protocols,
+      "A protocol that the agent speaks, in place of messages, channels and sealed messages; repeatable");
   command->add_option("--address", arguments->addresses, "A multiaddr beside the gateway's; repeatable");
   command->add_option("--record", arguments->record_file,
                       "Publish this record, signed before with `dotagent record sign`");

@@ -7,10 +7,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/base/bytes.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
 #include "common/capability/resource.h"
 #include "common/capability/token.h"
+#include "common/crypto/key_store_error.h"
 #include "common/identity/rotation.h"
 #include "common/record/answer.h"
 #include "common/record/name.h"
@@ -43,8 +45,10 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Connect(const AgentOptions& option
     ASSIGN_OR_RETURN(const record::Name parsed, record::Name::Parse(options.name));
     name = parsed.text();
   }
+  std::vector<std::shared_ptr<const crypto::SigningKey>> opening_keys = options.former_keys;
+  if (auto own = std::dynamic_pointer_cast<const crypto::SigningKey>(key)) opening_keys.push_back(std::move(own));
   ASSIGN_OR_RETURN(auto gateway, GatewayClient::Connect(options.gateway, std::move(key)));
-  return std::unique_ptr<Agent>(new Agent(std::move(name), options.proof, std::move(gateway)));
+  return std::unique_ptr<Agent>(new Agent(std::move(name), options.proof, std::move(opening_keys), std::move(gateway)));
 }
 
 absl::Status Agent::RequireName() const {
@@ -65,6 +69,9 @@ absl::StatusOr<Registration> Agent::SignAndRegister(const v1::GetInfoResponse& i
       .name = name_, .protocols = options.protocols, .timestamp = absl::Now(), .ttl_seconds = options.ttl_seconds};
   fields.addresses.assign(info.addresses().begin(), info.addresses().end());
   fields.addresses.insert(fields.addresses.end(), options.extra_addresses.begin(), options.extra_addresses.end());
+  if (options.sealed && OpensSealed() && !absl::c_linear_search(fields.protocols, record::kSealedProtocol)) {
+    fields.protocols.emplace_back(record::kSealedProtocol);
+  }
   ASSIGN_OR_RETURN(const record::Record record, record::Record::Sign(fields, gateway_->key()));
   return RegisterSigned(record.json());
 }
@@ -75,15 +82,18 @@ absl::StatusOr<Registration> Agent::Register(const RegisterOptions& options) {
   return SignAndRegister(info, options);
 }
 
+absl::StatusOr<std::optional<identity::RotationChain>> Agent::OwnChain() const {
+  ASSIGN_OR_RETURN(const record::NameProof proof, Proof());
+  if (proof.rotation_chain.empty()) return std::nullopt;
+  ASSIGN_OR_RETURN(const std::vector<std::string> statements, identity::DecodeRotationChain(proof.rotation_chain));
+  return identity::VerifyRotationChain(statements, absl::Now());
+}
+
 absl::Status Agent::CheckOwn(const record::Record& record) const {
   const crypto::PublicKey& key = gateway_->key().public_key();
   if (record.public_key() == key) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const record::NameProof proof, Proof());
-  if (!proof.rotation_chain.empty()) {
-    ASSIGN_OR_RETURN(const std::vector<std::string> statements, identity::DecodeRotationChain(proof.rotation_chain));
-    ASSIGN_OR_RETURN(const identity::RotationChain chain, identity::VerifyRotationChain(statements, absl::Now()));
-    if (chain.current() == key && chain.KeyWasOf(record.public_key())) return absl::OkStatus();
-  }
+  ASSIGN_OR_RETURN(const std::optional<identity::RotationChain> chain, OwnChain());
+  if (chain && chain->current() == key && chain->KeyWasOf(record.public_key())) return absl::OkStatus();
   return ErrorWithReason(
       absl::StatusCode::kFailedPrecondition, reason::kKeyMismatch,
       absl::StrCat("the record of ", record.name().text(),
@@ -94,7 +104,10 @@ absl::StatusOr<Registration> Agent::Refresh(const record::Record& record) {
   RETURN_IF_ERROR(RequireName());
   RETURN_IF_ERROR(CheckOwn(record));
   ASSIGN_OR_RETURN(const v1::GetInfoResponse info, GatewayInfo());
-  RegisterOptions options{.ttl_seconds = absl::ToInt64Seconds(record.ttl()), .protocols = record.protocols()};
+  // What the owner did not list before stays out; what a new key cannot do goes.
+  RegisterOptions options{
+      .ttl_seconds = absl::ToInt64Seconds(record.ttl()), .protocols = record.protocols(), .sealed = false};
+  if (!OpensSealed()) std::erase(options.protocols, record::kSealedProtocol);
   // The gateway's own may be of yesterday, and so may be those of others of its cluster that it lists.
   const auto is_of_listed = [&](const std::string& address) {
     if (absl::EndsWith(address, absl::StrCat("/p2p/", info.peer_id()))) return true;
@@ -198,29 +211,51 @@ absl::Status Agent::SetInboxPolicy(const InboxPolicy& policy) {
       [&](grpc::ClientContext& context) { return gateway_->stub().SetInboxPolicy(&context, request, &response); });
 }
 
-absl::StatusOr<record::Message> Agent::SignMessage(const OutgoingMessage& message, record::MessageType type) const {
+record::MessageFields Agent::FieldsOf(const OutgoingMessage& message, record::MessageType type) const {
   SystemRandom random;
-  return record::Message::Sign(
-      {.id = record::NewMessageId(random),
-       .type = type,
-       .sender = name_,
-       .recipient = message.recipient,
-       .timestamp = absl::Now(),
-       .content = message.attachment.empty() ? message.content
-                                             : record::AttachmentContent(message.media_type, message.attachment)},
-      gateway_->key());
+  return {.id = record::NewMessageId(random),
+          .type = type,
+          .sender = name_,
+          .recipient = message.recipient,
+          .timestamp = absl::Now(),
+          .content = message.attachment.empty() ? message.content
+                                                : record::AttachmentContent(message.media_type, message.attachment)};
+}
+
+absl::StatusOr<record::SealedMessage> Agent::Seal(const OutgoingMessage& message) {
+  ASSIGN_OR_RETURN(const record::Name recipient, record::Name::Parse(message.recipient));
+  std::optional<record::Record> record = records_.Find(recipient, absl::Now());
+  if (!record) {
+    ASSIGN_OR_RETURN(ResolvedName found, Resolve(recipient.text()));
+    record = std::move(found.record);
+  }
+  if (!absl::c_linear_search(record->protocols(), record::kSealedProtocol)) {
+    return ErrorWithReason(
+        absl::StatusCode::kFailedPrecondition, reason::kVersion,
+        absl::StrCat("the record of ", recipient.text(), " does not list ", record::kSealedProtocol,
+                     ": that agent opens no sealed messages, since its key stays in a token, or it is of an older "
+                     "release; send it without a seal, or call it over a channel"));
+  }
+  SystemRandom random;
+  return record::SignSealed(FieldsOf(message, message.type), message.attachment, record->public_key(), gateway_->key(),
+                            random);
 }
 
 absl::StatusOr<SentMessage> Agent::Send(const OutgoingMessage& message) {
   RETURN_IF_ERROR(RequireName());
-  ASSIGN_OR_RETURN(record::Message signed_message, SignMessage(message, message.type));
+  const auto sign = [&]() -> absl::StatusOr<record::SealedMessage> {
+    if (message.seal) return Seal(message);
+    ASSIGN_OR_RETURN(record::Message plain, record::Message::Sign(FieldsOf(message, message.type), gateway_->key()));
+    return record::SealedMessage{std::move(plain), message.attachment};
+  };
+  ASSIGN_OR_RETURN(record::SealedMessage outgoing, sign());
   v1::SendRequest request;
-  request.set_message_json(signed_message.json());
-  request.set_attachment(message.attachment);
+  request.set_message_json(outgoing.message.json());
+  request.set_attachment(std::move(outgoing.attachment));
   request.set_token(message.token);
   request.set_priority(PriorityOf(message.priority));
   ASSIGN_OR_RETURN(const v1::SendResponse response, Deliver(request));
-  return SentMessage{std::move(signed_message), response.duplicate()};
+  return SentMessage{std::move(outgoing.message), response.duplicate()};
 }
 
 absl::StatusOr<PublishedMessage> Agent::Publish(absl::string_view topic, record::Json content, Priority priority) {
@@ -346,7 +381,13 @@ absl::StatusOr<v1::SendResponse> Agent::Deliver(const v1::SendRequest& request) 
 
 absl::StatusOr<AnsweredRequest> Agent::Request(const OutgoingMessage& message, absl::Duration timeout) {
   RETURN_IF_ERROR(RequireName());
-  ASSIGN_OR_RETURN(const record::Message asked, SignMessage(message, record::MessageType::kRequest));
+  if (message.seal) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kBadMessage,
+                           "a request is not sealed, since gateways judge it by its method; call the agent over a "
+                           "channel");
+  }
+  ASSIGN_OR_RETURN(const record::Message asked,
+                   record::Message::Sign(FieldsOf(message, record::MessageType::kRequest), gateway_->key()));
   v1::RequestRequest request;
   request.set_message_json(asked.json());
   request.set_attachment(message.attachment);
@@ -361,6 +402,48 @@ absl::StatusOr<AnsweredRequest> Agent::Request(const OutgoingMessage& message, a
   RETURN_IF_ERROR(record::CheckAnswers(asked, answer));
   RETURN_IF_ERROR(record::StatusOfAnswer(answer));
   return AnsweredRequest{std::move(answer), std::move(*response.mutable_attachment())};
+}
+
+const crypto::SigningKey* Agent::OpeningKey(const crypto::PublicKey& key) const {
+  const auto found = absl::c_find_if(opening_keys_, [&](const auto& known) { return known->public_key() == key; });
+  return found == opening_keys_.end() ? nullptr : found->get();
+}
+
+absl::StatusOr<bool> Agent::HadKey(const crypto::PublicKey& key) {
+  ASSIGN_OR_RETURN(const std::optional<identity::RotationChain> own, OwnChain());
+  if (own) return own->KeyWasOf(key);
+  ASSIGN_OR_RETURN(const ResolvedName self, Resolve(name_));
+  const auto first = identity::AgentId::FromFirstKey(gateway_->key().public_key());
+  if (self.owner.empty() || self.owner == first.bytes()) return false;
+  ASSIGN_OR_RETURN(const identity::AgentId agent, identity::AgentId::FromBytes(self.owner));
+  const absl::StatusOr<FoundRotationChain> found = GetRotationChain(agent);
+  if (absl::IsNotFound(found.status())) return false;
+  RETURN_IF_ERROR(found.status());
+  return found->chain.KeyWasOf(gateway_->key().public_key()) && found->chain.KeyWasOf(key);
+}
+
+absl::StatusOr<record::OpenedContent> Agent::Open(const record::Message& message, absl::string_view attachment,
+                                                  const crypto::PublicKey& sender) {
+  RETURN_IF_ERROR(RequireName());
+  ASSIGN_OR_RETURN(const crypto::PublicKey sealed_to, record::SealedTo(attachment));
+  if (const crypto::SigningKey* key = OpeningKey(sealed_to)) {
+    return record::OpenSealed(message, attachment, sender, *key);
+  }
+  if (sealed_to == gateway_->key().public_key()) {
+    return ErrorWithReason(absl::StatusCode::kUnimplemented, reason::kKeyStore,
+                           "sealed message: this agent's key stays in its token, which opens nothing; register again, "
+                           "so that the record does not promise it");
+  }
+  const std::string named = Base64Encode(sealed_to.bytes());
+  ASSIGN_OR_RETURN(const bool had, HadKey(sealed_to));
+  if (had) {
+    return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kKeyMismatch,
+                           absl::StrCat("sealed message: it is sealed to the key ", named,
+                                        ", which this agent had before it rotated; give that key too, to open it"));
+  }
+  return ErrorWithReason(
+      absl::StatusCode::kInvalidArgument, reason::kKeyMismatch,
+      absl::StrCat("sealed message: it is sealed to the key ", named, ", which was never this agent's"));
 }
 
 absl::StatusOr<std::unique_ptr<Inbox>> Agent::OpenInbox(const InboxOptions& options) {
@@ -381,20 +464,28 @@ absl::StatusOr<DeadLetters> Agent::ListDeadLetters(uint64_t after_sequence) {
       [&](grpc::ClientContext& context) { return gateway_->stub().ListDeadLetters(&context, request, &response); }));
   DeadLetters page{.letters = {}, .more = response.more(), .total = response.total()};
   for (const v1::DeadLetter& letter : response.letters()) {
-    const auto verified = [&]() -> absl::StatusOr<record::Message> {
+    DeadLetter out{.sequence = letter.message().sequence(),
+                   .expired = letter.reason() == v1::DEAD_LETTER_REASON_EXPIRED,
+                   .deliveries = letter.message().deliveries(),
+                   .died = absl::FromUnixMillis(letter.died_at_ms()),
+                   .expires = absl::FromUnixMillis(letter.expires_at_ms()),
+                   .message = absl::UnknownError("not verified"),
+                   .attachment = letter.message().attachment()};
+    out.message = [&]() -> absl::StatusOr<record::Message> {
       ASSIGN_OR_RETURN(const auto key, crypto::PublicKey::FromBytes(letter.message().sender_key()));
       ASSIGN_OR_RETURN(record::Message message,
                        record::Message::Verify(letter.message().message_json(), key, absl::Now()));
       RETURN_IF_ERROR(message.CheckAttachment(letter.message().attachment()));
+      if (!record::IsSealed(message)) return message;
+      absl::StatusOr<record::OpenedContent> opened = Open(message, letter.message().attachment(), key);
+      out.unopened = opened.status();
+      if (opened.ok()) {
+        out.opened = std::move(opened->content);
+        out.attachment = std::move(opened->attachment);
+      }
       return message;
     }();
-    page.letters.push_back({.sequence = letter.message().sequence(),
-                            .expired = letter.reason() == v1::DEAD_LETTER_REASON_EXPIRED,
-                            .deliveries = letter.message().deliveries(),
-                            .died = absl::FromUnixMillis(letter.died_at_ms()),
-                            .expires = absl::FromUnixMillis(letter.expires_at_ms()),
-                            .message = verified,
-                            .attachment = letter.message().attachment()});
+    page.letters.push_back(std::move(out));
   }
   return page;
 }

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,6 +29,7 @@
 #include "common/record/name.h"
 #include "common/record/name_proof.h"
 #include "common/record/record.h"
+#include "common/record/seal.h"
 #include "sdk/cpp/ask_call.h"
 #include "sdk/cpp/channel.h"
 #include "sdk/cpp/gateway_client.h"
@@ -45,12 +47,16 @@ struct AgentOptions {
   // certificate, or after the key was rotated. Asked at each registration, so that a renewed certificate is taken up;
   // from the thread that registers.
   std::function<absl::StatusOr<record::NameProof>()> proof = nullptr;
+  // Keys that this agent had before it rotated: they open what was sealed to them. Its own opens too, if it is a
+  // SigningKey: one that stays in its token does not.
+  std::vector<std::shared_ptr<const crypto::SigningKey>> former_keys = {};
 };
 
 struct RegisterOptions {
   int64_t ttl_seconds = record::kDefaultTtlSeconds;
   std::vector<std::string> protocols = {"/dotagent/message/1.0.0", "/dotagent/channel/1.0.0"};
   std::vector<std::string> extra_addresses;  // beside those of the gateway
+  bool sealed = true;                        // also record::kSealedProtocol, if this agent's key opens sealed messages
 };
 
 struct Registration {
@@ -91,6 +97,8 @@ struct OutgoingMessage {
   // A capability token (capability/token.h) made out to this agent's key, where the recipient asks for one.
   std::string token;
   Priority priority = Priority::kNormal;
+  // So that only the recipient can read content and attachment (record/seal.h). Not of a REQUEST.
+  bool seal = false;
 };
 
 // Who may write to an agent.
@@ -110,7 +118,9 @@ struct DeadLetter {
   absl::Time expires;  // when the gateway drops it
   // Signed by the key that the gateway says was its sender's then; whose that is now has not been looked up.
   absl::StatusOr<record::Message> message;
-  std::string attachment;
+  std::string attachment;                    // as it was before it was sealed, if that was opened
+  std::optional<record::Json> opened = {};   // the content of a sealed message
+  absl::Status unopened = absl::OkStatus();  // why it was not opened, as Agent::Open
 };
 
 struct DeadLetters {
@@ -185,7 +195,8 @@ class Agent {
 
   // Signs a message and puts it into the recipient's inbox: on disk there when this returns OK. One that is on its way
   // when the connection breaks is sent once more. PermissionDenied (NOT_A_CONTACT, TOKEN_REQUIRED, or as the token is
-  // refused) if the recipient's policy keeps it out.
+  // refused) if the recipient's policy keeps it out. If it is to be sealed: FailedPrecondition (VERSION) if the
+  // recipient's record does not say that it opens sealed messages; also as record::SignSealed.
   [[nodiscard]] absl::StatusOr<SentMessage> Send(const OutgoingMessage& message);
 
   // Signs a publication on a topic of this agent's own (record/topic.h), and hands it to whoever subscribes to it now.
@@ -209,6 +220,14 @@ class Agent {
   // reason; otherwise as Send, Unavailable (RECIPIENT_OFFLINE), DeadlineExceeded, or DataLoss (KEY_MISMATCH) if the
   // gateway's answer is not the recipient's. `message.type` does not count.
   [[nodiscard]] absl::StatusOr<AnsweredRequest> Request(const OutgoingMessage& message, absl::Duration timeout);
+
+  // What is inside a sealed message that `sender` has signed, as the inbox does it. FailedPrecondition (KEY_MISMATCH)
+  // if it is sealed to a key that this agent had once: give it in AgentOptions::former_keys. Unimplemented (KEY_STORE)
+  // if this agent's key is in a token, where it opens nothing. InvalidArgument: KEY_MISMATCH if it is sealed to a key
+  // that was never this agent's, otherwise as record::OpenSealed. As Resolve and GetRotationChain if that had to be
+  // looked up, and could not.
+  [[nodiscard]] absl::StatusOr<record::OpenedContent> Open(const record::Message& message, absl::string_view attachment,
+                                                           const crypto::PublicKey& sender);
 
   // Messages and, if wanted, offers of channels and requests. The agent must outlive it.
   [[nodiscard]] absl::StatusOr<std::unique_ptr<Inbox>> OpenInbox(const InboxOptions& options);
@@ -239,11 +258,21 @@ class Agent {
 
  private:
   Agent(std::string name, std::function<absl::StatusOr<record::NameProof>()> proof,
-        std::shared_ptr<GatewayClient> gateway)
-      : name_(std::move(name)), proof_(std::move(proof)), gateway_(std::move(gateway)) {}
+        std::vector<std::shared_ptr<const crypto::SigningKey>> opening_keys, std::shared_ptr<GatewayClient> gateway)
+      : name_(std::move(name)),
+        proof_(std::move(proof)),
+        opening_keys_(std::move(opening_keys)),
+        gateway_(std::move(gateway)) {}
   [[nodiscard]] absl::Status RequireName() const;
-  [[nodiscard]] absl::StatusOr<record::Message> SignMessage(const OutgoingMessage& message,
-                                                            record::MessageType type) const;
+  [[nodiscard]] record::MessageFields FieldsOf(const OutgoingMessage& message, record::MessageType type) const;
+  [[nodiscard]] absl::StatusOr<record::SealedMessage> Seal(const OutgoingMessage& message);
+  // The private half of `key`, if it is here.
+  [[nodiscard]] const crypto::SigningKey* OpeningKey(const crypto::PublicKey& key) const;
+  [[nodiscard]] bool OpensSealed() const { return OpeningKey(gateway_->key().public_key()) != nullptr; }
+  // The chain of AgentOptions::proof; nothing if there is none.
+  [[nodiscard]] absl::StatusOr<std::optional<identity::RotationChain>> OwnChain() const;
+  // Whether this agent rotated from `key`, by its own word or the DHT's.
+  [[nodiscard]] absl::StatusOr<bool> HadKey(const crypto::PublicKey& key);
   // That the offer's token allows a channel for the offer's method to whoever holds `caller`.
   [[nodiscard]] absl::Status CheckToken(const ChannelOffer& offer, const crypto::PublicKey& caller) const;
   // Whose offer it is, before it is accepted.
@@ -265,6 +294,7 @@ class Agent {
 
   const std::string name_;
   const std::function<absl::StatusOr<record::NameProof>()> proof_;
+  const std::vector<std::shared_ptr<const crypto::SigningKey>> opening_keys_;
   const std::shared_ptr<GatewayClient> gateway_;
   VerifiedRecords records_;
   absl::Mutex ask_call_mutex_;

@@ -6,6 +6,7 @@
 #include "absl/time/clock.h"
 #include "common/base/status.h"
 #include "common/record/answer.h"
+#include "common/record/seal.h"
 #include "common/rpc/driven_stream.h"
 #include "sdk/cpp/agent.h"
 #include "sdk/cpp/refusal.h"
@@ -49,7 +50,20 @@ struct Inbox::Impl {
   [[nodiscard]] InboxItem Check(const v1::InboxMessage& in) {
     auto verified = Verify(in);
     if (!verified.ok()) return RejectedMessage{in.sequence(), verified.status()};
+    if (record::IsSealed(*verified)) return Open(in, *std::move(verified));
     return ReceivedMessage{in.sequence(), *std::move(verified), in.attachment(), in.deliveries()};
+  }
+  [[nodiscard]] InboxItem Open(const v1::InboxMessage& in, record::Message message) {
+    // Verified: the key is one.
+    const crypto::PublicKey sender = *crypto::PublicKey::FromUncheckedBytes(in.sender_key());
+    absl::StatusOr<record::OpenedContent> opened = agent.Open(message, in.attachment(), sender);
+    if (opened.ok()) {
+      return ReceivedMessage{in.sequence(), std::move(message), std::move(opened->attachment), in.deliveries(),
+                             std::move(opened->content)};
+    }
+    const bool needs_former_key =
+        absl::IsFailedPrecondition(opened.status()) && ReasonOf(opened.status()) == reason::kKeyMismatch;
+    return RejectedMessage{in.sequence(), opened.status(), std::move(message), needs_former_key};
   }
   [[nodiscard]] InboxItem Check(const v1::ReceivedRequest& in) {
     const absl::Time deadline = absl::Now() + absl::Milliseconds(in.timeout_ms());

@@ -1,12 +1,13 @@
 // An agent's inbox: its messages, verified, and the calls of other agents.
 //
 // At least once: a message comes again on the next Open until Ack. Messages are verified against the record of their
-// sender.
+// sender, and sealed ones (record/seal.h) opened.
 #ifndef DOTAGENT_SDK_CPP_INBOX_H_
 #define DOTAGENT_SDK_CPP_INBOX_H_
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -23,20 +24,30 @@ namespace dotagent::sdk {
 class Agent;
 
 struct ReceivedMessage {
-  uint64_t sequence = 0;  // for Ack, or as a cursor
-  record::Message message;
+  uint64_t sequence = 0;    // for Ack, or as a cursor
+  record::Message message;  // as it was signed; the content of a sealed one only says that it is sealed
   std::string attachment;
-  uint32_t deliveries = 0;  // this one included
+  uint32_t deliveries = 0;                  // this one included
+  std::optional<record::Json> opened = {};  // the content of a sealed message
+
+  [[nodiscard]] bool sealed() const { return opened.has_value(); }
+  // What the sender said.
+  [[nodiscard]] const record::Json& content() const { return opened ? *opened : message.content(); }
 };
 
-// A message that did not verify: a lying gateway, or a sender who has changed keys since.
+// A message that did not verify: a lying gateway, or a sender who has changed keys since. Or one that is sealed, and
+// could not be opened: for why, see Agent::Open.
 struct RejectedMessage {
   uint64_t sequence = 0;
   absl::Status why;
-  // Its sender's record could not be looked up just now, or is contested: the message may well be good. Leave it
-  // without Ack, and it comes again with the next Open.
+  // The message, if it verified and was not opened; and whether it is sealed to a key that this agent had once, with
+  // which it would be (AgentOptions::former_keys).
+  std::optional<record::Message> message = {};
+  bool needs_former_key = false;
+  // That key is not here; or its sender's record could not be looked up just now, or is contested: the message may well
+  // be good. Leave it without Ack, and it comes again with the next Open.
   [[nodiscard]] bool undecided() const {
-    return absl::IsUnavailable(why) || absl::IsDeadlineExceeded(why) || absl::IsAborted(why);
+    return needs_former_key || absl::IsUnavailable(why) || absl::IsDeadlineExceeded(why) || absl::IsAborted(why);
   }
 };
 

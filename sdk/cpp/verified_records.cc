@@ -48,6 +48,13 @@ void VerifiedRecords::Found(const record::Record& record, absl::Duration ttl, ab
   Keep(record, now + std::min(ttl, kBelievedFor), now);
 }
 
+std::optional<record::Record> VerifiedRecords::Find(const record::Name& name, absl::Time now) const {
+  const absl::MutexLock lock(&mutex_);
+  const auto found = by_name_.find(name.text());
+  if (found == by_name_.end() || now >= found->second.looked_up_until) return std::nullopt;
+  return found->second.record;
+}
+
 bool VerifiedRecords::Holds(const record::Name& name, const crypto::PublicKey& key, absl::Time now) const {
   const absl::MutexLock lock(&mutex_);
   const auto found = by_name_.find(name.text());

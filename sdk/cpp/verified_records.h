@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <deque>
+#include <optional>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -36,7 +37,9 @@ class VerifiedRecords {
   // `record`, which has been verified, is what a lookup found; it is believed for at most `ttl`.
   void Found(const record::Record& record, absl::Duration ttl, absl::Time now);
 
-  // A lookup of `name` within kBelievedFor, and within its ttl, found a record that holds `key`.
+  // What a lookup of `name` within kBelievedFor, and within its ttl, found.
+  [[nodiscard]] std::optional<record::Record> Find(const record::Name& name, absl::Time now) const;
+  // Whether that holds `key`.
   [[nodiscard]] bool Holds(const record::Name& name, const crypto::PublicKey& key, absl::Time now) const;
 
  private:

@@ -468,12 +468,37 @@ grpc::ServerUnaryReactor* FakeGateway::Resolve(grpc::CallbackServerContext* cont
   }
   response->set_record_json(found->second);
   response->set_source("dht");
+  response->set_owner(owner_);
   return Answer(context, absl::OkStatus());
 }
 
-grpc::ServerUnaryReactor* FakeGateway::Send(grpc::CallbackServerContext* context, const v1::SendRequest*,
+grpc::ServerUnaryReactor* FakeGateway::GetRotation(grpc::CallbackServerContext* context,
+                                                   const v1::GetRotationRequest* request,
+                                                   v1::GetRotationResponse* response) {
+  const absl::Status admitted = Admit(*context, "GetRotation");
+  if (!admitted.ok()) return Answer(context, admitted);
+  absl::MutexLock lock(&mutex_);
+  if (request->agent_id() != owner_ || rotation_chain_.empty()) {
+    return Answer(context, ErrorWithReason(absl::StatusCode::kNotFound, reason::kNameNotFound, "no chain"));
+  }
+  response->set_rotation_chain(rotation_chain_);
+  return Answer(context, absl::OkStatus());
+}
+
+grpc::ServerUnaryReactor* FakeGateway::ListDeadLetters(grpc::CallbackServerContext* context,
+                                                       const v1::ListDeadLettersRequest*,
+                                                       v1::ListDeadLettersResponse* response) {
+  absl::MutexLock lock(&mutex_);
+  *response = dead_letters_;
+  return Answer(context, absl::OkStatus());
+}
+
+grpc::ServerUnaryReactor* FakeGateway::Send(grpc::CallbackServerContext* context, const v1::SendRequest* request,
                                             v1::SendResponse*) {
-  return Answer(context, Admit(*context, "Send"));
+  const absl::Status admitted = Admit(*context, "Send");
+  absl::MutexLock lock(&mutex_);
+  last_send_ = *request;
+  return Answer(context, admitted);
 }
 
 grpc::ServerUnaryReactor* FakeGateway::Request(grpc::CallbackServerContext* context, const v1::RequestRequest* request,

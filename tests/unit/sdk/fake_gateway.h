@@ -64,7 +64,7 @@ class FakeGateway : public gateway::v1::GatewayService::CallbackService {
     absl::MutexLock lock(&mutex_);
     spoken_ = spoken;
   }
-  // What Negotiate, Authenticate, Resolve, Send, OpenChannel and Inbox answer from now on, if not OK.
+  // What Negotiate, Authenticate, Resolve, GetRotation, Send, OpenChannel and Inbox answer from now on, if not OK.
   void Refuse(const std::string& method, const absl::Status& status);
   // Signs challenges with garbage.
   void ForgeChallenges();
@@ -72,6 +72,20 @@ class FakeGateway : public gateway::v1::GatewayService::CallbackService {
   [[nodiscard]] gateway::v1::RegisterRequest last_register() {
     absl::MutexLock lock(&mutex_);
     return last_register_;
+  }
+  [[nodiscard]] gateway::v1::SendRequest last_send() {
+    absl::MutexLock lock(&mutex_);
+    return last_send_;
+  }
+  // Whose every name is, and by which keys it came to its current one.
+  void SetOwner(const std::string& agent_id, const std::string& rotation_chain) {
+    absl::MutexLock lock(&mutex_);
+    owner_ = agent_id;
+    rotation_chain_ = rotation_chain;
+  }
+  void SetDeadLetters(const gateway::v1::ListDeadLettersResponse& letters) {
+    absl::MutexLock lock(&mutex_);
+    dead_letters_ = letters;
   }
 
   // What an inbox says after `ready`, then ends with `end`; without `end` it stays open.
@@ -122,6 +136,12 @@ class FakeGateway : public gateway::v1::GatewayService::CallbackService {
                                      gateway::v1::RegisterResponse* response) override;
   grpc::ServerUnaryReactor* Resolve(grpc::CallbackServerContext* context, const gateway::v1::ResolveRequest* request,
                                     gateway::v1::ResolveResponse* response) override;
+  grpc::ServerUnaryReactor* GetRotation(grpc::CallbackServerContext* context,
+                                        const gateway::v1::GetRotationRequest* request,
+                                        gateway::v1::GetRotationResponse* response) override;
+  grpc::ServerUnaryReactor* ListDeadLetters(grpc::CallbackServerContext* context,
+                                            const gateway::v1::ListDeadLettersRequest* request,
+                                            gateway::v1::ListDeadLettersResponse* response) override;
   grpc::ServerUnaryReactor* Send(grpc::CallbackServerContext* context, const gateway::v1::SendRequest* request,
                                  gateway::v1::SendResponse* response) override;
   grpc::ServerUnaryReactor* Request(grpc::CallbackServerContext* context, const gateway::v1::RequestRequest* request,
@@ -171,6 +191,10 @@ class FakeGateway : public gateway::v1::GatewayService::CallbackService {
   bool then_end_ ABSL_GUARDED_BY(mutex_) = false;
   gateway::v1::NegotiateResponse spoken_ ABSL_GUARDED_BY(mutex_);
   gateway::v1::RegisterRequest last_register_ ABSL_GUARDED_BY(mutex_);
+  gateway::v1::SendRequest last_send_ ABSL_GUARDED_BY(mutex_);
+  std::string owner_ ABSL_GUARDED_BY(mutex_);
+  std::string rotation_chain_ ABSL_GUARDED_BY(mutex_);
+  gateway::v1::ListDeadLettersResponse dead_letters_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<rpc::Server> server_;
 };
 

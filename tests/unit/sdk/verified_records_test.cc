@@ -61,6 +61,17 @@ TEST_F(VerifiedRecordsTest, WhatOnlyVerifiedWasNotLookedUp) {
   EXPECT_TRUE(records_.Holds(alice.name(), key_.public_key(), now_ + absl::Seconds(2)));
 }
 
+TEST_F(VerifiedRecordsTest, WhatWasLookedUpIsFoundForAsLongAsItIsBelieved) {
+  const record::Record alice = Sign("alice.agent", key_);
+  ASSERT_TRUE(records_.Verify(alice.name(), alice.json(), now_).ok());
+  EXPECT_FALSE(records_.Find(alice.name(), now_)) << "it was not looked up";
+  records_.Found(alice, absl::Hours(1), now_);
+  ASSERT_TRUE(records_.Find(alice.name(), now_));
+  EXPECT_EQ(records_.Find(alice.name(), now_)->json(), alice.json());
+  EXPECT_FALSE(records_.Find(alice.name(), now_ + VerifiedRecords::kBelievedFor));
+  EXPECT_FALSE(records_.Find(Name("bob.agent"), now_));
+}
+
 TEST_F(VerifiedRecordsTest, OtherBytesAreVerifiedAnew) {
   const record::Record alice = Sign("alice.agent", key_);
   ASSERT_TRUE(records_.Verify(alice.name(), alice.json(), now_).ok());
