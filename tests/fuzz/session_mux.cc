@@ -1,26 +1,34 @@
-// Two muxers that talk: the input is a sequence of calls on either, and of frames that one of them is made to say. What
-// holds for any sequence: calls and deliveries between well-behaved ends never end the session, bytes arrive in order
-// and unchanged, nobody remembers more streams than its limits allow, and a made-up frame ends it at worst.
+// Two muxers that talk: the input is a sequence of calls on either, of frames that one of them is made to say, and of
+// new sessions with windows that may grow. What holds for any sequence: calls and deliveries between well-behaved ends
+// never end the session, bytes arrive in order and unchanged, nobody remembers more streams than its limits allow nor
+// more of a stream than its largest window, no stream depends on itself, what windows grow by is given back, and a
+// made-up frame ends the session at worst.
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "common/session/mux.h"
+#include "common/session/window_budget.h"
 
 namespace {
 
 using dotagent::session::Mux;
+using dotagent::session::MuxOptions;
 using dotagent::session::MuxParameters;
 using dotagent::session::Priority;
 using dotagent::session::Role;
 using dotagent::session::StreamId;
+using dotagent::session::WindowBudget;
 
 constexpr StreamId kIds = 32;  // the ids that an input can name
 constexpr MuxParameters kParameters = {.stream_window = 300, .connection_window = 700, .max_streams = 3};
+constexpr size_t kSendBuffer = 400;
 const absl::Time kNow = absl::FromUnixSeconds(1'800'000'000);
 
 // The byte at a place of a stream's direction, so that a reader can check what it gets.
@@ -48,13 +56,18 @@ class Input {
 
 class Talk {
  public:
+  Talk() { Begin(0); }
+  ~Talk() { End(); }
+  Talk(const Talk&) = delete;
+  Talk& operator=(const Talk&) = delete;
+
   // False once the session is over, which only a made-up frame may cause.
   bool Step(Input& input) {
     const uint8_t op = input.Next();
     const size_t end = op & 1;
     const StreamId id = input.Next() % kIds;
-    Mux& mux = ends_[end];
-    switch ((op >> 1) % 9) {
+    Mux& mux = *ends_[end];
+    switch ((op >> 1) % 11) {
       case 0:
         (void)mux.OpenStream("/p", static_cast<Priority>(id % 4));
         return true;
@@ -78,6 +91,13 @@ class Talk {
         return true;
       case 7:
         return Deliver(end);
+      case 9:
+        Depend(mux, id, input.Next());
+        return true;
+      case 10:
+        End();
+        Begin(input.Next());
+        return true;
       default:
         made_up_ = true;
         return mux.OnMessage(input.Take(id), kNow).ok();
@@ -89,12 +109,13 @@ class Talk {
     std::string data(count, '\0');
     size_t& at = written_[{end, id}];
     for (size_t i = 0; i < count; ++i) data[i] = Expected(id, end, at + i);
-    const auto taken = ends_[end].Write(id, data);
+    const auto taken = ends_[end]->Write(id, data);
     if (taken.ok()) at += *taken;
+    if (at > read_[{1 - end, id}] + kSendBuffer + max_stream_window_ && !made_up_) std::abort();
   }
 
   void Read(size_t end, StreamId id, size_t max) {
-    const auto read = ends_[end].Read(id, max);
+    const auto read = ends_[end]->Read(id, max);
     if (!read.ok()) return;
     size_t& at = read_[{end, id}];
     for (const char c : read->data) {
@@ -106,13 +127,13 @@ class Talk {
   bool Deliver(size_t from) {
     constexpr size_t kMessage = 1500;
     dotagent::session::Message message;
-    ends_[from].Fill(kMessage, &message);
+    ends_[from]->Fill(kMessage, &message);
     if (message.size() > kMessage || message.ToString().size() != message.size()) std::abort();
-    const absl::Status status = ends_[1 - from].OnMessage(message.ToString(), kNow);
+    const absl::Status status = ends_[1 - from]->OnMessage(message.ToString(), kNow);
     if (!status.ok() && !made_up_) std::abort();
     for (const size_t end : {0, 1}) {
       CheckLimit(end);
-      (void)ends_[end].TakeEvents();
+      (void)ends_[end]->TakeEvents();
     }
     return status.ok();
   }
@@ -121,16 +142,51 @@ class Talk {
   void CheckLimit(size_t end) {
     size_t open = 0;
     for (StreamId id = 1 - end; id < kIds; id += 4) {
-      if (ends_[end].Write(id, "").status().code() != absl::StatusCode::kNotFound) ++open;
+      if (ends_[end]->Write(id, "").status().code() != absl::StatusCode::kNotFound) ++open;
     }
-    if (open > kParameters.max_streams || ends_[end].open_streams() > ends_[end].remembered_streams()) std::abort();
+    if (open > max_streams_ || ends_[end]->open_streams() > ends_[end]->remembered_streams()) std::abort();
   }
 
-  static Mux Make(Role role) {
-    return Mux({.role = role, .ours = kParameters, .theirs = kParameters, .send_buffer = 400});
+  static void Depend(Mux& mux, StreamId id, uint8_t on) {
+    if (on >= kIds) {
+      (void)mux.SetDependency(id, std::nullopt);
+    } else if (mux.SetDependency(id, on).ok() && mux.SetDependency(on, id).ok()) {
+      std::abort();
+    }
   }
 
-  std::array<Mux, 2> ends_ = {Make(Role::kDialler), Make(Role::kListener)};
+  // A session whose windows and streams are as `limits` says, two bits each; 0: windows do not grow.
+  void Begin(uint8_t limits) {
+    max_stream_window_ = kParameters.stream_window << (limits & 3);
+    budget_bytes_ = uint64_t{1000} * ((limits >> 4) & 3);
+    budget_ = std::make_shared<WindowBudget>(budget_bytes_);
+    MuxParameters parameters = kParameters;
+    max_streams_ = parameters.max_streams += (limits >> 6) * 2;
+    for (const Role role : {Role::kDialler, Role::kListener}) {
+      ends_[role == Role::kDialler ? 0 : 1].emplace(
+          MuxOptions{.role = role,
+                     .ours = parameters,
+                     .theirs = parameters,
+                     .max_stream_window = max_stream_window_,
+                     .max_connection_window = kParameters.connection_window << ((limits >> 2) & 3),
+                     .send_buffer = kSendBuffer,
+                     .window_budget = budget_});
+    }
+  }
+
+  void End() {
+    for (std::optional<Mux>& end : ends_) end.reset();
+    if (budget_->left() != budget_bytes_) std::abort();
+    written_.clear();
+    read_.clear();
+    made_up_ = false;
+  }
+
+  std::array<std::optional<Mux>, 2> ends_;
+  uint64_t max_stream_window_ = 0;
+  uint64_t max_streams_ = 0;
+  uint64_t budget_bytes_ = 0;
+  std::shared_ptr<WindowBudget> budget_;
   std::map<std::pair<size_t, StreamId>, size_t> written_;
   std::map<std::pair<size_t, StreamId>, size_t> read_;
   bool made_up_ = false;
