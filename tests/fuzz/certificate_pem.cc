@@ -28,7 +28,7 @@ void CheckNameCertificate(absl::string_view pem) {
   const auto end = EndOfNameCertificate(*der);
   if (!end.ok()) CheckRefusal(end.status());
   if (!text.ok()) return CheckRefusal(text.status());
-  Require(end.ok() && *end == text->says.not_after && text->renew_at() <= *end);
+  Require(end.ok() && *end == text->says.not_after);
 }
 
 // A root that is taken is this key's, and goes on to be it.
