@@ -1,5 +1,6 @@
 """Keys from their making to their end: rotated in a running network, kept in tokens and TPMs, certified and renewed."""
 
+import datetime
 import json
 import os
 import pathlib
@@ -173,6 +174,9 @@ class KeysTest(NetworkCase):
         self.assertIn("URI:agent://certified.agent", openssl("x509", "-in", path, "-noout", "-text").stdout)
         shown = self.run_ok("cert", "show", path, "--registrar", self.identity.info["peer_id"])
         self.assertEqual((shown["name"], shown["signature"], shown["valid"]), ("certified.agent", "verified", True))
+        begins, half, ends = (datetime.datetime.fromisoformat(shown[when].replace("Z", "+00:00")) for when in ("not_before", "renew_at", "expires"))
+        self.assertEqual(ends - begins, datetime.timedelta(hours=24, minutes=5))  # dated back five minutes, for clocks that are behind
+        self.assertLess(abs((half - begins) - (ends - half)), datetime.timedelta(seconds=2))
         early = self.run_ok(*self.options("certified"), "cert", "renew", path)
         self.assertFalse(early["renewed"])
         self.assertEqual(early["renew_at"], shown["renew_at"])
@@ -209,7 +213,7 @@ class ShortLivedTest(NetworkCase):
 
 
 class HardwareTest(NetworkCase):
-    """Agents and a registrar whose keys are in SoftHSM, and an agent whose key swtpm has sealed."""
+    """Agents and registrars whose keys are in SoftHSM, or sealed by swtpm."""
 
     @classmethod
     def setUpClass(cls):
@@ -233,8 +237,7 @@ class HardwareTest(NetworkCase):
 
     def start_tpm(self):
         """Returns how to reach a TPM of its own: two ports in a row, others if somebody took them meanwhile."""
-        state = self.hardware / "tpm"
-        state.mkdir()
+        state = tempfile.mkdtemp(prefix="tpm-", dir=self.hardware)
 
         def started():
             port = free_port()
@@ -270,21 +273,39 @@ class HardwareTest(NetworkCase):
         self.run_refused(USAGE, "is wrong", "id", "--key", key, "--passphrase-file", str(wrong))
         self.run_refused(UNREACHABLE, "no-module.so", "id", "--key", "pkcs11:object=a?module-path=/usr/lib/no-module.so")
 
-    def test_a_registrar_whose_key_is_in_a_token_issues_what_openssl_accepts(self):
-        registrar = self.network.service("identity", "token-identity", resolver=self.resolvers[0].info["grpc"], key_file=self.token("registrar")).start()
-        self.register("holder")
-        path, svid, bundle = (str(self.folder / name) for name in ("holder.crt", "holder-svid.pem", "holder-root.pem"))
-        options = [*self.options("holder"), "--identity", registrar.info["grpc"]]
-        self.run_ok(*options, "cert", "request", "holder.agent", "--out", path, "--svid", svid)
+    def test_a_registrar_whose_key_is_in_any_store_issues_what_openssl_accepts(self):
+        stores = {"file": str(self.hardware / "registrar.pem"), "pkcs11": self.token("registrar"),
+                  "tpm2": f"tpm2:{self.hardware}/registrar.tpm?tcti={self.start_tpm()}"}
+        for kind, key in stores.items():
+            with self.subTest(kind):
+                self.check_registrar(kind, key)
+
+    def check_registrar(self, kind, key):
+        registrar = self.network.service("identity", f"{kind}-identity", resolver=self.resolvers[0].info["grpc"], key_file=key).start()
+        holder = f"holder-{kind}"
+        self.register(holder)
+        path, svid, bundle = (str(self.folder / name) for name in (f"{holder}.crt", f"{holder}-svid.pem", f"{holder}-root.pem"))
+        options = [*self.options(holder), "--identity", registrar.info["grpc"]]
+        request = [*options, "cert", "request", f"{holder}.agent", "--out", path, "--svid", svid]
+        self.run_ok(*request)
         self.run_ok(*options, "cert", "bundle", "--out", bundle)
-        for certificate in (path, svid):
-            self.assertEqual(openssl("verify", "-x509_strict", "-CAfile", bundle, certificate).returncode, 0)
         peer = registrar.info["peer_id"]
-        self.assertEqual(self.run_ok("cert", "show", path, "--registrar", peer)["signature"], "verified")
+
+        def check():
+            for certificate in (path, svid):
+                self.assertEqual(openssl("verify", "-x509_strict", "-CAfile", bundle, certificate).returncode, 0)
+            self.assertEqual(self.run_ok("cert", "show", path, "--registrar", peer)["signature"], "verified")
+
+        check()
         registrar.stop()
         registrar.restart_where_it_was()
         self.assertEqual(registrar.info["peer_id"], peer)
         self.assertFalse(os.path.exists(os.path.join(registrar.data_dir, "node.pem")))
+        # What it signs after the restart is of the same root.
+        for old in (path, svid):
+            os.remove(old)
+        self.run_ok(*request)
+        check()
 
     def test_a_key_moves_from_a_file_into_a_tpm_and_a_token(self):
         tpm = f"tpm2:{self.hardware}/sealed.tpm?tcti={self.start_tpm()}"
