@@ -82,6 +82,21 @@ class TokenTest(unittest.TestCase):
         self.assertEqual(blocks[0]["actions"], ["call", "read"])
         self.assertEqual(blocks[1]["max_uses"], 10)
 
+    def test_issue_and_delegate_as_json(self):
+        resource = f"{CALENDAR}/events"
+        issued = json.loads(self.run_ok("--json", "issue", *self.key("bob"), "--to", self.keys["alice"], "--resource", CALENDAR, "--action", "call", "--uses",
+                                        "3", "--expires-in", "2h"))
+        delegated = json.loads(self.run_ok("--json", "delegate", "-", *self.key("alice"), "--to", self.keys["carol"], "--resource", resource, "--expires-in",
+                                           "1h", stdin=issued["token"]))
+        self.assertEqual(self.verify(issued["token"], "alice", CALENDAR).returncode, OK)
+        self.assertEqual(self.verify(delegated["token"], "carol", resource).returncode, OK)
+        blocks = json.loads(self.run_ok("--json", "inspect", "-", stdin=delegated["token"]))["blocks"]
+        self.assertEqual(len(blocks), 2)
+        for told, block in ((issued, blocks[0]), (delegated, blocks[1])):
+            self.assertEqual(set(told), {"token", "id", "expires"})
+            self.assertEqual((told["id"], told["expires"]), (block["id"], block["expires"]))
+        self.assertEqual([block["resource"] for block in blocks], [CALENDAR, resource])
+
     def test_bytes_do_as_well(self):
         path = self.folder / "alice.bin"
         path.write_bytes(base64.b64decode(self.alices))
@@ -228,6 +243,33 @@ class TokenNetworkTest(NetworkCase):
         wait_for(lambda: self.request("carol", "calendar", "--token", str(carols)).returncode == REFUSED, "the revocation at the gateway")
         self.assert_refused(self.request("carol", "calendar", "--token", str(carols)), "revoked")
         self.assertEqual(self.request("alice", "calendar", "--token", str(alices)).returncode, OK)
+
+    def test_a_revoked_block_is_refused_at_both_gateways_of_its_identity(self):
+        """Bob's inbox moves from one to the other and back; told once, both know."""
+        self.register("roamer", 0)
+        token = self.folder / "roamer.token"
+        token.write_text(dotagent("token", "issue", "--key", self.key("roamer"), "--to", self.keys["carol"], "--resource", "agent://roamer.agent", "--action",
+                                  "call").stdout)
+
+        def ask():
+            return dotagent(*self.options("carol", 1), "send", "roamer.agent", "--type", "REQUEST", "--token", str(token))
+
+        def policy(gateway, *arguments):
+            self.run_ok(*self.options("roamer", gateway), "inbox-policy", *arguments)
+
+        for gateway in (0, 1):
+            # Where it is not, its inbox is for contacts: so that who answers is the one where it is.
+            policy(gateway, "capability")
+            policy(1 - gateway, "contacts")
+            self.register("roamer", gateway)
+            wait_for(lambda: ask().returncode == OK, f"a request at gateway {gateway}")  # pylint: disable=cell-var-from-loop
+        self.run_ok(*self.options("roamer"), "token", "revoke", str(token))
+        wait_for(lambda: "revoked" in ask().stderr, "the revocation at gateway 1")
+        policy(0, "capability")
+        policy(1, "contacts")
+        self.assert_refused(ask(), "contacts only")
+        self.register("roamer", 0)
+        wait_for(lambda: "revoked" in ask().stderr, "the refusal at gateway 0")
 
     def test_a_statement_counts_at_every_deployment_that_is_told(self):
         """Bob moves to a second deployment, with an identity and a gateway of its own."""
