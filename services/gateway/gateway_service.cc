@@ -93,7 +93,7 @@ class GatewayServer : public host::Service {
     redeemer_ = NewIdentityRedeemer(identity_.get(), host_->executor());
     guard_ = std::make_unique<InboxGuard>(
         host_->store(), *redeemer_, [this](const crypto::PublicKey& key) { return stopping_ || feed_->IsRevoked(key); },
-        host_->clock(), host_->metrics());
+        host_->clock(), host_->metrics(), host_->profile().token_cache_bytes);
     // Before the doors open, so that what is known to be revoked is refused from the first call on.
     ASSIGN_OR_RETURN(feed_, host::RevocationFeed::Create(
                                 *host_, options.identity,

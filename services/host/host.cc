@@ -183,7 +183,7 @@ absl::StatusOr<std::unique_ptr<Host>> Host::Create(const std::string& service, c
   node_options.newcomers = newcomers;
   const absl::Status listening = impl.loop->Run([&] {
     impl.power =
-        std::make_unique<PowerWatch>(impl.loop->executor(), impl.metrics, kPowerFolder, options.battery_factor);
+        std::make_unique<PowerWatch>(impl.loop->executor(), impl.metrics, options.power_folder, options.battery_factor);
     impl.node = std::make_unique<p2p::Node>(impl.loop->executor(), std::move(node_options));
     return options.p2p_listen.empty() ? absl::OkStatus() : impl.node->Listen();
   });

@@ -64,6 +64,8 @@ struct HostOptions {
 
   // Not an option of every service: the key must solve the DHT's static puzzle of so many bits (node_key.h).
   int key_puzzle_bits = 0;
+  // Nor this: where the system tells of its power supplies (power.h).
+  std::string power_folder = kPowerFolder;
 
   void AddTo(OptionTable& table);
 };

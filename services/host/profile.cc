@@ -19,6 +19,7 @@ Profile Standard() {
           .max_handshakes_per_address = 128,
           .session_idle_timeout = absl::Minutes(5),
           .cached_records = 10'000,
+          .token_cache_bytes = 16 * kMib,
           .bucket_refresh_interval = absl::Hours(1)};
 }
 
@@ -36,6 +37,7 @@ Profile Edge() {
           .max_handshakes_per_address = 16,
           .session_idle_timeout = absl::Minutes(1),
           .cached_records = 1000,
+          .token_cache_bytes = 2 * kMib,
           .bucket_refresh_interval = absl::Hours(4)};
 }
 
@@ -51,6 +53,7 @@ Profile Server() {
   profile.max_handshakes_per_address = 512;
   profile.session_idle_timeout = absl::Minutes(15);
   profile.cached_records = 100'000;
+  profile.token_cache_bytes = 64 * kMib;
   return profile;
 }
 

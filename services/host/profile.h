@@ -24,6 +24,7 @@ struct Profile {
   uint64_t max_handshakes_per_address = 0;
   absl::Duration session_idle_timeout;     // sessions without streams
   size_t cached_records = 0;               // a resolver's, and as many absences
+  size_t token_cache_bytes = 0;            // a gateway's: capability tokens that have been verified
   absl::Duration bucket_refresh_interval;  // a resolver's: buckets of its routing table without traffic
 };
 

@@ -11,9 +11,11 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -21,6 +23,7 @@
 #include "common/crypto/peer_id.h"
 #include "services/host/profile.h"
 #include "services/host/ready_file.h"
+#include "tests/unit/p2p/fixtures.h"
 
 namespace dotagent::host {
 namespace {
@@ -185,6 +188,61 @@ TEST_F(HostTest, LimitsOfThePublicPortAreChecked) {
   EXPECT_THAT(refusal([](HostOptions& o) { o.profile = "huge"; }), HasSubstr("--profile huge"));
 }
 
+// What a peer can send to a host of that profile on a stream that nobody reads, of `size` bytes.
+double TakenUnread(HostOptions options, const std::string& profile, size_t size, double at_least) {
+  const std::string argument = "--profile=" + profile;
+  const char* const argv[] = {"dotagent-test", argument.c_str()};
+  OptionTable table("dotagent-test", "Tests.");
+  options.AddTo(table);
+  EXPECT_TRUE(table.Parse(2, argv).value_or(false));
+  options.data_dir += "-" + profile;
+  auto host = Host::Create("resolver", options, kSchema);
+  EXPECT_EQ(host.status(), absl::OkStatus());
+  std::shared_ptr<p2p::Stream> unread;
+  (*host)->loop().Run([&] {
+    (*host)->node().Serve("/test/hold/1", [&](std::shared_ptr<p2p::Stream> stream) { unread = std::move(stream); });
+    (*host)->node().ServeCalls("/test/echo/1", 10,
+                               [](const auto&, const std::string& request, auto respond) { respond(request); });
+  });
+  const auto address = p2p::Multiaddr::Parse((*host)->p2p_addresses().at(0));
+  p2p::Loop loop;
+  p2p::TestNode peer(loop);
+  const p2p::PeerAddress to{(*host)->key().public_key(), {*address}};
+  auto stream = peer.Open(to, "/test/hold/1");
+  EXPECT_EQ(stream.status(), absl::OkStatus());
+  EXPECT_EQ(peer.Write(*stream, std::string(size, 'x')), absl::OkStatus());
+  telemetry::Counter& received =
+      (*host)->metrics().AddCounter("dotagent_p2p_bytes_total", "", {{"direction", "received"}});
+  EXPECT_TRUE(p2p::Eventually(loop, [&] { return received.Value() >= at_least; }));
+  // What may be sent goes before the second of two calls, one after the other, at the latest.
+  EXPECT_EQ(*peer.Call(to, "one"), "one");
+  EXPECT_EQ(*peer.Call(to, "two"), "two");
+  const double taken = received.Value();
+  loop.Run([&] { stream = absl::UnavailableError("done with"); });
+  (*host)->loop().Run([&] { unread = nullptr; });
+  return taken;
+}
+
+TEST_F(HostTest, TheProfilesWindowsAreThoseOfThePublicPort) {
+  constexpr size_t kSize = 200'000;
+  constexpr double kEdge = 32 * 1024;
+  constexpr double kAround = 8 * 1024;  // the handshake, frames, calls
+  EXPECT_LT(TakenUnread(options_, "edge", kSize, kEdge), kEdge + kAround);
+  EXPECT_GE(TakenUnread(options_, "standard", kSize, kSize), kSize);
+}
+
+TEST_F(HostTest, OnABatteryBackgroundWorkWaitsLonger) {
+  const std::string battery = folder_ + "/power/BAT0";
+  std::filesystem::create_directories(battery);
+  std::ofstream(battery + "/type") << "Battery\n";
+  std::ofstream(battery + "/status") << "Discharging\n";
+  options_.power_folder = folder_ + "/power";
+  options_.battery_factor = 3;
+  EXPECT_EQ(Create()->stretch(), 3);
+  std::ofstream(battery + "/status") << "Charging\n";
+  EXPECT_EQ(Create()->stretch(), 1);
+}
+
 TEST(ProfileTest, EachIsLargerThanTheOneBefore) {
   std::optional<Profile> smaller;
   for (const char* name : {"edge", "standard", "server"}) {
@@ -198,6 +256,7 @@ TEST(ProfileTest, EachIsLargerThanTheOneBefore) {
       EXPECT_GT(profile->max_connections, smaller->max_connections);
       EXPECT_GT(profile->windows.growth_in_all, smaller->windows.growth_in_all);
       EXPECT_GT(profile->cached_records, smaller->cached_records);
+      EXPECT_GT(profile->token_cache_bytes, smaller->token_cache_bytes);
       EXPECT_GT(profile->session_idle_timeout, smaller->session_idle_timeout);
       EXPECT_LE(profile->bucket_refresh_interval, smaller->bucket_refresh_interval);
     }
