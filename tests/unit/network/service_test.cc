@@ -1,8 +1,6 @@
-// The services as they run, in one process: resolvers, a relay and gateways on real ports, agents on plain gRPC stubs.
+// Agents that know nothing but the protos, on plain gRPC stubs, and the services as they run.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
@@ -19,8 +17,7 @@
 #include "common/rpc/status.h"
 #include "dotagent/gateway/v1/gateway.grpc.pb.h"
 #include "services/gateway/gateway_service.h"
-#include "services/relay/relay_service.h"
-#include "services/resolver/resolver_service.h"
+#include "tests/unit/network/live_services.h"
 
 namespace dotagent::gateway_service {
 namespace {
@@ -32,7 +29,6 @@ constexpr absl::Duration kPatience = absl::Seconds(30);
 
 void SetDeadline(grpc::ClientContext* context) { context->set_deadline(absl::ToChronoTime(absl::Now() + kPatience)); }
 
-// An agent that knows nothing but the protos.
 class Agent {
  public:
   Agent(const std::string& gateway, std::string name) : name_(std::move(name)) {
@@ -137,52 +133,10 @@ class Agent {
   std::string token_;
 };
 
-class ServiceTest : public testing::Test {
+class ServiceTest : public LiveServices {
  protected:
-  void SetUp() override {
-    for (int i = 0; i < 3; ++i) {
-      resolver_service::Options options;
-      options.host = HostAt(absl::StrCat("resolver-", i));
-      if (i > 0) options.bootstrap = {services_[0]->host().p2p_addresses()[0]};
-      Keep(resolver_service::Start(options));
-    }
-    relay_service::Options relay;
-    relay.host = HostAt("relay");
-    Keep(relay_service::Start(relay));
-  }
-
-  void TearDown() override {
-    while (!services_.empty()) services_.pop_back();
-    std::filesystem::remove_all(folder_);
-  }
-
-  [[nodiscard]] host::HostOptions HostAt(const std::string& name) const {
-    return {.data_dir = absl::StrCat(folder_, "/", name), .drain_grace = absl::Seconds(1)};
-  }
-
-  void Keep(absl::StatusOr<std::unique_ptr<host::Service>> service) {
-    ASSERT_TRUE(service.ok()) << service.status();
-    services_.push_back(*std::move(service));
-  }
-
-  // Returns its gRPC address. `hidden`: it listens nowhere, so that others reach it through the relay only.
-  std::string StartGateway(const std::string& name, bool hidden) {
-    Options options;
-    options.host = HostAt(name);
-    options.resolver = services_[1]->host().grpc_address();
-    if (hidden) {
-      options.host.p2p_listen = "";
-      options.relays = {services_[3]->host().p2p_addresses()[0]};
-    }
-    Keep(Start(options));
-    return services_.back()->host().grpc_address();
-  }
-
   // Alice calls Bob, who sends back what he gets; `path` is how they were connected.
   void Exchange(Agent& alice, Agent& bob, const std::string& path);
-
-  const std::string folder_ = absl::StrCat(testing::TempDir(), "gateway-service-", getpid());
-  std::vector<std::unique_ptr<host::Service>> services_;
 };
 
 void ServiceTest::Exchange(Agent& alice, Agent& bob, const std::string& path) {
