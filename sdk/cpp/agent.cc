@@ -431,8 +431,9 @@ absl::StatusOr<record::OpenedContent> Agent::Open(const record::Message& message
   }
   if (sealed_to == gateway_->key().public_key()) {
     return ErrorWithReason(absl::StatusCode::kUnimplemented, reason::kKeyStore,
-                           "sealed message: this agent's key stays in its token, which opens nothing; register again, "
-                           "so that the record does not promise it");
+                           "sealed message: this agent's key stays in its token, which opens nothing; give the file "
+                           "that it came from as a former key, if there is one, and register again, so that the record "
+                           "does not promise it");
   }
   const std::string named = Base64Encode(sealed_to.bytes());
   ASSIGN_OR_RETURN(const bool had, HadKey(sealed_to));

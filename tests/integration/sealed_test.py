@@ -2,7 +2,10 @@
 
 import json
 import os
+import pathlib
 import secrets
+import subprocess
+import tempfile
 import unittest
 
 from case import REFUSED, NetworkCase, wait_for
@@ -114,6 +117,54 @@ class SealedTest(NetworkCase):
         wait_for(lambda: "/dotagent/sealed/1.0.0" not in self.run_ok(*self.options(self.alice), "resolve", f"{self.bob}.agent")["record"]["protocols"],
                  "the new record")
         self.run_refused(REFUSED, "does not list /dotagent/sealed/1.0.0", *command, "x")
+
+
+class TokenTest(NetworkCase):
+    """An agent whose key moves into SoftHSM, which signs with it and does nothing else."""
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        hardware = pathlib.Path(folder.name)
+        (hardware / "tokens").mkdir()
+        config = hardware / "softhsm2.conf"
+        config.write_text(f"directories.tokendir = {hardware}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n", encoding="utf-8")
+        os.environ["SOFTHSM2_CONF"] = str(config)
+        cls.addClassCleanup(os.environ.pop, "SOFTHSM2_CONF")
+        subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "test", "--so-pin", "5678", "--pin", "1234"], check=True, timeout=60,
+                       stdout=subprocess.DEVNULL)
+        pin = hardware / "pin"
+        pin.write_text("1234\n", encoding="utf-8")
+        pin.chmod(0o600)
+        cls.token = f"pkcs11:token=test;object=bob?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source={pin}"
+        super().setUpClass()
+
+    def hear(self, *arguments):
+        """What listening with the key in the token gives first."""
+        process = self.network.dotagent_in_background("--json", *self.options("bob"), "--key", self.token, "listen", "--no-renew", *arguments)
+        event = [json.loads(process.stdout.readline()) for _ in range(2)][1]
+        process.kill()
+        process.communicate()
+        return event
+
+    def test_a_key_in_a_token_opens_nothing_and_its_record_says_so(self):
+        for name in ("alice", "bob"):
+            self.register(name)
+        send = [*self.options("alice"), "send", "bob.agent", "--seal"]
+        self.run_ok(*send, "sealed to the file")
+        self.run_ok("key", "import", "--key", self.key("bob"), self.token)
+        rejected = self.hear("--no-ack")
+        self.assertEqual((rejected["event"], rejected["reason"], rejected["needs_former_key"]), ("rejected", "KEY_STORE", False))
+        self.assertIn("stays in its token", rejected["error"])
+        self.assertEqual(self.hear("--former-key", self.key("bob"))["content"], {"text": "sealed to the file"})
+        self.run_refused(REFUSED, "cannot leave its token", *self.options("bob"), "listen", "--former-key", self.token)
+
+        self.run_ok(*self.options("bob"), "--key", self.token, "register")
+        wait_for(lambda: "/dotagent/sealed/1.0.0" not in self.run_ok(*self.options("alice"), "resolve", "bob.agent")["record"]["protocols"], "the new record")
+        self.run_refused(REFUSED, "does not list /dotagent/sealed/1.0.0", *send, "x")
+        self.run_ok(*send[:-1], "not sealed")
+        self.assertEqual(self.hear()["content"], {"text": "not sealed"})
 
 
 if __name__ == "__main__":
