@@ -27,10 +27,11 @@ v1::AskResponse Refused(uint64_t number, const absl::Status& why) {
 // One call. Lives while it has to read, to write, or to wait for an outcome.
 class Asks::Conversation : public std::enable_shared_from_this<Conversation> {
  public:
-  Conversation(Asks& asks, std::string key, std::string token, std::shared_ptr<AskStream> stream)
-      : asks_(asks), key_(std::move(key)), token_(std::move(token)), stream_(std::move(stream)) {}
+  Conversation(Asks& asks, const crypto::PublicKey& key, Places::Place place, std::string token,
+               std::shared_ptr<AskStream> stream)
+      : asks_(asks), key_(key), place_(std::move(place)), token_(std::move(token)), stream_(std::move(stream)) {}
 
-  [[nodiscard]] const std::string& key() const { return key_; }
+  [[nodiscard]] const crypto::PublicKey& key() const { return key_; }
 
   void Start() {
     stream_->OnCancelled([self = shared_from_this()] { self->Leave(absl::CancelledError("the client has gone")); });
@@ -44,8 +45,9 @@ class Asks::Conversation : public std::enable_shared_from_this<Conversation> {
 
   void Leave(const absl::Status& why) {
     if (std::exchange(left_, true)) return;
+    place_ = nullptr;
     stream_->Finish(why);
-    asks_.Forget(shared_from_this());
+    asks_.open_.erase(shared_from_this());
   }
 
  private:
@@ -157,7 +159,8 @@ class Asks::Conversation : public std::enable_shared_from_this<Conversation> {
   }
 
   Asks& asks_;
-  const std::string key_;
+  const crypto::PublicKey key_;
+  Places::Place place_;
   const std::string token_;
   const std::shared_ptr<AskStream> stream_;
   absl::flat_hash_map<uint64_t, std::unique_ptr<const v1::AskRequest>> waiting_;  // for their outcomes
@@ -180,15 +183,14 @@ Asks::~Asks() = default;
 
 void Asks::Serve(const std::shared_ptr<Agent>& agent, std::string token, std::shared_ptr<AskStream> stream) {
   if (!drained_.ok()) return stream->Finish(drained_);
-  std::string key(agent->key.bytes());
-  size_t& calls = calls_of_[key];
-  if (calls >= kMaxAskCallsPerAgent) {
-    return stream->Finish(
-        ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
-                        absl::StrCat("this agent has ", calls, " Ask calls open already; use one of them")));
+  Places::Place place = calls_of_.Take(agent->key.bytes());
+  if (place == nullptr) {
+    return stream->Finish(ErrorWithReason(
+        absl::StatusCode::kResourceExhausted, reason::kLimit,
+        absl::StrCat("this agent has ", kMaxAskCallsPerAgent, " Ask calls open already; use one of them")));
   }
-  ++calls;
-  const auto conversation = std::make_shared<Conversation>(*this, std::move(key), std::move(token), std::move(stream));
+  const auto conversation =
+      std::make_shared<Conversation>(*this, agent->key, std::move(place), std::move(token), std::move(stream));
   open_.insert(conversation);
   conversation->Start();
 }
@@ -196,15 +198,9 @@ void Asks::Serve(const std::shared_ptr<Agent>& agent, std::string token, std::sh
 void Asks::End(const crypto::PublicKey& key, const absl::Status& why) {
   std::vector<std::shared_ptr<Conversation>> ending;
   for (const auto& conversation : open_) {
-    if (conversation->key() == key.bytes()) ending.push_back(conversation);
+    if (conversation->key() == key) ending.push_back(conversation);
   }
   for (const auto& conversation : ending) conversation->Leave(why);
-}
-
-void Asks::Forget(const std::shared_ptr<Conversation>& conversation) {
-  if (open_.erase(conversation) == 0) return;
-  const auto calls = calls_of_.find(conversation->key());
-  if (--calls->second == 0) calls_of_.erase(calls);
 }
 
 void Asks::Drain(const absl::Status& why) {

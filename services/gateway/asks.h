@@ -12,7 +12,6 @@
 #include <memory>
 #include <string>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -23,6 +22,7 @@
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
 #include "services/gateway/bidi_stream.h"
+#include "services/gateway/places.h"
 #include "services/gateway/token_table.h"
 
 namespace dotagent::gateway_service {
@@ -61,15 +61,14 @@ class Asks {
 
  private:
   class Conversation;
-  void Forget(const std::shared_ptr<Conversation>& conversation);
 
   const Handlers handlers_;
   const Clock& clock_;
   telemetry::Histogram& request_seconds_;
   telemetry::Histogram& send_seconds_;
   absl::flat_hash_set<std::shared_ptr<Conversation>> open_;
-  absl::flat_hash_map<std::string, size_t> calls_of_;  // by the agent's key
-  absl::Status drained_;                               // not OK once drained
+  Places calls_of_{kMaxAskCallsPerAgent};
+  absl::Status drained_;  // not OK once drained
 };
 
 }  // namespace dotagent::gateway_service

@@ -33,7 +33,7 @@ absl::Status Limit(absl::string_view message) {
 struct Channels::Leg {
   crypto::PublicKey agent;                 // whose call it is; for another gateway's stream, the caller there
   std::optional<crypto::PublicKey> other;  // the key at the channel's other end, once known
-  bool counted = false;                    // against the agent's limit
+  Places::Place place;                     // of the agent's, if it is one here
   std::shared_ptr<ChannelStream> stream;   // an agent's here; nullptr for another gateway's
   std::string offer;                       // the channel id that it waits for, if it does
   std::string method;                      // of a call: what for
@@ -46,6 +46,7 @@ struct Channels::Leg {
 
 Channels::Channels(const Parts& parts)
     : parts_(parts),
+      legs_of_agent_(parts.max_per_agent),
       open_(parts.metrics.AddGauge("dotagent_gateway_channels", "Ends of channels that are open or being opened.")),
       opened_(
           parts.metrics.AddCounter("dotagent_gateway_channels_opened_total", "Channels that began to carry bytes.")),
@@ -58,12 +59,11 @@ Channels::~Channels() {
   for (const auto& [_, leg] : legs_) leg->end = nullptr;
 }
 
-Channels::LegPtr Channels::NewLeg(const crypto::PublicKey& local_agent, bool counted) {
+Channels::LegPtr Channels::NewLeg(const crypto::PublicKey& agent, Places::Place place) {
   auto leg = std::make_shared<Leg>();
-  leg->agent = local_agent;
-  leg->counted = counted;
+  leg->agent = agent;
+  leg->place = std::move(place);
   leg->deadline = parts_.clock.Now() + kSetupTime;
-  if (counted) ++legs_of_agent_[local_agent];
   legs_.emplace(leg.get(), leg);
   open_.Set(static_cast<double>(legs_.size()));
   return leg;
@@ -72,7 +72,7 @@ Channels::LegPtr Channels::NewLeg(const crypto::PublicKey& local_agent, bool cou
 void Channels::Forget(const LegPtr& leg) {
   if (std::exchange(leg->over, true)) return;
   if (!leg->offer.empty()) offers_.erase(leg->offer);
-  if (leg->counted && --legs_of_agent_[leg->agent] == 0) legs_of_agent_.erase(leg->agent);
+  leg->place = nullptr;
   legs_.erase(leg.get());
   open_.Set(static_cast<double>(legs_.size()));
 }
@@ -85,12 +85,12 @@ void Channels::EndLeg(const LegPtr& leg, const absl::Status& why) {
 }
 
 void Channels::Serve(std::shared_ptr<Agent> agent, std::shared_ptr<ChannelStream> stream) {
-  const auto open = legs_of_agent_.find(agent->key);
-  if (open != legs_of_agent_.end() && open->second >= parts_.max_per_agent) {
+  Places::Place place = legs_of_agent_.Take(agent->key.bytes());
+  if (place == nullptr) {
     refused_.Increment();
-    return stream->Finish(Limit(absl::StrCat("you have ", open->second, " channels open; close one first")));
+    return stream->Finish(Limit(absl::StrCat("you have ", parts_.max_per_agent, " channels open; close one first")));
   }
-  const LegPtr leg = NewLeg(agent->key, true);
+  const LegPtr leg = NewLeg(agent->key, std::move(place));
   leg->stream = std::move(stream);
   leg->end = [this, stream = leg->stream](const absl::Status& why) {
     refused_.Increment();
@@ -193,7 +193,7 @@ void Channels::Receive(IncomingTrunk incoming) {
     return incoming.refuse(ErrorWithReason(absl::StatusCode::kPermissionDenied, reason::kKeyRevoked,
                                            absl::StrCat("the key of ", caller->text(), " has been revoked")));
   }
-  const LegPtr leg = NewLeg(*caller_key, false);
+  const LegPtr leg = NewLeg(*caller_key, nullptr);
   leg->end = [this, refuse = incoming.refuse](const absl::Status& why) {
     refused_.Increment();
     refuse(why);
@@ -279,8 +279,7 @@ void Channels::AcceptTrunk(const LegPtr& leg, const IncomingTrunk& incoming, con
 }
 
 absl::Status Channels::CanOffer(const InboxId& callee) const {
-  const auto busy = legs_of_agent_.find(callee.key);
-  if (busy != legs_of_agent_.end() && busy->second >= parts_.max_per_agent) {
+  if (legs_of_agent_.Full(callee.key.bytes())) {
     return Limit(absl::StrCat(callee.name.text(), " has as many channels open as it may; try again later"));
   }
   if (offers_.size() >= kMaxPendingOffers) return Limit("too many calls wait at this gateway; try again later");

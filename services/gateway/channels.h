@@ -32,6 +32,7 @@
 #include "services/gateway/inbox_guard.h"
 #include "services/gateway/listeners.h"
 #include "services/gateway/pipe.h"
+#include "services/gateway/places.h"
 #include "services/gateway/post_office.h"
 #include "services/gateway/splice.h"
 #include "services/gateway/tap.h"
@@ -114,13 +115,14 @@ class Channels {
   void TellOpened(const LegPtr& leg, const LegPtr& peer, const std::string& path, std::function<void()> then);
   void Join(const LegPtr& agent, std::shared_ptr<Pipe> other_pipe, const LegPtr& other);
   void Forget(const LegPtr& leg);
-  [[nodiscard]] LegPtr NewLeg(const crypto::PublicKey& local_agent, bool counted);
+  // `place`: nullptr if it is another gateway's agent.
+  [[nodiscard]] LegPtr NewLeg(const crypto::PublicKey& agent, Places::Place place);
   void EndLeg(const LegPtr& leg, const absl::Status& why);
   void EndWhere(const std::function<bool(const Leg&)>& matches, const absl::Status& why);
 
   const Parts parts_;
   absl::flat_hash_map<const Leg*, LegPtr> legs_;
-  absl::flat_hash_map<crypto::PublicKey, uint64_t> legs_of_agent_;
+  Places legs_of_agent_;
   absl::flat_hash_map<std::string, Offer> offers_;  // by channel id
   telemetry::Gauge& open_;
   telemetry::Counter& opened_;

@@ -9,16 +9,12 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <asio/steady_timer.hpp>
-#include <chrono>
 #include <functional>
 #include <memory>
-#include <optional>
-#include <utility>
 
 #include "absl/status/status.h"
 #include "common/p2p/loop.h"
-#include "common/rpc/status.h"
+#include "services/gateway/loop_reactor.h"
 
 namespace dotagent::gateway_service {
 
@@ -35,86 +31,16 @@ class EventStream {
   virtual void OnCancelled(std::function<void()> gone) = 0;
 };
 
-class GrpcEventStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
-                              public EventStream,
-                              public std::enable_shared_from_this<GrpcEventStream> {
+class GrpcEventStream final
+    : public LoopReactor<grpc::ServerWriteReactor<grpc::ByteBuffer>, EventStream, grpc::ByteBuffer> {
  public:
   // Lives until gRPC is done with it. `loop` must outlive the server.
   static std::shared_ptr<GrpcEventStream> Create(grpc::CallbackServerContext* context, p2p::Loop& loop) {
     auto stream = std::make_shared<GrpcEventStream>(context, loop);
-    stream->self_ = stream;
+    stream->KeepUntilDone();
     return stream;
   }
-  GrpcEventStream(grpc::CallbackServerContext* context, p2p::Loop& loop)
-      : context_(context), loop_(loop), unread_(loop.executor()) {}
-
-  void Write(grpc::ByteBuffer response, std::function<void(bool)> done) override {
-    if (finished_ || last_word_) return Later([done = std::move(done)] { done(false); });
-    write_done_ = std::move(done);
-    response_.Swap(&response);
-    StartWrite(&response_);
-  }
-
-  void Finish(absl::Status status) override {
-    if (finished_ || last_word_) return;
-    if (!write_done_) return FinishNow(status);
-    // The client is told why the call ends after the write; one that does not read is cut off.
-    last_word_ = std::move(status);
-    unread_.expires_after(kLastWordTimeout);
-    unread_.async_wait([self = shared_from_this()](std::error_code error) {
-      if (!error && !self->finished_) self->context_->TryCancel();
-    });
-  }
-
-  void OnCancelled(std::function<void()> gone) override {
-    if (cancelled_) return Later(std::move(gone));
-    gone_ = std::move(gone);
-  }
-
- private:
-  static constexpr std::chrono::seconds kLastWordTimeout{2};
-
-  template <typename Work>
-  void Later(Work work) {
-    loop_.Post(std::move(work));
-  }
-
-  void FinishNow(const absl::Status& status) {
-    finished_ = true;
-    gone_ = nullptr;
-    grpc::ServerWriteReactor<grpc::ByteBuffer>::Finish(rpc::ToGrpc(status));
-  }
-
-  // gRPC's threads from here.
-  void OnWriteDone(bool ok) override {
-    loop_.Enter([self = shared_from_this(), ok] {
-      auto done = std::exchange(self->write_done_, nullptr);
-      self->response_.Clear();
-      if (self->last_word_) {
-        self->unread_.cancel();
-        self->FinishNow(*self->last_word_);
-      }
-      done(ok);
-    });
-  }
-  void OnCancel() override {
-    loop_.Enter([self = shared_from_this()] {
-      self->cancelled_ = true;
-      if (auto gone = std::exchange(self->gone_, nullptr)) gone();
-    });
-  }
-  void OnDone() override { const auto last = std::move(self_); }
-
-  grpc::CallbackServerContext* const context_;  // alive until Finish
-  p2p::Loop& loop_;
-  asio::steady_timer unread_;
-  std::shared_ptr<GrpcEventStream> self_;
-  grpc::ByteBuffer response_;
-  std::function<void(bool)> write_done_;
-  std::function<void()> gone_;
-  std::optional<absl::Status> last_word_;  // Finish waits for a write
-  bool finished_ = false;
-  bool cancelled_ = false;
+  using LoopReactor::LoopReactor;
 };
 
 }  // namespace dotagent::gateway_service

@@ -27,8 +27,8 @@ class Places {
 
   // nullptr: `whose` has all that it may have.
   [[nodiscard]] Place Take(absl::string_view whose);
-
-  [[nodiscard]] size_t max_each() const { return max_each_; }
+  // Whether Take would give none.
+  [[nodiscard]] bool Full(absl::string_view whose) const;
 
  private:
   using Taken = absl::flat_hash_map<std::string, size_t>;

@@ -60,6 +60,7 @@ uint64_t RandomNumber(Random& random) {
 Topics::Topics(const Parts& parts)
     : parts_(parts),
       flusher_(std::make_shared<Flusher>(parts.post)),
+      locals_of_agent_(parts.limits.max_per_agent),
       accepted_(parts.metrics.AddCounter(kPublications, kPublicationsHelp, {{"outcome", "accepted"}})),
       duplicates_(parts.metrics.AddCounter(kPublications, kPublicationsHelp, {{"outcome", "duplicate"}})),
       refused_(parts.metrics.AddCounter(kPublications, kPublicationsHelp, {{"outcome", "refused"}})),
@@ -191,8 +192,7 @@ absl::StatusOr<Topics::Wish> Topics::OpenSubscription(const std::string& json, c
 
 absl::Status Topics::CanSubscribe(const crypto::PublicKey& key) const {
   if (!drained_.ok()) return drained_;
-  const auto open = locals_of_agent_.find(key);
-  if (open != locals_of_agent_.end() && open->second >= parts_.limits.max_per_agent) {
+  if (locals_of_agent_.Full(key.bytes())) {
     return ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
                            absl::StrCat("this agent has ", parts_.limits.max_per_agent,
                                         " subscriptions open; end one, or take a wider pattern"));
@@ -213,6 +213,7 @@ void Topics::Subscribe(const std::shared_ptr<Agent>& agent, const gateway::v1::S
   if (!feed.ok()) return stream->Finish(feed.status());
   const auto local = std::make_shared<Local>(Local{.id = ++last_id_,
                                                    .agent = agent,
+                                                   .place = locals_of_agent_.Take(agent->key.bytes()),
                                                    .wish = *std::move(wish),
                                                    .json = request.message_json(),
                                                    .token = request.token(),
@@ -223,7 +224,6 @@ void Topics::Subscribe(const std::shared_ptr<Agent>& agent, const gateway::v1::S
   local->sink =
       std::make_shared<TopicSubscriber>(stream, flusher_, parts_.limits.agent_backlog, subscriber_metrics_, gone);
   locals_.emplace(local->id, local);
-  ++locals_of_agent_[agent->key];
   of_agents_.Set(static_cast<double>(locals_.size()));
   stream->OnCancelled(gone);
   CheckHolder(parts_.directory, parts_.clock, agent, local->wish.message.sender(),
@@ -301,8 +301,7 @@ void Topics::Join(const LocalPtr& local, uint64_t sequence) {
 
 void Topics::Drop(const LocalPtr& local, const absl::Status& why) {
   if (locals_.erase(local->id) == 0) return;
-  const auto of_agent = locals_of_agent_.find(local->agent->key);
-  if (--of_agent->second == 0) locals_of_agent_.erase(of_agent);
+  local->place = nullptr;
   of_agents_.Set(static_cast<double>(locals_.size()));
   if (local->joined) local->feed->Leave(local->id, local->wish.pattern, true);
   local->feed->last_used = parts_.clock.Now();

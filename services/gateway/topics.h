@@ -44,6 +44,7 @@
 #include "services/gateway/durable_topic.h"
 #include "services/gateway/event_stream.h"
 #include "services/gateway/inbox_guard.h"
+#include "services/gateway/places.h"
 #include "services/gateway/post_office.h"
 #include "services/gateway/token_table.h"
 #include "services/gateway/topic_feed.h"
@@ -127,6 +128,7 @@ class Topics {
   struct Local {
     uint64_t id = 0;
     std::shared_ptr<Agent> agent;
+    Places::Place place;  // nullptr of one that was restored beyond what an agent may have now
     Wish wish;
     std::string json;
     std::string token;
@@ -224,7 +226,7 @@ class Topics {
   record::TopicTrie::Id last_id_ = 0;
   absl::flat_hash_map<std::string, FeedPtr> feeds_;  // by the publisher's name
   absl::flat_hash_map<uint64_t, LocalPtr> locals_;
-  absl::flat_hash_map<crypto::PublicKey, size_t> locals_of_agent_;
+  Places locals_of_agent_;
   absl::flat_hash_map<std::string, LocalPtr> durables_;  // by DurableId::ToString
   absl::Time next_touch_ = absl::InfinitePast();
   absl::Time next_token_check_ = absl::InfinitePast();

@@ -72,6 +72,7 @@ absl::StatusOr<Topics::LocalPtr> Topics::AddDurable(const std::shared_ptr<Agent>
   ASSIGN_OR_RETURN(FeedPtr feed, FeedOf(wish.message.recipient()));
   const auto local = std::make_shared<Local>(Local{.id = ++last_id_,
                                                    .agent = agent,
+                                                   .place = locals_of_agent_.Take(agent->key.bytes()),
                                                    .wish = wish,
                                                    .json = request.message_json(),
                                                    .token = request.token(),
@@ -80,7 +81,6 @@ absl::StatusOr<Topics::LocalPtr> Topics::AddDurable(const std::shared_ptr<Agent>
       std::make_shared<DurableTopic>(id, request, made, *parts_.durable, parts_.clock, subscriber_metrics_);
   local->sink = local->durable;
   locals_.emplace(local->id, local);
-  ++locals_of_agent_[agent->key];
   of_agents_.Set(static_cast<double>(locals_.size()));
   durables_.insert_or_assign(id.ToString(), local);
   return local;
