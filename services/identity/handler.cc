@@ -185,6 +185,7 @@ identity::v1::GetTrustBundleResponse Handler::GetTrustBundle() const {
 absl::StatusOr<RevocationLog::Of> Handler::Admit(const std::string& address, absl::Span<const crypto::PublicKey> keys,
                                                  uint64_t size) {
   for (const crypto::PublicKey& key : keys) {
+    if (redeemers_.contains(key)) return RevocationLog::Of::kKnown;
     ASSIGN_OR_RETURN(const bool known, certificates_.Knows(key));
     if (known) return RevocationLog::Of::kKnown;
   }

@@ -96,8 +96,8 @@ class Handler {
   // Reads what the log holds against tokens, so that a restart forgets none.
   void LoadTokenRevocations();
   void WakeWatchers() const;
-  // What a revocation counts as whose signer, or whose revoked key, is one of `keys`. ResourceExhausted if it is a
-  // stranger's and there may be no more.
+  // What a revocation counts as whose signer, or whose revoked key, is one of `keys`: known is who has a certificate,
+  // and a gateway that is named. ResourceExhausted if it is a stranger's and there may be no more.
   [[nodiscard]] absl::StatusOr<RevocationLog::Of> Admit(const std::string& address,
                                                         absl::Span<const crypto::PublicKey> keys, uint64_t size);
   [[nodiscard]] absl::StatusOr<RevocationLog::Of> AdmitRevocation(const std::string& address,

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/abuse/refusal.h"
+#include "common/base/retry_after.h"
 #include "common/base/status.h"
 
 namespace dotagent::identity_service {
@@ -10,8 +11,7 @@ namespace {
 constexpr char kRefused[] = "dotagent_identity_revocations_refused_total";
 constexpr char kRefusedHelp[] = "Revocations by keys without a certificate that were refused, by cause.";
 constexpr char kWayIn[] =
-    "get a certificate for the key that signs (`dotagent cert request`): no limit holds for revocations by those that "
-    "have one";
+    "get a certificate for the key that signs (`dotagent cert request`), which frees its revocations of any limit";
 
 // A rate and nothing more: nobody is punished for what a neighbour behind the same address may have done.
 abuse::ConductLimits RateOnly(const abuse::Rate& rate) {
@@ -37,10 +37,12 @@ absl::Status StrangerAdmission::Admit(const std::string& address, uint64_t size,
   const abuse::Verdict verdict = addresses_.Admit(address, 1, now);
   if (verdict.admitted()) return absl::OkStatus();
   too_fast_.Increment();
-  return WithContext(abuse::Refusal(verdict, "this address"),
-                     absl::StrCat("too many revocations by keys that this identity service has not certified; to go on "
-                                  "at once, ",
-                                  kWayIn));
+  const absl::Status refusal = abuse::Refusal(verdict, "this address");
+  return WithRetryAfter(
+      ErrorWithReason(refusal.code(), ReasonOf(refusal),
+                      absl::StrCat("revoking with keys that this identity service has not certified: ",
+                                   refusal.message(), ", or ", kWayIn)),
+      verdict.retry_after);
 }
 
 }  // namespace dotagent::identity_service

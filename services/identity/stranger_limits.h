@@ -1,8 +1,9 @@
 // How many revocations are written for strangers: keys that this service has given no certificate.
 //
 // Anyone can make keys and revoke them, and a revocation is kept for good, here and by whoever follows. So strangers
-// share a room of bytes that never empties, and each address has a rate. A registrar's word and those whose key has a
-// certificate here (certificate_log.h) never come this way: strangers keep no one of them out.
+// share a room of bytes that never empties, and each address has a rate. A registrar's word, those whose key has a
+// certificate here (certificate_log.h) and the deployment's named gateways never come this way: strangers keep no one
+// of them out.
 //
 // Defends against who fills the disk: from few addresses by the rate, from many by the room. What it costs them is to
 // keep other strangers out until these get a certificate, or the operator makes the room larger.

@@ -98,6 +98,12 @@ TEST(StrangerLimitsTest, ASuccessorEndsACertifiedKeyThatIsLost) {
   EXPECT_TRUE(identity.Revoke(statement, chain).ok());
 }
 
+TEST(StrangerLimitsTest, AGatewayThatIsNamedIsNeverKeptOut) {
+  TestIdentity identity(false, {KeyFromSeed(1).public_key()}, kNoRoom);
+  EXPECT_TRUE(Revoke(identity, 1).ok());
+  EXPECT_EQ(ReasonOf(Revoke(identity, 2).status()), reason::kLimit);
+}
+
 TEST(StrangerLimitsTest, ARegistrarsWordIsNeverKeptOut) {
   TestIdentity identity(true, {}, kNoRoom);
   const crypto::SigningKey mallory = KeyFromSeed(1);

@@ -1,5 +1,5 @@
-// WatchRevocations over real gRPC, of an identity service that goes and comes back: whoever was cut off goes on from
-// its cursor and misses none.
+// Identity over real gRPC, going and coming back: whoever watches its revocations and was cut off goes on from its
+// cursor and misses none; strangers are told apart by their addresses.
 #include <grpcpp/client_context.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -17,6 +17,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "common/abuse/refusal.h"
+#include "common/base/retry_after.h"
+#include "common/base/status.h"
 #include "common/identity/revocation.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status.h"
@@ -32,15 +35,15 @@ namespace v1 = ::dotagent::identity::v1;
 
 constexpr std::chrono::seconds kPatience{30};
 
-class WatchTest : public testing::Test {
+class RunningIdentityTest : public testing::Test {
  protected:
-  WatchTest() {
-    std::string folder = testing::TempDir() + "/watch_test_XXXXXX";
+  RunningIdentityTest() {
+    std::string folder = testing::TempDir() + "/identity_test_XXXXXX";
     EXPECT_NE(mkdtemp(folder.data()), nullptr);
     folder_ = folder;
     StartIdentity();
   }
-  ~WatchTest() override {
+  ~RunningIdentityTest() override {
     feed_.reset();
     watcher_.reset();
     service_.reset();
@@ -49,11 +52,12 @@ class WatchTest : public testing::Test {
   }
 
   // Where it was before, if it was.
-  void StartIdentity() {
+  void StartIdentity(const StrangerLimits& strangers = {}) {
     auto service = Start({.host = {.data_dir = folder_ + "/identity",
                                    .grpc_listen = address_,
                                    .p2p_listen = "",
-                                   .drain_grace = absl::ZeroDuration()}});
+                                   .drain_grace = absl::ZeroDuration()},
+                          .strangers = strangers});
     ASSERT_TRUE(service.ok()) << service.status();
     service_ = *std::move(service);
     address_ = service_->host().grpc_address();
@@ -88,16 +92,23 @@ class WatchTest : public testing::Test {
     EXPECT_TRUE(channel_->WaitUntilReady(absl::FromChrono(kPatience)).ok());
     return v1::IdentityService::NewStub(channel_->grpc());
   }
-  // Revokes the key of this seed and returns the statement.
-  std::string Revoke(uint64_t seed) {
+  absl::Status Tell(const std::string& statement) {
     v1::RevokeRequest request;
-    request.set_statement(identity::SignRevocation(KeyFromSeed(seed), "lost", absl::Now()).value());
+    request.set_statement(statement);
     v1::RevokeResponse response;
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kPatience);
-    const absl::Status revoked = rpc::FromGrpc(Connect()->Revoke(&context, request, &response));
+    return rpc::FromGrpc(Connect()->Revoke(&context, request, &response));
+  }
+  static std::string StatementOf(uint64_t seed) {
+    return identity::SignRevocation(KeyFromSeed(seed), "lost", absl::Now()).value();
+  }
+  // Revokes the key of this seed and returns the statement.
+  std::string Revoke(uint64_t seed) {
+    std::string statement = StatementOf(seed);
+    const absl::Status revoked = Tell(statement);
     EXPECT_TRUE(revoked.ok()) << revoked;
-    return request.statement();
+    return statement;
   }
   // Reads on from a cursor, which it moves, until the past has been told or `most` have come; then hangs up.
   std::vector<std::string> Read(uint64_t& cursor, size_t most) {
@@ -129,7 +140,7 @@ class WatchTest : public testing::Test {
   std::vector<std::string> told_ ABSL_GUARDED_BY(mutex_);
 };
 
-TEST_F(WatchTest, AServiceThatFollowsMissesNoneOverRestarts) {
+TEST_F(RunningIdentityTest, AServiceThatFollowsMissesNoneOverRestarts) {
   std::vector<std::string> revoked = {Revoke(1)};
   Follow();
   for (uint64_t round = 1; round <= 3; ++round) {
@@ -143,7 +154,7 @@ TEST_F(WatchTest, AServiceThatFollowsMissesNoneOverRestarts) {
   EXPECT_EQ(AwaitTold(revoked.size()), revoked);
 }
 
-TEST_F(WatchTest, AStreamThatIsCutGoesOnFromItsCursor) {
+TEST_F(RunningIdentityTest, AStreamThatIsCutGoesOnFromItsCursor) {
   std::vector<std::string> revoked;
   for (uint64_t seed = 1; seed <= 5; ++seed) revoked.push_back(Revoke(seed));
   uint64_t cursor = 0;
@@ -155,6 +166,17 @@ TEST_F(WatchTest, AStreamThatIsCutGoesOnFromItsCursor) {
   for (std::string& statement : Read(cursor, SIZE_MAX)) read.push_back(std::move(statement));
   EXPECT_EQ(read, revoked);
   EXPECT_TRUE(Read(cursor, SIZE_MAX).empty());
+}
+
+TEST_F(RunningIdentityTest, AnAddressHasARateForStrangersWhateverItsConnections) {
+  StopIdentity();
+  StartIdentity({.rate = {.per_second = 0.001, .burst = 2}});
+  Revoke(1);
+  Revoke(2);
+  const absl::Status refused = Tell(StatementOf(3));
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ReasonOf(refused), abuse::kRateLimited) << refused;
+  EXPECT_GT(RetryAfterOf(refused).value_or(absl::ZeroDuration()), absl::Minutes(1));
 }
 
 }  // namespace
