@@ -416,10 +416,8 @@ absl::StatusOr<bool> Agent::HadKey(const crypto::PublicKey& key) {
   const auto first = identity::AgentId::FromFirstKey(gateway_->key().public_key());
   if (self.owner.empty() || self.owner == first.bytes()) return false;
   ASSIGN_OR_RETURN(const identity::AgentId agent, identity::AgentId::FromBytes(self.owner));
-  const absl::StatusOr<FoundRotationChain> found = GetRotationChain(agent);
-  if (absl::IsNotFound(found.status())) return false;
-  RETURN_IF_ERROR(found.status());
-  return found->chain.KeyWasOf(gateway_->key().public_key()) && found->chain.KeyWasOf(key);
+  ASSIGN_OR_RETURN(const FoundRotationChain found, GetRotationChain(agent));
+  return found.chain.KeyWasOf(gateway_->key().public_key()) && found.chain.KeyWasOf(key);
 }
 
 absl::StatusOr<record::OpenedContent> Agent::Open(const record::Message& message, absl::string_view attachment,
@@ -436,8 +434,15 @@ absl::StatusOr<record::OpenedContent> Agent::Open(const record::Message& message
                            "does not promise it");
   }
   const std::string named = Base64Encode(sealed_to.bytes());
-  ASSIGN_OR_RETURN(const bool had, HadKey(sealed_to));
-  if (had) {
+  const absl::StatusOr<bool> had = HadKey(sealed_to);
+  if (!had.ok()) {
+    // Whatever it was: nothing is known against the message.
+    return ErrorWithReason(
+        absl::StatusCode::kUnavailable, ReasonOf(had.status()),
+        absl::StrCat("sealed message: it is sealed to the key ", named,
+                     "; whether this agent had it once could not be found out: ", had.status().message()));
+  }
+  if (*had) {
     return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kKeyMismatch,
                            absl::StrCat("sealed message: it is sealed to the key ", named,
                                         ", which this agent had before it rotated; give that key too, to open it"));

@@ -224,8 +224,8 @@ class Agent {
   // What is inside a sealed message that `sender` has signed, as the inbox does it. FailedPrecondition (KEY_MISMATCH)
   // if it is sealed to a key that this agent had once: give it in AgentOptions::former_keys. Unimplemented (KEY_STORE)
   // if this agent's key is in a token, where it opens nothing. InvalidArgument: KEY_MISMATCH if it is sealed to a key
-  // that was never this agent's, otherwise as record::OpenSealed. As Resolve and GetRotationChain if that had to be
-  // looked up, and could not.
+  // that was never this agent's, otherwise as record::OpenSealed. Unavailable if that had to be looked up, and could
+  // not.
   [[nodiscard]] absl::StatusOr<record::OpenedContent> Open(const record::Message& message, absl::string_view attachment,
                                                            const crypto::PublicKey& sender);
 

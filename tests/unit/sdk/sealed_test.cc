@@ -270,11 +270,27 @@ TEST_F(SealedTest, WithoutTheFormerKeyTheMessageIsLeftForIt) {
   gateway_.SetOwner(std::string(identity::AgentId::FromFirstKey(former_->public_key()).bytes()), Chain());
   const auto by_the_dht = Connect("bob.agent", bob_);
   expect_left(*by_the_dht);
+}
 
+TEST_F(SealedTest, WhereTheKeyCannotBeLookedUpNothingIsDecided) {
+  const record::SealedMessage sealed = Sealed("m1", former_->public_key());
+  const auto expect_undecided = [&](Agent& agent) {
+    const RejectedMessage rejected = Rejected(agent, sealed);
+    EXPECT_FALSE(rejected.needs_former_key);
+    EXPECT_TRUE(rejected.undecided()) << rejected.why;
+  };
+  const auto bob = Connect("bob.agent", bob_);
+  // Bob has rotated, says the DHT, and does not give his chain.
+  const std::string first(identity::AgentId::FromFirstKey(former_->public_key()).bytes());
+  gateway_.SetOwner(first, "");
+  expect_undecided(*bob);
+  gateway_.SetOwner(first, Chain());
   gateway_.Refuse("GetRotation", ErrorWithReason(absl::StatusCode::kUnavailable, reason::kUnreachable, "no resolver"));
-  const RejectedMessage unknown = Rejected(*by_the_dht, sealed);
-  EXPECT_FALSE(unknown.needs_former_key);
-  EXPECT_TRUE(unknown.undecided()) << unknown.why;
+  expect_undecided(*bob);
+  const auto without_file =
+      Connect("bob.agent", bob_,
+              {.proof = []() -> absl::StatusOr<record::NameProof> { return absl::NotFoundError("no file"); }});
+  expect_undecided(*without_file);
 }
 
 TEST_F(SealedTest, WhatIsSealedToAStrangersKeyIsCondemned) {
