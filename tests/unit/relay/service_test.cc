@@ -71,7 +71,8 @@ class RelayServiceTest : public testing::Test {
     EXPECT_EQ(callers_read_.Wait().status().code(), absl::StatusCode::kUnavailable);
     EXPECT_EQ(callees_read_.Wait().status().code(), absl::StatusCode::kUnavailable);
     EXPECT_EQ(dropped.Value(), 1);
-    // It has lost its session with the relay too, and gets no other.
+    // It loses its session with the relay too, and gets no other.
+    EXPECT_TRUE(p2p::Eventually(loop_, [&] { return !revoked.node().PathTo(*relay_.peer).has_value(); }));
     (void)revoked.Connect({relay_.peer, {relay_}});
     EXPECT_TRUE(p2p::Eventually(loop_, [&] { return refused.Value() >= 1; }));
     const auto session = [&] { return service_->host().node().PathTo(revoked.key()).has_value(); };

@@ -171,11 +171,15 @@ TEST_F(ResolverServiceTest, ARevokedNodesSessionEndsAndItIsNotTakenInAgainAlsoAf
     const auto address = p2p::Multiaddr::Parse(service_->host().p2p_addresses().at(0));
     return node.Connect({address->peer, {*address}}).status();
   };
+  const auto sessions_here = [&] {
+    return service_->host().loop().Run([&] { return service_->host().node().open_sessions(); });
+  };
   const auto turned_away = [&] {
-    return p2p::Eventually(loop, [&] { return node.node().open_sessions() == 0; }) &&
-           service_->host().loop().Run([&] { return service_->host().node().open_sessions(); }) == 0;
+    return p2p::Eventually(loop, [&] { return node.node().open_sessions() == 0; }) && sessions_here() == 0;
   };
   ASSERT_EQ(connect(), absl::OkStatus());
+  // Who dials has a session a moment before who listens.
+  ASSERT_TRUE(p2p::Eventually(loop, [&] { return sessions_here() == 1; }));
   v1::PublishRevocationRequest request;
   request.set_statement(identity::SignRevocation(node.signer(), "stolen", absl::Now()).value());
   EXPECT_TRUE(Call(&Stub::PublishRevocation, request).ok());
