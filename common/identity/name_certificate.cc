@@ -265,6 +265,11 @@ absl::StatusOr<absl::Time> EndOfNameCertificate(absl::string_view certificate) {
   return parts.not_after;
 }
 
+absl::StatusOr<std::string> KeyBytesOfNameCertificate(absl::string_view certificate) {
+  ASSIGN_OR_RETURN(const Parts parts, TakeApart(certificate));
+  return std::string(parts.key);
+}
+
 absl::StatusOr<NameCertificateText> ReadNameCertificate(absl::string_view certificate) {
   ASSIGN_OR_RETURN(const Parts parts, TakeApart(certificate));
   NameCertificateText text;

@@ -51,6 +51,10 @@ struct NameCertificate {
 // InvalidArgument (TOO_LARGE, BAD_STATEMENT).
 [[nodiscard]] absl::StatusOr<absl::Time> EndOfNameCertificate(absl::string_view certificate);
 
+// The 32 bytes of the key that it is for; whether that is a good one is not looked at, nor anything but the form, as
+// above.
+[[nodiscard]] absl::StatusOr<std::string> KeyBytesOfNameCertificate(absl::string_view certificate);
+
 // What it says, whoever issued it and whenever: to show it, or to renew it. The signature is not verified; `registrar`
 // stays empty. InvalidArgument (TOO_LARGE, BAD_STATEMENT, BAD_NAME).
 struct NameCertificateText {

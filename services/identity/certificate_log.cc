@@ -31,8 +31,8 @@ uint64_t FromBigEndian(absl::string_view bytes) {
 
 // The row by which a certificate's key is found; empty for bytes that are no certificate.
 std::string KeyRow(absl::string_view name_der) {
-  const auto certificate = identity::ReadNameCertificate(name_der);
-  return certificate.ok() ? absl::StrCat(kKeyTable, certificate->says.key.bytes()) : "";
+  const auto key = identity::KeyBytesOfNameCertificate(name_der);
+  return key.ok() ? absl::StrCat(kKeyTable, *key) : "";
 }
 
 absl::StatusOr<CertificateLog::Entry> Decode(absl::string_view row, absl::string_view bytes) {

@@ -23,7 +23,7 @@ namespace dotagent::identity_service {
 
 struct StrangerLimits {
   abuse::Rate rate = {.per_second = 0.1, .burst = 300};  // of an address; per_second 0: any number
-  uint64_t max_bytes = uint64_t{128} << 20;              // of all; about 350,000 ordinary revocations
+  uint64_t max_bytes = uint64_t{128} << 20;              // of all; over 300,000 ordinary revocations
 };
 
 // Not thread-safe.

@@ -25,6 +25,7 @@ void CheckCertificate(absl::string_view bytes, const std::vector<crypto::PublicK
   }
   // What verifies can be read, as the same.
   if (!text.ok() || text->says.name != certificate->name || text->says.key != certificate->key) std::abort();
+  if (KeyBytesOfNameCertificate(bytes).value_or("") != certificate->key.bytes()) std::abort();
   const auto again = VerifyNameCertificateFor(certificate->key, bytes, registrars, FuzzTime());
   if (!again.ok() || again->name != certificate->name || !CheckAgentName(again->name).ok() ||
       certificate->not_before > FuzzTime()) {

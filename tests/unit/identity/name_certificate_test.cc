@@ -440,6 +440,8 @@ TEST_F(NameCertificateTest, CanBeReadWithoutTrustAndSaysWhenToRenewIt) {
 TEST_F(NameCertificateTest, ItsHolderSeesWhenItEndsAndKeepsItAsPem) {
   const std::string certificate = Issue();
   EXPECT_EQ(EndOfNameCertificate(certificate).value(), Verify(certificate)->not_after);
+  EXPECT_EQ(KeyBytesOfNameCertificate(certificate).value(), other_.public_key().bytes());
+  EXPECT_EQ(ReasonOf(KeyBytesOfNameCertificate(certificate.substr(1)).status()), reason::kBadStatement);
   EXPECT_EQ(NameCertificateFromPem(NameCertificateToPem(certificate)).value(), certificate);
   EXPECT_EQ(ReasonOf(EndOfNameCertificate(certificate.substr(1)).status()), reason::kBadStatement);
   EXPECT_EQ(ReasonOf(NameCertificateFromPem(certificate).status()), reason::kBadStatement);

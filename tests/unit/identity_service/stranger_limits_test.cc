@@ -57,6 +57,7 @@ TEST(StrangerLimitsTest, AnAddressHasARateAndOthersHaveTheirs) {
 
 TEST(StrangerLimitsTest, TheRoomOfAllIsBoundedAlsoAfterARestart) {
   const uint64_t one = RevocationLog::BytesOf(TestIdentity().StatementOf(KeyFromSeed(1)));
+  EXPECT_GT(StrangerLimits().max_bytes / one, 300'000U);
   TestIdentity identity(false, {}, {.rate = {.per_second = 0}, .max_bytes = 2 * one});
   ASSERT_TRUE(Revoke(identity, 1).ok());
   ASSERT_TRUE(Revoke(identity, 2, "192.0.2.2").ok());
