@@ -35,7 +35,14 @@ Gateway::Gateway(const Parts& parts)
                       .metrics = parts.metrics,
                       .tokens = parts.tokens}),
       listeners_(parts.inboxes, parts.directory, parts.clock, parts.metrics),
-      requests_(listeners_, parts.clock, parts.metrics),
+      requests_(
+          listeners_,
+          [this](const crypto::PublicKey& agent, const absl::Status& why) {
+            // Being late is no misconduct.
+            if (ReasonOf(why) != reason::kStale) admission_.NoteChecked(agent, why);
+            return admission_.AdmitAgent(agent, call_cost::kOne);
+          },
+          parts.clock, parts.metrics),
       post_office_({.homes = homes_,
                     .inboxes = parts.inboxes,
                     .listeners = listeners_,

@@ -183,6 +183,8 @@ void Listeners::Listener::Acknowledge(const gateway::v1::InboxAck& ack) {
 void Listeners::Listener::PassOn(const gateway::v1::InboxAnswer& answer) {
   const absl::Status passed = owner_.hooks_.answered(*inbox_, answer);
   if (passed.ok() || finished_) return;
+  const absl::Status bearable = owner_.hooks_.refused(*inbox_, passed);
+  if (!bearable.ok()) return Finish(bearable);
   if (refused_.size() >= kMaxRefused) {
     return Finish(ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
                                   "too many answers are refused, and this Inbox does not read why"));

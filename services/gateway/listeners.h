@@ -49,6 +49,8 @@ inline constexpr absl::Duration kMaxSilenceBeforeOpen = absl::Seconds(20);
 struct RequestHooks {
   // An agent answers. Not OK: it is told why.
   std::function<absl::Status(const InboxId& inbox, const gateway::v1::InboxAnswer& answer)> answered;
+  // Its answer was refused. Not OK: it has had too many of them, and its Inbox ends.
+  std::function<absl::Status(const InboxId& inbox, const absl::Status& why)> refused;
   // Nobody listens at `inbox` any more, or somebody else does.
   std::function<void(const InboxId& inbox)> gone;
 };

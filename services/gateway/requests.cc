@@ -1,6 +1,7 @@
 #include "services/gateway/requests.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -23,7 +24,7 @@ absl::Status TooMany(absl::string_view what) {
 
 }  // namespace
 
-Requests::Requests(Listeners& listeners, const Clock& clock, telemetry::Metrics& metrics)
+Requests::Requests(Listeners& listeners, Charge charge, const Clock& clock, telemetry::Metrics& metrics)
     : listeners_(listeners),
       clock_(clock),
       answered_(metrics.AddCounter(kRequests, kRequestsHelp, {{"outcome", "answered"}})),
@@ -33,6 +34,8 @@ Requests::Requests(Listeners& listeners, const Clock& clock, telemetry::Metrics&
   listeners_.SetRequestHooks(
       {.answered = [this](const InboxId& inbox,
                           const gateway::v1::InboxAnswer& answer) { return OnAnswer(inbox, answer); },
+       .refused = [charge = std::move(charge)](const InboxId& inbox,
+                                               const absl::Status& why) { return charge(inbox.key, why); },
        .gone = [this](const InboxId& inbox) { OnGone(inbox); }});
 }
 

@@ -48,8 +48,11 @@ class Requests {
  public:
   using Done = std::function<void(absl::StatusOr<Answer>)>;
 
+  // What `agent` is charged for an answer that is refused: good ones are paid for by who asked. Not OK: it has no more.
+  using Charge = std::function<absl::Status(const crypto::PublicKey& agent, const absl::Status& why)>;
+
   // All must outlive it. Takes what listeners say of requests.
-  Requests(Listeners& listeners, const Clock& clock, telemetry::Metrics& metrics);
+  Requests(Listeners& listeners, Charge charge, const Clock& clock, telemetry::Metrics& metrics);
 
   // InvalidArgument (BAD_MESSAGE) if this is no REQUEST, FailedPrecondition (STALE) if it is too old to be handed over.
   [[nodiscard]] static absl::Status CheckForm(const record::Message& request, absl::Time now);

@@ -341,10 +341,15 @@ void Topics::SendAdd(const Local& local) {
   up_[*local.up].link->Send(request);
 }
 
-void Topics::Admit(const trunk::v1::TopicsAdd& add, std::function<void(absl::StatusOr<DownLink::Admission>)> done) {
+void Topics::Admit(const crypto::PublicKey& gateway, const trunk::v1::TopicsAdd& add,
+                   std::function<void(absl::StatusOr<DownLink::Admission>)> done) {
+  // One, and not what an agent pays who subscribes here: a link that comes back repeats thousands.
+  const absl::Status admitted = parts_.admission.AdmitSender(gateway, add.subscriber_key(), call_cost::kOne);
+  if (!admitted.ok()) return done(admitted);
   const auto key = crypto::PublicKey::FromBytes(add.subscriber_key());
   if (!key.ok()) return done(WithContext(key.status(), "subscriber_key"));
   auto wish = OpenSubscription(add.message_json(), add.token(), *key, kMaxSubscriptionAge);
+  parts_.admission.NoteCheckedOf(gateway, *key, wish.status());
   if (!wish.ok()) return done(wish.status());
   const auto shared = std::make_shared<const Wish>(*std::move(wish));
   parts_.directory.Resolve(shared->message.sender(), false,
@@ -389,7 +394,7 @@ void Topics::Receive(const crypto::PublicKey& gateway, std::shared_ptr<Pipe> pip
   const auto link = std::make_shared<DownLink>(
       std::move(pipe), flusher_, parts_.limits.link_backlog,
       DownLink::Metrics{.delivered = to_gateways_, .missed = link_missed_, .subscriptions = of_gateways_},
-      DownLink::Handlers{.admit = [this](const auto& add, auto done) { Admit(add, std::move(done)); },
+      DownLink::Handlers{.admit = [this, gateway](const auto& add, auto done) { Admit(gateway, add, std::move(done)); },
                          .next_id = [this] { return ++last_id_; },
                          .ended =
                              [this, gateway] {

@@ -211,7 +211,8 @@ class Topics {
   [[nodiscard]] absl::Status CountForgery(const crypto::PublicKey& gateway, const absl::Status& why);
 
   // Links from subscribers.
-  void Admit(const trunk::v1::TopicsAdd& add, std::function<void(absl::StatusOr<DownLink::Admission>)> done);
+  void Admit(const crypto::PublicKey& gateway, const trunk::v1::TopicsAdd& add,
+             std::function<void(absl::StatusOr<DownLink::Admission>)> done);
   void AdmitFor(const std::shared_ptr<const Wish>& wish, const crypto::PublicKey& key, const std::string& token,
                 std::function<void(absl::StatusOr<DownLink::Admission>)> done);
 

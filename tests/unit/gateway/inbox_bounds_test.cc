@@ -139,6 +139,24 @@ TEST_F(InboxBoundsTest, AnAgentThatAnswersWhatNobodyAskedAndDoesNotReadIsEnded) 
   EXPECT_EQ(ReasonFor(*inbox), reason::kLimit);
 }
 
+// Answers that are refused cost the agent its rate, then its standing; good ones are paid for by who asked.
+TEST_F(InboxBoundsTest, AnAgentThatAnswersBadlyWithoutEndPaysForIt) {
+  TestGateway strict(world_, 8, {}, {}, std::nullopt, {.agents = {.rate = {.per_second = 1, .burst = 200}}});
+  TestAgent carol(world_, strict, "carol.agent");
+  carol.Settle();
+  const auto inbox = Begin(carol);
+  SayOpen(carol, *inbox);
+  for (int i = 0; i < 400 && !inbox->finished; ++i) {
+    gateway::v1::InboxRequest answer;
+    answer.mutable_answer()->set_message_json("{}");
+    inbox->Send(answer);
+    world_.tasks.Run();
+  }
+  ASSERT_TRUE(inbox->finished);
+  EXPECT_TRUE(absl::IsResourceExhausted(*inbox->finished)) << *inbox->finished;
+  EXPECT_NE(ReasonOf(*inbox->finished), reason::kLimit) << "it did read why";
+}
+
 // An agent may take its time for each message: nothing comes twice on one call.
 TEST_F(InboxBoundsTest, WhatIsNotAcknowledgedComesAgainWithTheNextCallAndNotBefore) {
   ASSERT_TRUE(alice_.Send(alice_.SignMessage("bob.agent", "m1")).ok());

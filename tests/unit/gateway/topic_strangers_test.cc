@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "common/abuse/refusal.h"
 #include "common/base/varint.h"
 #include "services/gateway/topics.h"
 #include "tests/unit/gateway/fakes.h"
@@ -98,6 +99,22 @@ TEST_F(TopicStrangersTest, NobodySubscribesForOthers) {
   EXPECT_EQ(Next<trunk::v1::TopicsEvent>(pipe_).publication().sequence(), 2u);
   world_.clock.Advance(kMaxSubscriptionAge + absl::Seconds(1));
   EXPECT_EQ(Add(good, bob_.key.public_key()).reason(), reason::kStale);
+}
+
+// A gateway pays for the signatures that are checked for it.
+TEST_F(TopicStrangersTest, SubscriptionsAreChargedToTheirGateway) {
+  TestGateway strict(world_, 8, {}, {}, std::nullopt,
+                     {.gateways = {.rate = {.per_second = 1, .burst = call_cost::kStream + 3}}});
+  TestAgent dave(world_, strict, "dave.agent");
+  dave.Settle();
+  trunk_.OpenTopics({strict.key.public_key(), {}},
+                    [this](const absl::StatusOr<std::shared_ptr<Pipe>>& pipe) { pipe_ = *pipe; });
+  world_.tasks.Run();
+  const std::string good = bob_.SignSubscription("dave.agent", "a");
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(Add(good, bob_.key.public_key()).code(), 0);
+  EXPECT_EQ(Add(good, bob_.key.public_key()).reason(), abuse::kRateLimited);
+  world_.clock.Advance(absl::Seconds(2));
+  EXPECT_EQ(Add(good, bob_.key.public_key()).code(), 0);
 }
 
 TEST_F(TopicStrangersTest, AnIdThatIsInUseEndsTheLink) {
