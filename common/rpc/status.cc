@@ -77,12 +77,4 @@ absl::Status FromGrpc(const grpc::Status& status) {
   return retry_after ? WithRetryAfter(std::move(error), *retry_after) : error;
 }
 
-absl::Status FromParts(int32_t code, absl::string_view message, absl::string_view reason) {
-  constexpr size_t kMaxText = 1024;
-  constexpr size_t kMaxReason = 64;
-  const bool known = code > 0 && code <= static_cast<int32_t>(absl::StatusCode::kUnauthenticated);
-  return ErrorWithReason(known ? static_cast<absl::StatusCode>(code) : absl::StatusCode::kUnknown,
-                         reason.substr(0, kMaxReason), message.substr(0, kMaxText));
-}
-
 }  // namespace dotagent::rpc

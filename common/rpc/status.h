@@ -6,19 +6,12 @@
 
 #include <grpcpp/support/status.h>
 
-#include <cstdint>
-
 #include "absl/status/status.h"
-#include "absl/strings/string_view.h"
 
 namespace dotagent::rpc {
 
 [[nodiscard]] grpc::Status ToGrpc(const absl::Status& status);
 [[nodiscard]] absl::Status FromGrpc(const grpc::Status& status);
-
-// What a peer wrote out in a message of its own: the code counts if it is one (but OK), else it is Unknown; the texts
-// are cut to a sane length.
-[[nodiscard]] absl::Status FromParts(int32_t code, absl::string_view message, absl::string_view reason);
 
 }  // namespace dotagent::rpc
 

@@ -5,7 +5,7 @@
 
 #include "absl/time/clock.h"
 #include "common/base/status.h"
-#include "sdk/cpp/refusal.h"
+#include "common/rpc/refusal.h"
 
 namespace dotagent::sdk {
 
@@ -70,7 +70,7 @@ AskCall::Outcome AskCall::Exchange(v1::AskRequest ask, absl::Time deadline) {
   if (!absl::IsDeadlineExceeded(waited)) waited = stream_.Await([&] { return IsDone(number); }, deadline);
   std::optional<v1::AskResponse> response = End(number);
   if (!response) return absl::IsDeadlineExceeded(waited) ? NothingCame() : waited;
-  if (response->has_refused()) return StatusOf(response->refused());
+  if (response->has_refused()) return rpc::ReadRefusal(response->refused());
   return *std::move(response);
 }
 

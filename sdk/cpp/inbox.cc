@@ -8,8 +8,8 @@
 #include "common/record/answer.h"
 #include "common/record/seal.h"
 #include "common/rpc/driven_stream.h"
+#include "common/rpc/refusal.h"
 #include "sdk/cpp/agent.h"
-#include "sdk/cpp/refusal.h"
 
 namespace dotagent::sdk {
 
@@ -141,7 +141,7 @@ absl::StatusOr<InboxItem> Inbox::Next(absl::Duration timeout) {
     case v1::InboxResponse::kRequest:
       return impl_->Check(response.request());
     case v1::InboxResponse::kRefused:
-      return RefusedAnswer{StatusOf(response.refused())};
+      return RefusedAnswer{rpc::ReadRefusal(response.refused())};
     case v1::InboxResponse::kReady:
     case v1::InboxResponse::EVENT_NOT_SET:
       break;

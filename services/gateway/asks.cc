@@ -7,8 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/rpc/refusal.h"
 #include "services/gateway/call_seconds.h"
-#include "services/gateway/refusal.h"
 
 namespace dotagent::gateway_service {
 namespace {
@@ -18,7 +18,7 @@ namespace v1 = ::dotagent::gateway::v1;
 v1::AskResponse Refused(uint64_t number, const absl::Status& why) {
   v1::AskResponse response;
   response.set_number(number);
-  *response.mutable_refused() = RefusalOf(why);
+  rpc::WriteRefusal(why, response.mutable_refused());
   return response;
 }
 

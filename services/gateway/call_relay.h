@@ -19,7 +19,7 @@
 #include "absl/status/status.h"
 #include "common/base/status.h"
 #include "common/base/varint.h"
-#include "common/rpc/status.h"
+#include "common/rpc/refusal.h"
 #include "dotagent/cluster/v1/cluster.pb.h"
 #include "services/gateway/bidi_stream.h"
 #include "services/gateway/pipe.h"
@@ -72,9 +72,8 @@ class RelayedCall : public BidiStream<Request, Response>,
  private:
   void SayLast() {
     cluster::v1::RelayDown down;
-    down.mutable_end()->set_code(static_cast<int32_t>(last_word_->code()));
-    down.mutable_end()->set_message(std::string(last_word_->message()));
-    down.mutable_end()->set_reason(ReasonOf(*last_word_));
+    cluster::v1::RelayEnd& end = *down.mutable_end();
+    if (!last_word_->ok()) rpc::WriteRefusal(*last_word_, &end);
     pipe_->Write(WithLength(down.SerializeAsString()),
                  [self = this->shared_from_this()](const absl::Status&) { self->pipe_->CloseWrite(); });
   }
@@ -152,9 +151,7 @@ class CallRelay : public std::enable_shared_from_this<CallRelay<Request, Respons
       });
     });
   }
-  void OnEnd(const cluster::v1::RelayEnd& end) {
-    End(end.code() == 0 ? absl::OkStatus() : rpc::FromParts(end.code(), end.message(), end.reason()));
-  }
+  void OnEnd(const cluster::v1::RelayEnd& end) { End(end.code() == 0 ? absl::OkStatus() : rpc::ReadRefusal(end)); }
 
   const std::shared_ptr<Call> agent_;
   const std::function<void(const Response&)> seen_;

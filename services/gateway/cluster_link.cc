@@ -10,7 +10,7 @@
 #include "common/crypto/hash.h"
 #include "common/crypto/private_file.h"
 #include "common/record/message.h"
-#include "common/rpc/status.h"
+#include "common/rpc/refusal.h"
 #include "services/gateway/stream_deadline.h"
 
 namespace dotagent::gateway_service {
@@ -26,7 +26,6 @@ constexpr size_t kMaxSecret = 4096;
 constexpr size_t kMaxCall = (size_t{2} << 20) + record::kMaxMessageSize + record::kMaxAttachmentSize;
 constexpr size_t kMaxAnswer = size_t{3} << 20;
 constexpr size_t kMaxOpen = 256;
-constexpr size_t kMaxErrorText = 1024;
 constexpr std::chrono::seconds kOpenTimeout{10};
 
 absl::Status Malformed() {
@@ -72,7 +71,7 @@ class NodeClusterLink : public ClusterLink {
     ClusterAnswer answer;
     if (!answer.ParseFromString(*bytes)) return Malformed();
     RETURN_IF_ERROR(secret_.Check(answer.proof(), member, node_.key()));
-    if (answer.code() != 0) return rpc::FromParts(answer.code(), answer.message(), answer.reason());
+    if (answer.code() != 0) return rpc::ReadRefusal(answer);
     return answer;
   }
 
@@ -142,9 +141,7 @@ void ServeCluster(const asio::any_io_executor& executor, p2p::Node& node, const 
           if (result.ok()) {
             response = *std::move(result);
           } else {
-            response.set_code(static_cast<int32_t>(result.status().code()));
-            response.set_message(std::string(result.status().message().substr(0, kMaxErrorText)));
-            response.set_reason(ReasonOf(result.status()));
+            rpc::WriteRefusal(result.status(), &response);
           }
           if (proved) response.set_proof(proof);
           respond(response.SerializeAsString());

@@ -9,8 +9,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/rpc/refusal.h"
 #include "services/gateway/holder_check.h"
-#include "services/gateway/refusal.h"
 
 namespace dotagent::gateway_service {
 
@@ -189,7 +189,7 @@ void Listeners::Listener::PassOn(const gateway::v1::InboxAnswer& answer) {
     return Finish(ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
                                   "too many answers are refused, and this Inbox does not read why"));
   }
-  refused_.push_back(RefusalOf(passed));
+  rpc::WriteRefusal(passed, &refused_.emplace_back());
 }
 
 // Requests and offers first: somebody waits for them.

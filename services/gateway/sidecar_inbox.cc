@@ -5,8 +5,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/crypto/keys.h"
+#include "common/rpc/refusal.h"
 #include "common/telemetry/log.h"
-#include "services/gateway/refusal.h"
 #include "services/gateway/sidecar_content.h"
 
 namespace dotagent::gateway_service {
@@ -128,7 +128,7 @@ void SidecarInbox::Refuse(const absl::Status& why) {
     return Finish(ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
                                   "too many answers are refused, and this agent does not read why"));
   }
-  refused_.push_back(RefusalOf(why));
+  rpc::WriteRefusal(why, &refused_.emplace_back());
   Pump();
 }
 

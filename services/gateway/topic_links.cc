@@ -10,6 +10,7 @@
 #include "common/base/varint.h"
 #include "common/capability/token.h"
 #include "common/record/message.h"
+#include "common/rpc/refusal.h"
 
 namespace dotagent::gateway_service {
 namespace {
@@ -23,7 +24,6 @@ constexpr size_t kMaxEvent = record::kMaxMessageSize + 1024;
 constexpr size_t kMaxWrite = 64 * 1024;
 constexpr size_t kMaxVerdicts = 64 * 1024;  // bytes that may wait before requests do
 constexpr absl::Duration kFirstPause = absl::Seconds(1);
-constexpr size_t kMaxErrorText = 1024;
 
 absl::Status Malformed(absl::string_view what) {
   return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kProtocol, what);
@@ -284,9 +284,7 @@ void DownLink::Tell(uint64_t id, const absl::Status& status, const TopicFeed* fe
   TopicsEvent event;
   trunk::v1::TopicsVerdict& verdict = *event.mutable_verdict();
   verdict.set_id(id);
-  verdict.set_code(static_cast<int32_t>(status.code()));
-  verdict.set_message(std::string(status.message().substr(0, kMaxErrorText)));
-  verdict.set_reason(ReasonOf(status));
+  if (!status.ok()) rpc::WriteRefusal(status, &verdict);
   if (feed != nullptr) {
     verdict.set_epoch(feed->epoch());
     verdict.set_sequence(feed->sequence());

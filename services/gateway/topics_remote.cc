@@ -5,7 +5,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/rpc/status.h"
+#include "common/rpc/refusal.h"
 #include "common/telemetry/log.h"
 #include "services/gateway/topics.h"
 
@@ -71,7 +71,7 @@ absl::Status Topics::OnVerdict(const crypto::PublicKey& gateway, const trunk::v1
   if (found == locals_.end() || found->second->up != gateway) return absl::OkStatus();  // ended meanwhile
   const LocalPtr local = found->second;
   if (verdict.code() == 0) return OnConfirmed(local, verdict);
-  const absl::Status refused = rpc::FromParts(verdict.code(), verdict.message(), verdict.reason());
+  const absl::Status refused = rpc::ReadRefusal(verdict);
   if (local->joined && ReasonOf(refused) == reason::kBadAddress) {
     local->stray = true;  // the publisher has moved: it will be found
   } else {

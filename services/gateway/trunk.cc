@@ -9,7 +9,7 @@
 #include "common/base/status.h"
 #include "common/capability/token.h"
 #include "common/record/message.h"
-#include "common/rpc/status.h"
+#include "common/rpc/refusal.h"
 #include "services/gateway/priority.h"
 #include "services/gateway/stream_deadline.h"
 
@@ -28,14 +28,6 @@ constexpr size_t kMaxRequestAnswer = record::kMaxMessageSize + record::kMaxAttac
 constexpr absl::Duration kOnTheWay = absl::Seconds(2);
 constexpr size_t kMaxChannelRequest = capability::kMaxTokenSize + 1024;
 constexpr size_t kMaxResponse = 4096;
-constexpr size_t kMaxErrorText = 1024;
-
-template <typename Response>
-void SetRefusal(const absl::Status& status, Response* response) {
-  response->set_code(static_cast<int32_t>(status.code()));
-  response->set_message(std::string(status.message().substr(0, kMaxErrorText)));
-  response->set_reason(ReasonOf(status));
-}
 
 absl::Status Malformed() {
   return ErrorWithReason(absl::StatusCode::kInternal, reason::kProtocol, "the other gateway's answer is malformed");
@@ -147,7 +139,7 @@ class NodeTrunk : public Trunk {
     if (!answer.ok()) return WithContext(answer.status(), "the recipient's gateway");
     Response response;
     if (!response.ParseFromString(*answer)) return Malformed();
-    if (response.code() != 0) return rpc::FromParts(response.code(), response.message(), response.reason());
+    if (response.code() != 0) return rpc::ReadRefusal(response);
     return response;
   }
 
@@ -180,7 +172,7 @@ class NodeTrunk : public Trunk {
                        trunk::v1::ChannelResponse response;
                        if (!response.ParseFromString(*answer)) return done(Malformed());
                        if (response.code() != 0) {
-                         return done(rpc::FromParts(response.code(), response.message(), response.reason()));
+                         return done(rpc::ReadRefusal(response));
                        }
                        const bool relayed = stream->relayed();
                        done(OpenTrunk{NewTrunkPipe(std::move(stream), std::move(rest)), relayed});
@@ -203,7 +195,7 @@ void AcceptTrunk(const std::shared_ptr<p2p::Stream>& stream, std::string rest,
 
 void RefuseTrunk(const std::shared_ptr<p2p::Stream>& stream, const absl::Status& status) {
   trunk::v1::ChannelResponse response;
-  SetRefusal(status, &response);
+  rpc::WriteRefusal(status, &response);
   p2p::WriteMessage(stream, response.SerializeAsString(), [stream](const absl::Status&) { stream->CloseWrite(); });
 }
 
@@ -242,7 +234,7 @@ void ServeTrunk(const asio::any_io_executor& executor, p2p::Node& node, TrunkHan
           if (duplicate.ok()) {
             response.set_duplicate(*duplicate);
           } else {
-            SetRefusal(duplicate.status(), &response);
+            rpc::WriteRefusal(duplicate.status(), &response);
           }
           respond(response.SerializeAsString());
         };
@@ -260,7 +252,7 @@ void ServeTrunk(const asio::any_io_executor& executor, p2p::Node& node, TrunkHan
             response.set_message_json(std::move(answer->message_json));
             response.set_attachment(std::move(answer->attachment));
           } else {
-            SetRefusal(answer.status(), &response);
+            rpc::WriteRefusal(answer.status(), &response);
           }
           respond(response.SerializeAsString());
         };

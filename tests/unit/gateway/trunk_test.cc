@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "common/abuse/refusal.h"
+#include "common/base/retry_after.h"
 #include "common/base/status.h"
 #include "common/base/varint.h"
 #include "common/record/message.h"
@@ -173,6 +175,26 @@ TEST_F(TrunkTest, ARefusalIsTheAnswer) {
   EXPECT_EQ(refused.code(), absl::StatusCode::kPermissionDenied);
   EXPECT_EQ(ReasonOf(refused), reason::kKeyRevoked);
   EXPECT_EQ(refused.message(), "bob's key has been revoked");
+}
+
+TEST_F(TrunkTest, ARefusalSaysWhenToComeAgain) {
+  const absl::Status busy = abuse::Overloaded("messages", absl::Seconds(7));
+  loop_.Run([&] {
+    ServeTrunk(loop_.executor(), far_.node(),
+               {.deliver = [&](const auto&, const auto&, const auto& done) { done(busy); },
+                .request = [&](const auto&, const auto&, const auto& done) { done(busy); },
+                .channel = [&](const IncomingTrunk& incoming) { incoming.refuse(busy); }});
+  });
+  Ask();
+  EXPECT_EQ(RetryAfterOf(opened_.Wait().status()), absl::Seconds(7));
+  Outcome<absl::StatusOr<bool>> delivered;
+  Outcome<absl::StatusOr<Answer>> answered;
+  loop_.Run([&] {
+    trunk_->Deliver({far_.peer_}, trunk::v1::DeliverRequest(), delivered.Callback());
+    trunk_->Request({far_.peer_}, trunk::v1::RequestCall(), answered.Callback());
+  });
+  EXPECT_EQ(RetryAfterOf(delivered.Wait().status()), absl::Seconds(7));
+  EXPECT_EQ(RetryAfterOf(answered.Wait().status()), absl::Seconds(7));
 }
 
 TEST_F(TrunkTest, AResetBeforeTheAnswerSaysWhy) {
