@@ -6,7 +6,8 @@
 // of them out.
 //
 // Defends against who fills the disk: from few addresses by the rate, from many by the room. What it costs them is to
-// keep other strangers out until these get a certificate, or the operator makes the room larger.
+// keep other strangers out until these get a certificate, or the operator makes the room larger. Why so:
+// docs/adr/0034-revocations-by-strangers.md.
 #ifndef DOTAGENT_SERVICES_IDENTITY_STRANGER_LIMITS_H_
 #define DOTAGENT_SERVICES_IDENTITY_STRANGER_LIMITS_H_
 
