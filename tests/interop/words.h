@@ -45,6 +45,7 @@ class Words {
     if (!key.ok()) Note(key.status());
     return key.value_or(crypto::PublicKey());
   }
+  [[nodiscard]] bool more() const { return next_ < words_.size(); }
   absl::Status Finish() const {
     if (status_.ok() && next_ < words_.size()) return absl::InvalidArgumentError("too many words");
     return status_;

@@ -13,8 +13,9 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import statements
+from mixed_order import beside_the_subgroup
 from statements import EXTRA, INCEPTION, MINUTE_MS, REVOCATION, ROTATION, field, join, sha256, split
-from strict_ed25519 import ORDER, SMALL, Refused, add, decode, encode, public_key
+from strict_ed25519 import ORDER, SMALL, Refused, public_key
 from tool import Tool, agree
 
 NOW = 1795435200000  # 2026-11-23T12:00:00Z, in milliseconds
@@ -193,13 +194,6 @@ def weak(rng, payload, seed, signature):
     else:
         key = beside_the_subgroup(rng, key)
     return field(1, payload) + field(2, key) + field(3, signature)
-
-
-def beside_the_subgroup(rng, key):
-    x, y = decode(key)
-    order_8 = [point for point in map(decode, sorted(SMALL)) if point and point[0]]
-    a, b = rng.choice(order_8)
-    return encode(add((x, y, 1, x * y), (a, b, 1, a * b)))
 
 
 def weak_inception(rng, sample, _):

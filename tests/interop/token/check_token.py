@@ -4,9 +4,10 @@
 usage: check_token.py TOKEN_TOOL [SEED [CORPUS_FOLDER]]
 
 What either side signs the other must accept, byte for byte the same; what is broken, both must refuse for the same
-reason. 1,000 tokens of each, and 1,000 revocations of blocks of each (revocations.py), from the seed. With a folder, one broken token for each reason is left there, for the fuzzer.
+reason. 1,000 tokens of each, 1,000 revocations of blocks of each (revocations.py), and 1,000 tokens with revocations of keys and blocks (revoked.py), from the seed. With a folder, one broken token for each reason is left there, for the fuzzer.
 """
 import collections
+import hashlib
 import pathlib
 import random
 import sys
@@ -14,7 +15,9 @@ import sys
 INTEROP = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(INTEROP), str(INTEROP / "identity")]
 import revocations
+import revoked
 import tokens
+from mixed_order import beside_the_subgroup, sign_beside
 from strict_ed25519 import ORDER, SMALL, Refused, public_key
 from tokens import DAY_MS, field, join, sign_block, split, uvarint
 from tool import Tool, agree
@@ -209,14 +212,37 @@ def weak_key(rng, sample):
     return sample.question(), join(blocks)
 
 
+def mixed_order_key(rng, sample):
+    """Signed by a key beside the subgroup of prime order, which is allowed here: by a signature that holds without the cofactor, or only with it."""
+    i, holds = rng.randrange(len(sample.fields)), rng.random() < 0.3
+    key = beside_the_subgroup(rng, public_key(sample.seeds[i]))
+    question = sample.question()
+    if i:
+        sample.fields[i - 1]["audience"] = key
+    else:
+        question[1] = key
+    blocks, previous = [], b""
+    for at, (seed, fields) in enumerate(zip(sample.seeds, sample.fields)):
+        if at != i:
+            block, previous = sign_block(seed, fields, previous)
+        else:
+            message = tokens.CONTEXT + tokens.block_payload({**fields, "issuer": key, "previous": previous})
+            block = field(1, message[len(tokens.CONTEXT):]) + field(2, key) + field(3, sign_beside(rng, seed, key, message, holds))
+            previous = hashlib.sha256(message).digest()
+        blocks.append(block)
+    return question, join(blocks)
+
+
 def check_broken(tool, rng, corpus):
-    seen, broken = collections.Counter(), 0
-    hows = [moved_blocks, changed_field, changed_field, changed_field, other_signer, other_question, damaged, other_form, other_form, long_varint, weak_key]
+    seen, broken, mixed = collections.Counter(), 0, collections.Counter()
+    hows = [moved_blocks, changed_field, changed_field, changed_field, other_signer, other_question, damaged, other_form, other_form, long_varint, weak_key, mixed_order_key]
     while broken < ROUNDS:
         how = rng.choice(hows)
         question, token = how(rng, Sample(rng, rng.randint(1, 4)))
         ours, theirs = verdicts(tool, question, token)
         agree(ours, theirs, f"{how.__name__}, {question}: {token.hex()}")
+        if how == mixed_order_key:
+            mixed["OK" if ours[0] else ours[1]] += 1
         if ours[0]:
             continue  # the change happens to be allowed
         broken += 1
@@ -224,6 +250,7 @@ def check_broken(tool, rng, corpus):
         if corpus and seen[ours[1]] == 1 and len(token) <= 8192:
             (corpus / ours[1].lower()).write_bytes(token)
     agree(set(seen), REASONS, "the reasons that came up")
+    agree(set(mixed), {"OK", "BAD_SIGNATURE"}, "what became of keys beside the subgroup")
     return seen
 
 
@@ -240,8 +267,10 @@ def main():
     seen = check_broken(tool, rng, pathlib.Path(sys.argv[3]) if len(sys.argv) > 3 else None)
     revocations.check_valid(tool, rng, NOW, ROUNDS)
     seen_of_revocations = revocations.check_broken(tool, rng, NOW, ROUNDS)
+    with_revocations = revoked.check(tool, rng, ROUNDS, lambda: Sample(rng, rng.randint(1, 4)), other_question)
     for what, whys in (("tokens", seen), ("revocations", seen_of_revocations)):
         print(f"{ROUNDS} valid and {ROUNDS} broken {what}: both sides agree. Refused: {', '.join(f'{why} {count}' for why, count in sorted(whys.items()))}")
+    print(f"{ROUNDS} tokens of which something may be revoked: both sides agree. {', '.join(f'{why} {count}' for why, count in sorted(with_revocations.items()))}")
 
 
 if __name__ == "__main__":

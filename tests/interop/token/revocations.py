@@ -2,6 +2,7 @@
 import collections
 
 import tokens
+from mixed_order import beside_the_subgroup, sign_beside
 from statements import EXTRA, MINUTE_MS
 from strict_ed25519 import ORDER, SMALL, Refused, public_key, sign
 from tokens import REVOCATION_CONTEXT, field, statement, uvarint
@@ -103,6 +104,12 @@ def weak_signature(rng, sample, _):
     return field(1, payload) + field(2, key) + field(3, signature)
 
 
+def mixed_order_signer(rng, sample, _):
+    """By a key beside the subgroup of prime order, which is none here, with a signature that holds."""
+    payload, key = sample.payload(), beside_the_subgroup(rng, public_key(sample.seed))
+    return field(1, payload) + field(2, key) + field(3, sign_beside(rng, sample.seed, key, REVOCATION_CONTEXT + payload, holds=True))
+
+
 def other_form(rng, sample, _):
     """Bytes beside the form, in the statement or the payload; the payload is signed as it then is."""
     extra, payload = rng.choice(EXTRA), sample.payload()
@@ -120,7 +127,8 @@ def long_varint(_, sample, __):
     return b"\x0a" + bytes(size) + b"\0" + rest
 
 
-HOWS = [damaged, damaged, changed_field, changed_field, other_signer, other_context, second_signature, too_long, weak_signature, other_form, long_varint]
+HOWS = [damaged, damaged, changed_field, changed_field, other_signer, other_context, second_signature, too_long, weak_signature, mixed_order_signer, other_form,
+        long_varint]
 
 
 def check_broken(tool, rng, now, rounds):

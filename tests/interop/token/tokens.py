@@ -199,6 +199,27 @@ def check_revocation(data, now_ms):
     return block, signer
 
 
+def check_revocations(chain, keys, revocations):
+    """`keys` that are revoked; `revocations`: (block, signer) of each."""
+    chains_keys = [block["issuer"] for block in chain] + [chain[-1]["audience"]]
+    require(not set(chains_keys) & set(keys), "KEY_REVOKED")
+    for at, block in enumerate(chain):
+        may = {before["issuer"] for before in chain[:at + 1]}
+        require(not any(revoked == block["id"] and signer in may for revoked, signer in revocations), "TOKEN_REVOKED")
+
+
+def check_token_with(token, owner, presenter, resource, action, now_ms, keys, statements):
+    """check_token for who knows of revocations: statements that are none he has not taken."""
+    revocations = []
+    for data in statements:
+        try:
+            revocations.append(check_revocation(data, now_ms))
+        except Refused:
+            pass
+    check_revocations(check_chain(token), keys, revocations)
+    return check_token(token, owner, presenter, resource, action, now_ms)
+
+
 # Signing.
 
 
