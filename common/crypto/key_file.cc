@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/crypto/check.h"
+#include "common/crypto/key_encryption.h"
 #include "common/crypto/openssl.h"
 #include "common/crypto/private_file.h"
 
@@ -77,6 +78,7 @@ absl::StatusOr<Pkcs8Ptr> Decrypt(const SecretBytes& der, const std::optional<Sec
   if (encrypted == nullptr) {
     return BadKey(absl::StrCat("the encrypted key is damaged: ", TakeOpenSslError()));
   }
+  RETURN_IF_ERROR(CheckKeyEncryption(*encrypted));
   if (!passphrase.has_value() || passphrase->size() == 0) {
     return BadPassphrase("the key is encrypted; give its passphrase");
   }

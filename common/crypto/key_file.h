@@ -2,7 +2,7 @@
 // scrypt, AES-256-CBC), with what key_attributes.h adds.
 //
 // Defends against other users of the machine: files are written with mode 0600 in one atomic step, and a file that
-// others can read is refused, as ssh does.
+// others can read is refused, as ssh does. And against files that cost too much to decrypt (key_encryption.h).
 #ifndef DOTAGENT_COMMON_CRYPTO_KEY_FILE_H_
 #define DOTAGENT_COMMON_CRYPTO_KEY_FILE_H_
 
@@ -32,7 +32,8 @@ struct AgentKey {
                                                    const KeyAttributes& attributes = {});
 
 // `pem` may hold other text around the key. FailedPrecondition (BAD_KEY) with what to do if it is encrypted and there
-// is no passphrase, or the passphrase is wrong; InvalidArgument (BAD_KEY) if it is no Ed25519 private key.
+// is no passphrase, or the passphrase is wrong; InvalidArgument (BAD_KEY) if it is no Ed25519 private key, and as
+// CheckKeyEncryption.
 [[nodiscard]] absl::StatusOr<SigningKey> KeyFromPem(absl::string_view pem,
                                                     const std::optional<SecretBytes>& passphrase);
 [[nodiscard]] absl::StatusOr<AgentKey> AgentKeyFromPem(absl::string_view pem,

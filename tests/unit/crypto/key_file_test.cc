@@ -193,6 +193,31 @@ TEST_F(KeyFileTest, PassesOverStrangersAttributes) {
   }
 }
 
+TEST_F(KeyFileTest, ReadsEveryEncryptionThatOpensslOffersForPbes2) {
+  ASSERT_TRUE(WriteKeyFile(Path("plain"), key_, std::nullopt).ok());
+  for (const char* const how : {"-iter 1", "-iter 200000", "-v2 aes-128-cbc -v2prf hmacWithSHA512", "-v2 des3",
+                                "-scrypt", "-scrypt -scrypt_N 1024 -scrypt_r 1 -scrypt_p 64"}) {
+    const CommandResult sealed =
+        RunCommand(absl::StrCat("openssl pkcs8 -topk8 -passout 'pass:correct horse' ", how, " -in ", Path("plain")));
+    ASSERT_EQ(sealed.status, 0) << sealed.output;
+    const absl::StatusOr<SigningKey> key = KeyFromPem(sealed.output, passphrase_);
+    ASSERT_TRUE(key.ok()) << how << ": " << key.status();
+    EXPECT_EQ(key->public_key(), key_.public_key());
+  }
+}
+
+TEST_F(KeyFileTest, RefusesTheEncryptionsBeforePbes2) {
+  ASSERT_TRUE(WriteKeyFile(Path("plain"), key_, std::nullopt).ok());
+  const CommandResult sealed =
+      RunCommand("openssl pkcs8 -topk8 -v1 PBE-SHA1-3DES -passout 'pass:correct horse' -in " + Path("plain"));
+  ASSERT_EQ(sealed.status, 0) << sealed.output;
+  const absl::Status refused = KeyFromPem(sealed.output, passphrase_).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ReasonOf(refused), reason::kBadKey);
+  EXPECT_THAT(refused.message(), HasSubstr("pbeWithSHA1And3-KeyTripleDES-CBC"));
+  EXPECT_THAT(refused.message(), HasSubstr("openssl pkcs8 -topk8"));
+}
+
 TEST_F(KeyFileTest, SealsWithFreshSalt) {
   EXPECT_NE(KeyToPem(key_, passphrase_).value(), KeyToPem(key_, passphrase_).value());
 }
