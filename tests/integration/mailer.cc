@@ -8,8 +8,9 @@
 // dated TIME (Unix seconds), so that it has the same bytes whenever it is sent: others would be a replay. Even ones go
 // over one call (Ask), odd ones are calls of their own (Send), each without the SDK's second try. Prints
 // "ready", then "begun N" before a message is sent, "sent N" or "again N" (it had come before) once the gateway has
-// taken it, "got SEQUENCE N" when Bob has it, before he acknowledges it (`keep`: he does not), and ends when a gateway
-// does. A refusal is an error.
+// taken it, "got SEQUENCE N" when Bob has it, "acked SEQUENCE" behind it once he has acknowledged it (`keep`: he does
+// not), and ends when a gateway does. Where that is hers alone, "settled" says that his has taken note of all that he
+// has acknowledged. A refusal is an error.
 #include <atomic>
 #include <cstdint>
 #include <cstdio>
@@ -128,7 +129,10 @@ Heard ReadOne(Inbox& inbox, bool acknowledge, absl::Duration patience) {
     Fail(rejected != nullptr ? rejected->why.ToString() : "a channel is offered");
   }
   Say(absl::StrCat("got ", received->sequence, " ", received->message.id()));
-  return !acknowledge || inbox.Ack(received->sequence).ok() ? Heard::kMessage : Heard::kTheEnd;
+  if (!acknowledge) return Heard::kMessage;
+  if (!inbox.Ack(received->sequence).ok()) return Heard::kTheEnd;
+  Say(absl::StrCat("acked ", received->sequence));
+  return Heard::kMessage;
 }
 
 enum class Sent { kTaken, kUnreachable, kNowhere };
@@ -177,6 +181,17 @@ struct Work {
   std::vector<uint64_t> again = {};
 };
 
+// Reads on, acknowledging, until his gateway says that nothing waits any more: what was acknowledged is then forgotten.
+// False: the gateway has gone.
+bool Settle(Agent& bob, Inbox& inbox) {
+  const absl::Time deadline = absl::Now() + kPatience;
+  while (Open(bob)->pending() > 0) {
+    if (absl::Now() > deadline) Fail("what Bob has acknowledged waits for him still");
+    if (ReadOne(inbox, true, kQuiet) == Heard::kTheEnd) return false;
+  }
+  return true;
+}
+
 int SendAndRead(const Work& work) {
   Alice alice(work.alices, work.folder);
   const auto bob = ConnectBob(work.bobs, work.folder);
@@ -209,13 +224,14 @@ int SendAndRead(const Work& work) {
     });
   }
   // Where it is hers that has gone, his goes on with what it has.
-  while (true) {
-    const bool quiet = sending == 0;
-    const Heard heard = ReadOne(*inbox, work.acknowledge, kQuiet);
-    if (heard == Heard::kTheEnd) his_gone.Notify();
-    if (heard == Heard::kTheEnd || (heard == Heard::kNothing && quiet)) break;
+  Heard heard = Heard::kMessage;
+  for (bool quiet = false; heard != Heard::kTheEnd && !(heard == Heard::kNothing && quiet);) {
+    quiet = sending == 0;
+    heard = ReadOne(*inbox, work.acknowledge, kQuiet);
   }
+  if (heard == Heard::kTheEnd) his_gone.Notify();
   for (std::thread& thread : threads) thread.join();
+  if (work.acknowledge && heard != Heard::kTheEnd && Settle(*bob, *inbox)) Say("settled");
   return 0;
 }
 
