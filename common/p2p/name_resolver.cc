@@ -14,17 +14,9 @@ namespace {
 
 using asio::ip::tcp;
 
-std::vector<Multiaddr> WithAddresses(const Multiaddr& name, const tcp::resolver::results_type& results) {
-  std::vector<Multiaddr> addresses;
-  for (const auto& result : results) {
-    const asio::ip::address ip = result.endpoint().address();
-    // Of this link only, and without its scope of no use.
-    if (ip.is_v6() && ip.to_v6().is_link_local()) continue;
-    Multiaddr address = name;
-    address.kind = ip.is_v4() ? Multiaddr::HostKind::kIp4 : Multiaddr::HostKind::kIp6;
-    address.host = ip.to_string();
-    if (!absl::c_linear_search(addresses, address)) addresses.push_back(std::move(address));
-  }
+std::vector<asio::ip::address> AddressesOf(const tcp::resolver::results_type& results) {
+  std::vector<asio::ip::address> addresses;
+  for (const auto& result : results) addresses.push_back(result.endpoint().address());
   return addresses;
 }
 
@@ -36,7 +28,7 @@ class SystemNameResolver : public NameResolver {
     const auto on_resolved = [alive = std::weak_ptr(alive_), name, done = std::move(done)](
                                  const std::error_code& error, const tcp::resolver::results_type& results) {
       if (alive.expired()) return;
-      std::vector<Multiaddr> addresses = WithAddresses(name, results);
+      std::vector<Multiaddr> addresses = AtAddresses(name, AddressesOf(results));
       if (!addresses.empty()) return done(std::move(addresses));
       done(ErrorWithReason(
           absl::StatusCode::kUnavailable, reason::kUnreachable,
@@ -59,6 +51,18 @@ class SystemNameResolver : public NameResolver {
 };
 
 }  // namespace
+
+std::vector<Multiaddr> AtAddresses(const Multiaddr& name, absl::Span<const asio::ip::address> addresses) {
+  std::vector<Multiaddr> all;
+  for (const asio::ip::address& ip : addresses) {
+    if (ip.is_v6() && ip.to_v6().is_link_local()) continue;
+    Multiaddr address = name;
+    address.kind = ip.is_v4() ? Multiaddr::HostKind::kIp4 : Multiaddr::HostKind::kIp6;
+    address.host = ip.to_string();
+    if (!absl::c_linear_search(all, address)) all.push_back(std::move(address));
+  }
+  return all;
+}
 
 std::unique_ptr<NameResolver> NewSystemNameResolver(const asio::any_io_executor& executor) {
   return std::make_unique<SystemNameResolver>(executor);

@@ -4,11 +4,13 @@
 #define DOTAGENT_COMMON_P2P_NAME_RESOLVER_H_
 
 #include <asio/any_io_executor.hpp>
+#include <asio/ip/address.hpp>
 #include <functional>
 #include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "common/p2p/multiaddr.h"
 
 namespace dotagent::p2p {
@@ -23,6 +25,10 @@ class NameResolver {
   // or Unavailable (UNREACHABLE) with the system's words.
   virtual void Resolve(const Multiaddr& name, std::function<void(absl::StatusOr<std::vector<Multiaddr>>)> done) = 0;
 };
+
+// `name` at each of these addresses, once each. Without link-local ones: they are of this link
+// only, and without their scope of no use.
+[[nodiscard]] std::vector<Multiaddr> AtAddresses(const Multiaddr& name, absl::Span<const asio::ip::address> addresses);
 
 // The system's: asks afresh each time, on a thread of asio's. Its own timeouts apply (resolv.conf).
 [[nodiscard]] std::unique_ptr<NameResolver> NewSystemNameResolver(const asio::any_io_executor& executor);
