@@ -44,7 +44,8 @@ template <typename Message>
 [[nodiscard]] absl::StatusOr<crypto::PublicKey> VerifySigner(const v1::SignedStatement& statement,
                                                              absl::string_view context);
 
-// When a statement was signed. BAD_STATEMENT if that is before 1970 or over 5 minutes ahead of `now`.
+// When a statement was signed. BAD_STATEMENT if that is before 1970 or over 5 minutes ahead of `now`,
+// which is absl::InfiniteFuture() for who only repeats or keeps what another clock has judged.
 [[nodiscard]] absl::StatusOr<absl::Time> CheckDate(int64_t unix_ms, absl::Time now);
 
 // From when until when a statement holds that does not hold for ever. BAD_STATEMENT if it is dated before 1970, ends

@@ -18,6 +18,7 @@
 #include "common/base/status.h"
 #include "common/rpc/status.h"
 #include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
 #include "dotagent/identity/v1/identity.grpc.pb.h"
 
 namespace dotagent::host {
@@ -33,6 +34,10 @@ constexpr char kCursorKey[] = "revoked-cursor";
 constexpr char kKeyIsRevoked[] = "the node's key has been revoked";
 constexpr absl::Duration kFirstPause = absl::Milliseconds(100);
 constexpr absl::Duration kLongestPause = absl::Seconds(10);
+// By this clock nothing is dated ahead. For what identity tells, which has judged the date by its own clock, and what
+// is on disk here: judged again by this node's, a statement of anybody's would hold up each follower whose clock is
+// behind identity's, and one whose clock was set back would not start.
+constexpr absl::Time kAnyDate = absl::InfiniteFuture();
 
 // Verified statements, by the key that they revoke. Thread-safe.
 class RevokedKeys {
@@ -111,7 +116,11 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
   };
 
   explicit Impl(Host& service_host)
-      : host(service_host), post(service_host.executor()), timer(service_host.loop().executor()) {}
+      : host(service_host),
+        post(service_host.executor()),
+        timer(service_host.loop().executor()),
+        passed_over(service_host.metrics().AddCounter("dotagent_revocations_passed_over_total",
+                                                      "Revocations told of by identity that did not verify.")) {}
 
   [[nodiscard]] absl::Status Load() {
     absl::Status bad;
@@ -145,7 +154,7 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
     if (!registrar.empty()) {
       ASSIGN_OR_RETURN(trusted.emplace_back(), crypto::PublicKey::FromBytes(registrar));
     }
-    return identity::VerifyRevocationWith(statement, chain, host.clock().Now(), trusted);
+    return identity::VerifyRevocationWith(statement, chain, kAnyDate, trusted);
   }
 
   // What it takes to verify the revocation of a key beside the statement; empty if nothing.
@@ -169,7 +178,7 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
     if (!on_token_revoked) return absl::OkStatus();
     absl::Status bad;
     RETURN_IF_ERROR(host.store().Scan(kTokenTable, kTokenTable, [&](absl::string_view, absl::string_view statement) {
-      const auto revocation = capability::VerifyTokenRevocation(statement, host.clock().Now());
+      const auto revocation = capability::VerifyTokenRevocation(statement, kAnyDate);
       if (revocation.ok()) on_token_revoked(*revocation);
       bad = WithContext(revocation.status(), "a stored revocation of a token's block");
       return bad.ok();
@@ -186,21 +195,46 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
 
   void OnResponse(const v1::WatchRevocationsResponse& response) {
     if (refused || stopped) return;  // came before the cancelling did
-    absl::Status learnt;             // without a statement: the past has been told
-    if (!response.token_statement().empty()) {
-      learnt = LearnToken(response.token_statement(), response.sequence());
-    } else if (!response.statement().empty()) {
-      learnt = Learn(response.statement(), response.rotation_chain(), response.sequence());
-    }
-    if (learnt.ok()) {
+    const absl::Status taken = Take(response);
+    if (taken.ok()) {
       pause = kFirstPause;
       return;
     }
     telemetry::Log(telemetry::Level::kError, "revocation from identity was not taken; asking for it again",
-                   {{"sequence", absl::StrCat(response.sequence())}, {"error", std::string(learnt.message())}});
+                   {{"sequence", absl::StrCat(response.sequence())}, {"error", std::string(taken.message())}});
     // From the cursor, after a pause. Going on would pass it over for ever: a full disk, say, is soon well again.
     refused = true;
     watch->Cancel();
+  }
+
+  // Fails only if the disk does.
+  [[nodiscard]] absl::Status Take(const v1::WatchRevocationsResponse& response) {
+    if (!response.token_statement().empty()) return TakeToken(response.token_statement(), response.sequence());
+    if (response.statement().empty()) return absl::OkStatus();  // the past has been told
+    const absl::StatusOr<identity::Revocation> revocation =
+        identity::VerifyRevocationWith(response.statement(), response.rotation_chain(), kAnyDate, Registrars());
+    if (!revocation.ok()) return PassOver(response.sequence(), revocation.status());
+    return Keep(*revocation, response.statement(), response.rotation_chain(), response.sequence());
+  }
+
+  // What does not verify never will, however often it is asked for, and what stands behind it must not wait for it.
+  // Nothing is lost by that which a lying identity could not keep back anyway.
+  [[nodiscard]] absl::Status PassOver(uint64_t sequence, const absl::Status& why) {
+    RETURN_IF_ERROR(MoveOnTo(sequence));
+    passed_over.Increment();
+    telemetry::Log(telemetry::Level::kError, "identity tells of a revocation that does not verify; passed over",
+                   {{"sequence", absl::StrCat(sequence)}, {"error", std::string(why.message())}});
+    return absl::OkStatus();
+  }
+
+  // Behind an entry of which nothing is kept. Not synced: after a power failure it is told again.
+  [[nodiscard]] absl::Status MoveOnTo(uint64_t sequence) {
+    if (sequence <= cursor) return absl::OkStatus();
+    storage::Batch batch;
+    batch.Put(kCursorKey, absl::StrCat(sequence));
+    RETURN_IF_ERROR(host.store().Write(batch, storage::Durability::kBuffered));
+    cursor = sequence;
+    return absl::OkStatus();
   }
 
   void OnDisconnected(const absl::Status& status) {
@@ -216,9 +250,8 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
   }
 
   // `sequence` 0: not from identity's stream, and so the cursor stays.
-  [[nodiscard]] absl::Status Learn(absl::string_view statement, absl::string_view rotation_chain, uint64_t sequence) {
-    ASSIGN_OR_RETURN(const identity::Revocation revocation,
-                     identity::VerifyRevocationWith(statement, rotation_chain, host.clock().Now(), Registrars()));
+  [[nodiscard]] absl::Status Keep(const identity::Revocation& revocation, absl::string_view statement,
+                                  absl::string_view rotation_chain, uint64_t sequence) {
     const bool known = revoked.Contains(revocation.public_key);
     storage::Batch batch;
     if (!known) batch.Put(absl::StrCat(kTable, revocation.public_key.bytes()), statement);
@@ -247,22 +280,16 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
     });
   }
 
-  [[nodiscard]] absl::Status LearnToken(absl::string_view statement, uint64_t sequence) {
-    if (sequence <= cursor) return absl::OkStatus();  // told before
+  [[nodiscard]] absl::Status TakeToken(absl::string_view statement, uint64_t sequence) {
+    if (!on_token_revoked || sequence <= cursor) return MoveOnTo(sequence);
+    const auto revocation = capability::VerifyTokenRevocation(statement, kAnyDate);
+    if (!revocation.ok()) return PassOver(sequence, revocation.status());
     storage::Batch batch;
     batch.Put(kCursorKey, absl::StrCat(sequence));
-    if (!on_token_revoked) {
-      // Not synced: after a power failure it is told again.
-      RETURN_IF_ERROR(host.store().Write(batch, storage::Durability::kBuffered));
-      cursor = sequence;
-      return absl::OkStatus();
-    }
-    ASSIGN_OR_RETURN(const capability::TokenRevocation revocation,
-                     capability::VerifyTokenRevocation(statement, host.clock().Now()));
-    batch.Put(absl::StrCat(kTokenTable, revocation.block, revocation.signer.bytes()), statement);
+    batch.Put(absl::StrCat(kTokenTable, revocation->block, revocation->signer.bytes()), statement);
     RETURN_IF_ERROR(host.store().Write(batch, storage::Durability::kSync));
     cursor = sequence;
-    on_token_revoked(revocation);
+    on_token_revoked(*revocation);
     return absl::OkStatus();
   }
 
@@ -272,6 +299,7 @@ struct RevocationFeed::Impl : std::enable_shared_from_this<RevocationFeed::Impl>
   std::function<void(const identity::Revocation&, const std::string&)> on_revoked;
   OnTokenRevoked on_token_revoked;
   std::vector<crypto::PublicKey> registrars;
+  telemetry::Counter& passed_over;
   RevokedKeys revoked;
   uint64_t cursor = 0;
   absl::Duration pause = kFirstPause;
@@ -322,7 +350,10 @@ std::string RevocationFeed::StatementFor(const crypto::PublicKey& key) const {
 }
 
 absl::Status RevocationFeed::Learn(absl::string_view statement, absl::string_view rotation_chain) {
-  return impl_->Learn(statement, rotation_chain, 0);
+  ASSIGN_OR_RETURN(
+      const identity::Revocation revocation,
+      identity::VerifyRevocationWith(statement, rotation_chain, impl_->host.clock().Now(), impl_->Registrars()));
+  return impl_->Keep(revocation, statement, rotation_chain, 0);
 }
 
 }  // namespace dotagent::host

@@ -1,6 +1,9 @@
 // Follows identity's stream of revocations from a cursor that it keeps on disk, for as long as the service lives:
 // reconnects with growing pauses, and misses none. A node whose key is revoked has no session with this host from then
 // on: those that stand end, and it is not taken in again (p2p/node.h, SetPeerCheck).
+//
+// Nobody holds the stream up: identity has judged the dates by its clock, and this node's, which may be behind, does
+// not judge them again; what does not verify is counted and passed over.
 #ifndef DOTAGENT_SERVICES_HOST_REVOCATION_FEED_H_
 #define DOTAGENT_SERVICES_HOST_REVOCATION_FEED_H_
 

@@ -77,11 +77,6 @@ class FakeIdentity : public ::dotagent::identity::v1::IdentityService::Service {
     absl::MutexLock lock(&mutex_);
     stream_length_ = count;
   }
-  // Changes what is in the log under a sequence, from 1.
-  void Replace(uint64_t sequence, const std::string& statement) {
-    absl::MutexLock lock(&mutex_);
-    log_[sequence - 1] = statement;
-  }
   // The cursors with which watches began, once there are `count`.
   std::vector<uint64_t> AwaitCursors(size_t count) {
     absl::MutexLock lock(&mutex_);

@@ -55,7 +55,7 @@ class RevocationFeedTest : public testing::Test {
     const auto on_revoked = [this](const identity::Revocation& r, const std::string& s) {
       // On disk before anyone is told, with what it takes to verify it.
       const auto chain = host_->store().Get(absl::StrCat("revoked-chain/", r.public_key.bytes()));
-      const auto verified = identity::VerifyRevocationWith(s, chain.value_or(""), absl::Now(), registrars_);
+      const auto verified = identity::VerifyRevocationWith(s, chain.value_or(""), absl::InfiniteFuture(), registrars_);
       EXPECT_TRUE(verified.ok() && verified->public_key == r.public_key) << verified.status();
       EXPECT_TRUE(host_->store().Get(absl::StrCat("revoked/", r.public_key.bytes())).ok());
       absl::MutexLock lock(&mutex_);
@@ -231,16 +231,82 @@ TEST_F(RevocationFeedTest, AServiceThatIsNotThereYetIsWaitedFor) {
   EXPECT_THAT(AwaitTold(1), ElementsAre(statement));
 }
 
-TEST_F(RevocationFeedTest, WhatCannotBeTakenIsAskedForAgainAndNotPassedOver) {
-  const std::string first = StatementOf(1);
-  const std::string second = StatementOf(2);
+TEST_F(RevocationFeedTest, WhatDoesNotVerifyHoldsUpNothingBehindIt) {
+  std::string forged = StatementOf(1);
+  forged.back() = static_cast<char>(forged.back() ^ 1);
+  const std::string good = StatementOf(2);
   identity_.Append("not a statement");
+  identity_.Append(forged);
+  identity_.AppendOfToken("not a statement");
+  identity_.Append(good);
+  const auto nothing = [](const capability::TokenRevocation&) { FAIL() << "no block was revoked"; };
+  Follow(identity_.address(), nothing);
+  EXPECT_THAT(AwaitTold(1), ElementsAre(good));
+  EXPECT_FALSE(IsRevoked(1));
+  EXPECT_EQ(host_->metrics().AddCounter("dotagent_revocations_passed_over_total", "").Value(), 3);
+  EXPECT_THAT(identity_.AwaitCursors(1), ElementsAre(0)) << "not asked for again";
+  CloseHost();
+  OpenHost();
+  Follow(identity_.address(), nothing);
+  EXPECT_THAT(identity_.AwaitCursors(2), ElementsAre(0, 4)) << "nor after a restart";
+}
+
+// Identity took them, a moment ago by its clock, which is an hour ahead of this one.
+class SlowClockTest : public RevocationFeedTest {
+ protected:
+  static absl::Time IdentitysNow() { return absl::Now() + absl::Hours(1); }
+  static std::string Revoke(const crypto::Signer& key) {
+    return identity::SignRevocation(key, "stolen", IdentitysNow()).value();
+  }
+};
+
+TEST_F(SlowClockTest, AFollowerWhoseClockIsBehindTakesWhatIdentityTook) {
+  const std::string block(32, 'b');
+  const std::string first = Revoke(KeyFromSeed(1));
+  const std::string second = StatementOf(2);
+  identity_.Append(first);
+  identity_.AppendOfToken(capability::SignTokenRevocation(KeyFromSeed(1), block, "", IdentitysNow()).value());
   identity_.Append(second);
+  const auto note = [this](const capability::TokenRevocation& revocation) {
+    absl::MutexLock lock(&mutex_);
+    told_.push_back(revocation.block);
+  };
+  Follow(identity_.address(), note);
+  EXPECT_THAT(AwaitTold(3), ElementsAre(first, block, second));
+  EXPECT_THAT(identity_.AwaitCursors(1), ElementsAre(0)) << "at once";
+  CloseHost();
+  // And starts again on what it has.
+  OpenHost();
+  Follow("", note);
+  EXPECT_EQ(AwaitTold(4).back(), block);
+  EXPECT_TRUE(IsRevoked(1));
+  EXPECT_TRUE(IsRevoked(2));
+}
+
+TEST_F(SlowClockTest, SoItDoesAChainThatRotatedJustNow) {
+  const crypto::SigningKey first = KeyFromSeed(1);
+  const crypto::SigningKey second = KeyFromSeed(2);
+  const absl::Time then = IdentitysNow();
+  std::vector<std::string> chain = {identity::MakeInception(first, second.public_key(), then).value()};
+  chain.push_back(identity::MakeRotation(identity::VerifyRotationChain(chain, then).value(), first, second,
+                                         KeyFromSeed(3).public_key(), then)
+                      .value());
+  const auto agent = identity::AgentId::FromFirstKey(first.public_key());
+  const std::string statement = identity::SignRevocationOf(second, agent, first.public_key(), "old", then).value();
+  identity_.Append(statement, identity::EncodeRotationChain(chain));
   Follow(identity_.address());
-  EXPECT_THAT(identity_.AwaitCursors(2), ElementsAre(0, 0));
-  EXPECT_THAT(AwaitTold(0), IsEmpty());
-  identity_.Replace(1, first);
-  EXPECT_THAT(AwaitTold(2), ElementsAre(first, second));
+  EXPECT_THAT(AwaitTold(1), ElementsAre(statement));
+  CloseHost();
+  OpenHost();
+  Follow("");
+  EXPECT_TRUE(IsRevoked(1));
+}
+
+TEST_F(SlowClockTest, WhatIsFoundElsewhereIsHeldToThisClock) {
+  Follow("");
+  const std::string statement = Revoke(KeyFromSeed(1));
+  EXPECT_EQ(ReasonOf(host_->loop().Run([&] { return feed_->Learn(statement); })), reason::kBadStatement);
+  EXPECT_FALSE(IsRevoked(1));
 }
 
 TEST_F(RevocationFeedTest, WhatIsFoundElsewhereIsLearntOnce) {
