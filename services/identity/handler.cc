@@ -64,7 +64,6 @@ Handler::Handler(const crypto::Signer& key, const identity::NodeCertificate& cer
       redeemed_(metrics.AddCounter(kRedemptions, kRedemptionsHelp, {{"result", "redeemed"}})),
       not_redeemed_(metrics.AddCounter(kRedemptions, kRedemptionsHelp, {{"result", "refused"}})) {
   stranger_bytes_.Set(static_cast<double>(log_.stranger_bytes()));
-  LoadTokenRevocations();
 }
 
 absl::StatusOr<identity::v1::ChallengeResponse> Handler::Challenge(const identity::v1::ChallengeRequest& request) {
@@ -243,20 +242,22 @@ void Handler::WakeWatchers() const {
   for (const auto& wake : wakes) wake();
 }
 
-void Handler::LoadTokenRevocations() {
+absl::Status Handler::Load() {
   for (uint64_t sequence = 0;;) {
-    const auto entry = log_.After(sequence);
-    if (!entry.ok()) {
-      telemetry::Log(telemetry::Level::kError,
-                     "the log of revocations cannot be read; some tokens may be redeemed still",
-                     {{"error", std::string(entry.status().message())}});
-      return;
+    ASSIGN_OR_RETURN(const std::optional<RevocationLog::Entry> entry, log_.After(sequence));
+    if (!entry) return absl::OkStatus();
+    sequence = entry->sequence;
+    if (!entry->of_token) continue;
+    // Its date was judged when it was taken, by a clock that may have been set back since.
+    const auto revocation = capability::VerifyTokenRevocation(entry->statement, absl::InfiniteFuture());
+    if (!revocation.ok()) {
+      return ErrorWithReason(
+          absl::StatusCode::kDataLoss, reason::kStorage,
+          absl::StrCat("revocation ", sequence, " in the data folder is damaged (", revocation.status().message(),
+                       "); restore the folder from a copy: without it a token that was taken back "
+                       "would be redeemed"));
     }
-    if (!*entry) return;
-    sequence = (*entry)->sequence;
-    if (!(*entry)->of_token) continue;
-    const auto revocation = capability::VerifyTokenRevocation((*entry)->statement, clock_.Now());
-    if (revocation.ok()) tokens_.OnBlockRevoked(revocation->block, revocation->signer);
+    tokens_.OnBlockRevoked(revocation->block, revocation->signer);
   }
 }
 

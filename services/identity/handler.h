@@ -68,6 +68,11 @@ class Handler {
           UseLedger& uses, const Clock& clock, Random& random, telemetry::Metrics& metrics, Post post,
           absl::flat_hash_set<crypto::PublicKey> redeemers = {}, const StrangerLimits& strangers = {});
 
+  // Reads what the log holds against tokens, so that a restart forgets none: before it is asked anything. DataLoss
+  // (STORAGE) if that is damaged, or whatever the disk fails with: who does not know what was taken back must not
+  // redeem.
+  [[nodiscard]] absl::Status Load();
+
   [[nodiscard]] absl::StatusOr<identity::v1::ChallengeResponse> Challenge(
       const identity::v1::ChallengeRequest& request);
   void IssueCertificate(const identity::v1::IssueCertificateRequest& request,
@@ -93,8 +98,6 @@ class Handler {
   }
 
  private:
-  // Reads what the log holds against tokens, so that a restart forgets none.
-  void LoadTokenRevocations();
   void WakeWatchers() const;
   // What a revocation counts as whose signer, or whose revoked key, is one of `keys`: known is who has a certificate,
   // and a gateway that is named. ResourceExhausted if it is a stranger's and there may be no more.

@@ -83,6 +83,7 @@ class IdentityServer : public host::Service {
                                          std::move(certificates), *directory_, std::move(book), *uses_, host_->clock(),
                                          host_->random(), host_->metrics(), host_->executor(), std::move(redeemers),
                                          options.strangers);
+    RETURN_IF_ERROR(handler_->Load());
     publisher_ = std::make_shared<RevocationPublisher>(*host_, *handler_, *directory_);
     RETURN_IF_ERROR(host_->loop().Run([this] { return publisher_->Start(); }));
     shell_ = std::make_unique<Shell>(*handler_, host_->entrance(), host_->clock());

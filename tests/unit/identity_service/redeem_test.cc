@@ -155,22 +155,65 @@ TEST_F(RedeemTest, RefusesWhatIsNoRevocation) {
   EXPECT_EQ(ReasonOf(identity_.handler.RevokeToken(kCaller, request).status()), reason::kBadStatement);
 }
 
+// Identity after a restart on the same data, whose clock may say something else.
+class RestartedIdentity {
+ public:
+  explicit RestartedIdentity(TestIdentity& before, absl::Time now)
+      : clock_(now),
+        handler_(before.key, before.certificate, identity::Issuer::Create(before.key, {}, before.clock.Now()).value(),
+                 RevocationLog::Open(before.store.get()).value(), CertificateLog::Open(before.store.get()).value(),
+                 before.names, std::nullopt, *before.uses, clock_, before.random, metrics_,
+                 [](const std::function<void()>& work) { work(); }) {}
+
+  absl::Status Load() { return handler_.Load(); }
+  // Why the token is not redeemed.
+  std::string Refusal(const std::string& token) {
+    v1::RedeemRequest request;
+    request.set_token(token);
+    request.set_redemption_id(std::string(16, 'x'));
+    std::string why;
+    handler_.Redeem(KeyFromSeed(50).public_key(), request,
+                    [&why](const absl::StatusOr<v1::RedeemResponse>& response) { why = ReasonOf(response.status()); });
+    return why;
+  }
+
+ private:
+  SimulatedClock clock_;
+  telemetry::Metrics metrics_;
+  Handler handler_;
+};
+
 TEST_F(RedeemTest, ARestartForgetsNoRevocation) {
   const std::string token = Issue(9);
   ASSERT_TRUE(Revoke(capability::VerifyToken(token)->last().id, bob_).ok());
-  telemetry::Metrics metrics;
-  Handler again(identity_.key, identity_.certificate,
-                identity::Issuer::Create(identity_.key, {}, identity_.clock.Now()).value(),
-                RevocationLog::Open(identity_.store.get()).value(), CertificateLog::Open(identity_.store.get()).value(),
-                identity_.names, std::nullopt, *identity_.uses, identity_.clock, identity_.random, metrics,
-                [](const std::function<void()>& work) { work(); });
-  v1::RedeemRequest request;
-  request.set_token(token);
-  request.set_redemption_id(Id(1));
-  std::string why;
-  again.Redeem(KeyFromSeed(50).public_key(), request,
-               [&why](const absl::StatusOr<v1::RedeemResponse>& response) { why = ReasonOf(response.status()); });
-  EXPECT_EQ(why, reason::kTokenRevoked);
+  RestartedIdentity again(identity_, identity_.clock.Now());
+  ASSERT_EQ(again.Load(), absl::OkStatus());
+  EXPECT_EQ(again.Refusal(token), reason::kTokenRevoked);
+}
+
+TEST_F(RedeemTest, ARestartWithAClockThatWasSetBackForgetsNoRevocation) {
+  capability::TokenGrant grant = To(alice_, 9);
+  grant.not_before -= absl::Hours(2);
+  const std::string token = capability::IssueToken(bob_, grant, identity_.random.Bytes(16)).value();
+  ASSERT_TRUE(Revoke(capability::VerifyToken(token)->last().id, bob_).ok());
+  RestartedIdentity again(identity_, identity_.clock.Now() - absl::Hours(1));
+  ASSERT_EQ(again.Load(), absl::OkStatus());
+  EXPECT_EQ(again.Refusal(token), reason::kTokenRevoked);
+}
+
+TEST_F(RedeemTest, DoesNotStartWithoutARevocationThatItHad) {
+  ASSERT_TRUE(Revoke(std::string(32, 'b'), bob_).ok());
+  const std::string row = "token-log/00000000000000000001";
+  std::string statement = identity_.store->Get(row).value();
+  statement.back() = static_cast<char>(statement.back() ^ 1);
+  ASSERT_TRUE(identity_.store->Put(row, statement, storage::Durability::kSync).ok());
+  const absl::Status damaged = RestartedIdentity(identity_, identity_.clock.Now()).Load();
+  EXPECT_TRUE(absl::IsDataLoss(damaged)) << damaged;
+  EXPECT_EQ(ReasonOf(damaged), reason::kStorage);
+  storage::Batch drop;
+  drop.Delete(row);
+  ASSERT_TRUE(identity_.store->Write(drop, storage::Durability::kSync).ok());
+  EXPECT_FALSE(RestartedIdentity(identity_, identity_.clock.Now()).Load().ok());
 }
 
 }  // namespace
