@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -194,7 +195,9 @@ absl::StatusOr<UseLedger::Receipt> UseLedger::Apply(const Redemption& redemption
 void UseLedger::Sweep() {
   if (clock_.Elapsed() < next_sweep_) return;
   next_sweep_ = clock_.Elapsed() + kSweepInterval;
-  const absl::Time ended = clock_.Now() - kUsesKept;
+  const std::optional<absl::Time> now = settled_.Now();
+  if (!now) return;
+  const absl::Time ended = *now - kUsesKept;
   storage::Batch drop;
   size_t seen = 0;
   // The tables one after the other, a page at a time, from where the last page ended.

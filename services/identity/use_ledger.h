@@ -8,6 +8,9 @@
 // One thread does all of it, so that nothing interleaves. While it waits for the disk others queue up, and share the
 // next synced write: a redemption costs a fraction of one.
 //
+// Counters of tokens that have ended are dropped, so that the table does not only grow: a day later, and by a clock
+// that has not jumped (settled_clock.h). One dropped by a clock that is ahead would begin anew once it is set right.
+//
 //   ledger->Redeem({.id = id, .counters = {{block, 10, ends}}}, [](auto receipt) { … });
 #ifndef DOTAGENT_SERVICES_IDENTITY_USE_LEDGER_H_
 #define DOTAGENT_SERVICES_IDENTITY_USE_LEDGER_H_
@@ -29,6 +32,7 @@
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "common/storage/store.h"
+#include "services/identity/settled_clock.h"
 
 namespace dotagent::identity_service {
 
@@ -88,7 +92,7 @@ class UseLedger {
   };
 
   UseLedger(storage::Store* store, const Clock& clock, const UseLedgerLimits& limits)
-      : store_(store), clock_(clock), limits_(limits) {}
+      : store_(store), clock_(clock), limits_(limits), settled_(clock) {}
 
   [[nodiscard]] absl::Status CountRows();
   void Run();
@@ -107,6 +111,7 @@ class UseLedger {
   size_t rows_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   // On the ledger's thread.
+  SettledClock settled_;
   std::string sweep_from_;
   absl::Duration next_sweep_ = absl::ZeroDuration();
   std::thread thread_;

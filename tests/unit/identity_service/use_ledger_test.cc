@@ -60,6 +60,26 @@ class ControlledStore : public storage::Store {
   std::atomic<int> synced_ = 0;
 };
 
+// A clock whose wall time is set while the steady one goes on.
+class JumpingClock : public Clock {
+ public:
+  [[nodiscard]] absl::Time Now() const override {
+    const Lock lock(mutex_);
+    return going_.Now() + set_by_;
+  }
+  [[nodiscard]] absl::Duration Elapsed() const override { return going_.Elapsed(); }
+  void Advance(absl::Duration by) { going_.Advance(by); }
+  void Set(absl::Duration by) {
+    const Lock lock(mutex_);
+    set_by_ += by;
+  }
+
+ private:
+  SimulatedClock going_{kNow};
+  mutable Mutex mutex_;
+  absl::Duration set_by_ ABSL_GUARDED_BY(mutex_);
+};
+
 class UseLedgerTest : public testing::Test {
  protected:
   void Open(const UseLedgerLimits& limits = {}) {
@@ -78,9 +98,14 @@ class UseLedgerTest : public testing::Test {
                     [answer](absl::StatusOr<Receipt> receipt) { answer->set_value(std::move(receipt)); });
     return answer->get_future().get();
   }
+  // And waits until the sweep behind it is over, so that the clock may be moved.
+  void RedeemAndSweep(const std::string& id, const UseLedger::Counter& counter) {
+    ASSERT_TRUE(Redeem(id, {counter}).ok());
+    ASSERT_TRUE(Redeem(id, {counter})->repeated);
+  }
 
   ControlledStore store_;
-  SimulatedClock clock_{kNow};
+  JumpingClock clock_;
   std::unique_ptr<UseLedger> ledger_;
 };
 
@@ -217,6 +242,7 @@ TEST_F(UseLedgerTest, IsBounded) {
 TEST_F(UseLedgerTest, DropsWhatHasEnded) {
   Open();
   ASSERT_TRUE(Redeem("1", {Of('r', 9, kEnds + absl::Hours(48)), Of('a', 9)}).ok());
+  ASSERT_TRUE(Redeem("1", {Of('a', 9)})->repeated);  // the sweep behind the first is over
   EXPECT_EQ(ledger_->rows(), 3U);
   clock_.Advance(absl::Hours(26));
   // A page of either table a second.
@@ -227,6 +253,68 @@ TEST_F(UseLedgerTest, DropsWhatHasEnded) {
   // Left: r, which others may still draw on, n and its redemptions.
   EXPECT_EQ(ledger_->rows(), 5U);
   EXPECT_EQ(Redeem("2", {Of('r', 9, kEnds + absl::Hours(48))})->remaining, 7U);
+}
+
+class LedgerClockTest : public UseLedgerTest {
+ protected:
+  // What a running service does: a redemption every ten minutes, of a token that goes on.
+  void RunFor(absl::Duration time) {
+    for (absl::Duration done; done < time; done += absl::Minutes(10)) {
+      clock_.Advance(absl::Minutes(10));
+      RedeemAndSweep(absl::StrCat("n", ++redemptions_), Of('n', 1'000'000, kNow + absl::Hours(24 * 1'000)));
+    }
+  }
+  // That the one use of a token which was used has not come back.
+  void ExpectUsedUp() {
+    EXPECT_EQ(ReasonOf(Redeem("again", {Of('a', 1, kLater)}).status()), reason::kUsedUp);
+    const auto first = Redeem("1", {Of('a', 1, kLater)});
+    EXPECT_TRUE(first.ok() && first->repeated) << first.status();
+  }
+
+  const absl::Time kLater = kNow + absl::Hours(240);
+  int redemptions_ = 0;
+};
+
+TEST_F(LedgerClockTest, NothingComesBackWhenTheClockJumpsAheadAndIsSetRight) {
+  Open();
+  RedeemAndSweep("1", Of('a', 1, kLater));
+  RunFor(kClockSettles + absl::Hours(1));
+  clock_.Set(absl::Hours(24 * 365));
+  RunFor(absl::Hours(5));
+  clock_.Set(-absl::Hours(24 * 365));
+  ExpectUsedUp();
+  RunFor(absl::Hours(12));
+  ExpectUsedUp();
+}
+
+TEST_F(LedgerClockTest, NothingComesBackWhenItStartsWithAClockThatIsAhead) {
+  Open();
+  RedeemAndSweep("1", Of('a', 1, kLater));
+  clock_.Set(absl::Hours(24 * 365));
+  Open();
+  RunFor(absl::Hours(5));
+  clock_.Set(-absl::Hours(24 * 365));
+  ExpectUsedUp();
+}
+
+TEST_F(LedgerClockTest, NothingComesBackWhenTheClockJumpsUnderALedgerThatRests) {
+  Open();
+  RedeemAndSweep("1", Of('a', 1, kLater));
+  clock_.Advance(absl::Hours(12));
+  clock_.Set(absl::Hours(24 * 365));
+  RunFor(absl::Minutes(30));
+  clock_.Set(-absl::Hours(24 * 365));
+  ExpectUsedUp();
+}
+
+TEST_F(LedgerClockTest, WhatHasEndedIsDroppedOnceTheClockHasSettledAgain) {
+  Open();
+  RedeemAndSweep("1", Of('a', 1));
+  clock_.Set(absl::Hours(48));  // and right from then on
+  RunFor(absl::Hours(6));
+  ExpectUsedUp();
+  RunFor(absl::Hours(1));
+  EXPECT_EQ(ledger_->rows(), 1U + static_cast<size_t>(redemptions_)) << "that of n, and its redemptions";
 }
 
 TEST_F(UseLedgerTest, RefusesWhatIsNoRedemption) {
