@@ -18,6 +18,7 @@
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
 #include "common/rpc/hpack_guard.h"
+#include "common/rpc/keepalive.h"
 #include "common/rpc/known_nodes.h"
 
 namespace dotagent::rpc {
@@ -116,6 +117,7 @@ class GrpcChannel : public Channel {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectPauseMs);
+    SetKeepalive(kClientKeepalive, [&](const char* name, int value) { arguments.SetInt(name, value); });
     // Channels of one process to one address are apart: each has its own idea of whom it reached.
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     channel_ = grpc::CreateCustomChannel(

@@ -2,7 +2,8 @@
 //
 // A target is "host:port" or "PEER_ID@host:port". The server's certificate proves a node key (identity/certificate.h).
 // With a peer id, any other key is refused. Without one, the first key seen at host:port is remembered, in
-// `known_nodes` if there is one, and any later change refused, as ssh does (trust on first use).
+// `known_nodes` if there is one, and any later change refused, as ssh does (trust on first use). A server that vanishes
+// without a word ends the calls that are open (keepalive.h).
 #ifndef DOTAGENT_COMMON_RPC_CHANNEL_H_
 #define DOTAGENT_COMMON_RPC_CHANNEL_H_
 

@@ -25,7 +25,6 @@ constexpr size_t kMaxMemory = size_t{512} * 1024 * 1024;
 constexpr int kMaxThreads = 64;
 constexpr auto kHandshake = std::chrono::seconds(10);
 constexpr auto kIdle = std::chrono::minutes(30);
-constexpr auto kShortestPing = std::chrono::seconds(10);
 
 int Milliseconds(std::chrono::milliseconds duration) { return static_cast<int>(duration.count()); }
 
@@ -55,6 +54,7 @@ void SetLimits(grpc::ServerBuilder& builder, const ServerOptions& options) {
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_concurrent_streams);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, Milliseconds(kIdle));
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, Milliseconds(kShortestPing));
+  SetKeepalive(options.keepalive, [&](const char* name, int value) { builder.AddChannelArgument(name, value); });
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, Milliseconds(kHandshake));
 }
 

@@ -2,8 +2,8 @@
 //
 // TLS uses the node's certificate (identity/certificate.h); a client certificate is asked for and not required, and
 // whoever shows one has proved a node key (PeerKey below). Limits: message size, concurrent streams, metadata size,
-// idle and connection age, keepalive abuse. Debian's gRPC 1.51 has known holes (docs/threat-model.md): acceptor.h and
-// hpack_guard.h stop those that its own limits do not; tests/integration/grpc_abuse.py shows it.
+// idle and connection age, pings (keepalive.h). Debian's gRPC 1.51 has known holes (docs/threat-model.md): acceptor.h
+// and hpack_guard.h stop those that its own limits do not; tests/integration/grpc_abuse.py shows it.
 #ifndef DOTAGENT_COMMON_RPC_SERVER_H_
 #define DOTAGENT_COMMON_RPC_SERVER_H_
 
@@ -23,6 +23,7 @@
 #include "common/crypto/keys.h"
 #include "common/identity/certificate.h"
 #include "common/rpc/acceptor.h"
+#include "common/rpc/keepalive.h"
 
 namespace dotagent::rpc {
 
@@ -32,6 +33,7 @@ struct ServerOptions {
       nullptr;  // nullptr: no TLS (Unix sockets, loopback and tests only; Start refuses it on other addresses)
   int max_message_bytes = 2 * 1024 * 1024;
   int max_concurrent_streams = 1000;  // a connection
+  Keepalive keepalive = kServerKeepalive;
 };
 
 class Server {

@@ -310,6 +310,15 @@ def control_floods(client):
         client.send(frame(PING, 0, 0, b"12345678") * 500)
 
 
+def ping_flood(client):
+    """Pings while a call is open, by a client that reads: one is allowed every 10 seconds."""
+    watch = request(path="/grpc.health.v1.Health/Watch")
+    client.send(frame(HEADERS, END_HEADERS, 1, watch) + frame(DATA, END_STREAM, 1, bytes(5)))
+    client.wait_for(DATA)
+    client.send(frame(PING, 0, 0, b"12345678") * 10)
+    client.wait_for(GOAWAY)
+
+
 def huge_message(client):
     """A message that claims 4 GiB."""
     client.send(frame(HEADERS, END_HEADERS, 1, request()) + frame(DATA, 0, 1, b"\x00\xff\xff\xff\xff" + b"x" * 1000))
@@ -323,7 +332,8 @@ def broken_frames(client):
 
 ATTACKS = [
     bad_te, bad_scheme, bad_method, grpclb_client_stats, bad_values, endless_string, endless_integer, endless_headers,
-    indexed_bomb, table_churn, rapid_reset, many_streams, endless_streams, control_floods, huge_message, broken_frames,
+    indexed_bomb, table_churn, rapid_reset, many_streams, endless_streams, control_floods, ping_flood, huge_message,
+    broken_frames,
 ]  # fmt: skip
 
 

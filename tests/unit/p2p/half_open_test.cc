@@ -1,34 +1,17 @@
 // A session whose other end vanishes without a word, in a network of its own that is switched off under it.
 #include <gtest/gtest.h>
-#include <net/if.h>
-#include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <chrono>
-#include <cstring>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "common/p2p/loop.h"
+#include "tests/unit/network/own_network.h"
 #include "tests/unit/p2p/fixtures.h"
 
 namespace dotagent::p2p {
 namespace {
-
-bool SetLoopback(bool up) {
-  const int any = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  ifreq request{};
-  std::strcpy(request.ifr_name, "lo");
-  bool done = ioctl(any, SIOCGIFFLAGS, &request) == 0;
-  request.ifr_flags = static_cast<int16_t>(up ? request.ifr_flags | IFF_UP : request.ifr_flags & ~IFF_UP);
-  done = done && ioctl(any, SIOCSIFFLAGS, &request) == 0;
-  close(any);
-  return done;
-}
 
 // Some 20 s is what tcp_dial.h promises; the rest is for a machine that is busy.
 constexpr std::chrono::seconds kBound{25};
@@ -79,13 +62,7 @@ void ExpectBothEndsNotice() {
 }
 
 TEST(HalfOpenTest, BothEndsNoticeAndTheSessionIsMadeAnew) {
-  bool own_network = false;
-  // A namespace is its thread's, and of the threads that it starts.
-  std::thread([&] {
-    own_network = unshare(CLONE_NEWNET) == 0;
-    if (own_network) ExpectBothEndsNotice();
-  }).join();
-  if (!own_network) GTEST_SKIP() << "a network of its own needs root";
+  if (!InOwnNetwork(ExpectBothEndsNotice)) GTEST_SKIP() << "a network of its own needs root";
 }
 
 }  // namespace
