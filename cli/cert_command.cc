@@ -255,12 +255,17 @@ absl::StatusOr<int> RenewCertificate(const Globals& globals, const CertArguments
 absl::StatusOr<int> FetchBundle(const Globals& globals, const CertArguments& arguments) {
   ASSIGN_OR_RETURN(Identity identity, Identity::Dial(globals));
   ASSIGN_OR_RETURN(const auto bundle, identity.Call(&v1::IdentityService::Stub::GetTrustBundle, {}));
+  Report report;
   if (arguments.out.empty()) {
-    std::fputs(bundle.bundle_pem().c_str(), stdout);
+    if (globals.json) {
+      report.Add("bundle_pem", "", bundle.bundle_pem());
+      report.Print(true);
+    } else {
+      std::fputs(bundle.bundle_pem().c_str(), stdout);
+    }
     return kOk;
   }
   RETURN_IF_ERROR(WriteFileAtOnce(arguments.out, bundle.bundle_pem()));
-  Report report;
   report.Add("bundle", "Trust bundle", arguments.out);
   report.Print(globals.json);
   return kOk;

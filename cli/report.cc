@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "cli/exit_status.h"
+#include "common/base/bytes.h"
 #include "common/base/status.h"
 #include "common/record/utf8.h"
 
@@ -59,6 +60,17 @@ void Report::Print(bool json) const {
     }
   }
   std::fflush(stdout);
+}
+
+int PrintStatement(bool json, const std::string& statement) {
+  if (json) {
+    Report report;
+    report.Add("statement", "", Base64Encode(statement));
+    report.Print(true);
+  } else {
+    std::fwrite(statement.data(), 1, statement.size(), stdout);
+  }
+  return kOk;
 }
 
 std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {

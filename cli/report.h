@@ -31,6 +31,10 @@ class Report {
   nlohmann::ordered_json object_ = nlohmann::ordered_json::object();
 };
 
+// Writes a signed statement to standard output: its bytes as they are, to be kept in a file; in base64 for a program.
+// Returns the exit status.
+int PrintStatement(bool json, const std::string& statement);
+
 // Columns lined up by their widest cell; the first row is the heading.
 [[nodiscard]] std::string FormatTable(const std::vector<std::vector<std::string>>& rows);
 

@@ -1,5 +1,4 @@
 // dotagent revoke.
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
@@ -56,10 +55,7 @@ absl::StatusOr<int> Revoke(const Globals& globals, const RevokeArguments& argume
   } else {
     ASSIGN_OR_RETURN(statement, Sign(globals, arguments, file));
   }
-  if (arguments.print_only) {
-    std::fwrite(statement.data(), 1, statement.size(), stdout);
-    return kOk;
-  }
+  if (arguments.print_only) return PrintStatement(globals.json, statement);
   std::vector<crypto::PublicKey> registrars;  // what this command believes; identity decides
   if (arguments.as_registrar) {
     ASSIGN_OR_RETURN(const auto key, globals.Key());

@@ -229,10 +229,7 @@ absl::StatusOr<int> Revoke(const Globals& globals, const TokenArguments& argumen
   const capability::TokenBlock& block = blocks[number - 1];
   ASSIGN_OR_RETURN(const std::string statement,
                    capability::SignTokenRevocation(*key, block.id, arguments.reason, absl::Now()));
-  if (arguments.print_only) {
-    std::fwrite(statement.data(), 1, statement.size(), stdout);
-    return kOk;
-  }
+  if (arguments.print_only) return PrintStatement(globals.json, statement);
   Report report;
   report.Add("id", "Revoked", HexEncode(block.id));
   report.Add("block", "Block", number);

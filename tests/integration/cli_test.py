@@ -1,5 +1,6 @@
 """The dotagent command's manners: help, JSON, options from flag, variable and file; `dotagent up`."""
 
+import base64
 import json
 import os
 import pathlib
@@ -47,6 +48,22 @@ class MannersTest(unittest.TestCase):
                 done = dotagent(*arguments, "resolve", "bob.agent", env=env)
                 self.assertEqual(done.returncode, UNREACHABLE, done.stderr)
                 self.assertIn(expected, done.stderr)
+
+    def test_a_statement_that_is_only_signed_is_json_where_that_is_asked_for(self):
+        with Network(BIN) as network:
+            key, token = os.path.join(network.folder, "key.pem"), os.path.join(network.folder, "token")
+            public = json.loads(dotagent("--json", "keygen", key).stdout)["public_key"]
+            issued = dotagent("token", "issue", "--key", key, "--to", public, "--resource", "agent://bob.agent", "--action", "call")
+            pathlib.Path(token).write_text(issued.stdout)
+            for command in (["revoke", "--key", key, "--print"], ["token", "revoke", token, "--key", key, "--print"]):
+                with self.subTest(command):
+                    plain = subprocess.run([os.path.join(BIN, "dotagent"), *command], capture_output=True, timeout=60, check=True).stdout
+                    printed = json.loads(dotagent("--json", *command).stdout)
+                    self.assertEqual(list(printed), ["statement"])
+                    statement = base64.b64decode(printed["statement"], validate=True)
+                    # Each is dated and signed anew: the same form and key.
+                    self.assertEqual((statement[:2], len(statement)), (plain[:2], len(plain)))
+                    self.assertIn(base64.b64decode(public), statement)
 
     def test_an_encrypted_key(self):
         with Network(BIN) as network:

@@ -29,6 +29,17 @@ TEST(PrintableTest, WhatMovesTheCursorIsEscaped) {
             "\\x9b31m");
 }
 
+TEST(PrintStatementTest, BytesForAFileAndBase64ForAProgram) {
+  const std::string statement("\x0a\x00\xff\n", 4);
+  const auto printed = [&](bool json) {
+    testing::internal::CaptureStdout();
+    EXPECT_EQ(PrintStatement(json, statement), 0);
+    return testing::internal::GetCapturedStdout();
+  };
+  EXPECT_EQ(printed(false), statement);
+  EXPECT_EQ(printed(true), "{\"statement\":\"CgD/Cg==\"}\n");
+}
+
 TEST(FormatTableTest, ColumnsLineUpByTheirWidestCell) {
   EXPECT_EQ(FormatTable({{"name", "state"}, {"bob.agent", "up"}, {"x", "unreachable"}}),
             "name       state\n"
