@@ -7,6 +7,7 @@ import pathlib
 import socket
 import subprocess
 import tempfile
+import threading
 import unittest
 
 from case import CONTESTED, FAILED, OK, REFUSED, UNREACHABLE, USAGE, NetworkCase, dotagent, free_port, wait_for
@@ -171,6 +172,7 @@ class KeysTest(NetworkCase):
         bundle = str(self.folder / "root.pem")
         self.run_ok(*self.options("certified"), "cert", "bundle", "--out", bundle)
         self.assertEqual(openssl("verify", "-x509_strict", "-CAfile", bundle, path).returncode, 0)
+        self.assertEqual(self.run_ok(*self.options("certified"), "cert", "bundle"), {"bundle_pem": pathlib.Path(bundle).read_text()})
         self.assertIn("URI:agent://certified.agent", openssl("x509", "-in", path, "-noout", "-text").stdout)
         shown = self.run_ok("cert", "show", path, "--registrar", self.identity.info["peer_id"])
         self.assertEqual((shown["name"], shown["signature"], shown["valid"]), ("certified.agent", "verified", True))
@@ -207,8 +209,19 @@ class ShortLivedTest(NetworkCase):
         self.run_ok(*options, "cert", "request", "brief.agent", "--out", path)
         first = self.run_ok("cert", "show", path)
         process = self.network.dotagent_in_background("--json", *options, "cert", "renew", path, "--watch")
-        self.assertTrue(json.loads(process.stdout.readline())["renewed"])
-        self.assertNotEqual(self.run_ok("cert", "show", path)["serial"], first["serial"])
+        too_late = threading.Timer(120, process.kill)
+        too_late.start()
+        self.addCleanup(too_late.cancel)
+
+        def renewed():
+            event = json.loads(process.stdout.readline() or "{}")
+            self.assertIs(event.get("renewed"), True)
+            return self.run_ok("cert", "show", path)
+
+        second = renewed()  # due at once
+        third = renewed()  # at half of what is ahead of the second, which nobody asks for
+        self.assertEqual(len({shown["serial"] for shown in (first, second, third)}), 3)
+        self.assertLess(datetime.datetime.now(datetime.timezone.utc), datetime.datetime.fromisoformat(second["expires"].replace("Z", "+00:00")))
         self.assertIsNone(process.poll())
 
 
