@@ -4,8 +4,10 @@
 
 #include <asio/steady_timer.hpp>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "common/base/clock.h"
@@ -15,6 +17,7 @@
 #include "services/host/directory.h"
 #include "services/host/host.h"
 #include "services/identity/handler.h"
+#include "services/identity/revocation_log.h"
 
 namespace dotagent::identity_service {
 
@@ -35,7 +38,8 @@ class ResolverDirectory : public NameDirectory {
 };
 
 // Carries each revocation of the log into the DHT, in order, trying again with growing pauses; its place in the log is
-// on disk, so that a restart neither forgets one nor repeats all.
+// on disk, so that a restart neither forgets one nor repeats all. One that the resolver refuses, whose clock may be
+// behind this one's, is set aside and tried again after a pause: it holds up none behind it.
 class RevocationPublisher : public std::enable_shared_from_this<RevocationPublisher> {
  public:
   // Everything must outlive it.
@@ -48,16 +52,27 @@ class RevocationPublisher : public std::enable_shared_from_this<RevocationPublis
 
  private:
   void Continue();
+  // What was set aside, once after each pause, or else what the log has behind the cursor. std::nullopt if there is
+  // nothing, or the disk fails.
+  [[nodiscard]] std::optional<RevocationLog::Entry> Next();
+  void Publish(const RevocationLog::Entry& entry);
   void OnPublished(uint64_t sequence, const absl::Status& status);
+  void SetAside(uint64_t sequence);
+  [[nodiscard]] absl::Status SavePlace();
+  void ContinueLater();
 
   host::Host& host_;
   Handler& handler_;
   ResolverDirectory& directory_;
   asio::steady_timer timer_;
   uint64_t cursor_ = 0;
+  std::deque<uint64_t> set_aside_;  // sequences, up to the cursor
   uint64_t watch_ = 0;
   absl::Duration pause_;
-  bool busy_ = false;
+  bool busy_ = false;     // the resolver is asked
+  bool failing_ = false;  // it did not answer: nothing is tried before the pause is over
+  bool waiting_ = false;  // for the end of a pause
+  bool rested_ = false;   // one is over
   bool stopped_ = false;
 };
 

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -33,7 +34,10 @@ class FakeResolver : public v1::ResolverService::CallbackService {
                                               v1::PublishRevocationResponse*) override {
     absl::MutexLock lock(&mutex_);
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    if (refusals_ > 0) {
+    if (disliked_.contains(request->statement())) {
+      ++disliked_tries_;
+      reactor->Finish(rpc::ToGrpc(absl::InvalidArgumentError("it is dated ahead")));
+    } else if (refusals_ > 0) {
       --refusals_;
       reactor->Finish(rpc::ToGrpc(absl::UnavailableError("no node of the DHT answers")));
     } else {
@@ -47,6 +51,21 @@ class FakeResolver : public v1::ResolverService::CallbackService {
     absl::MutexLock lock(&mutex_);
     refusals_ = refusals;
   }
+  // Finds fault with a statement until Like.
+  void Dislike(const std::string& statement) {
+    absl::MutexLock lock(&mutex_);
+    disliked_.insert(statement);
+  }
+  void Like(const std::string& statement) {
+    absl::MutexLock lock(&mutex_);
+    disliked_.erase(statement);
+  }
+  // Until it was asked so often to take one that it dislikes.
+  void AwaitTries(int tries) {
+    absl::MutexLock lock(&mutex_);
+    const auto enough = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return disliked_tries_ >= tries; };
+    EXPECT_TRUE(mutex_.AwaitWithTimeout(absl::Condition(&enough), kPatience));
+  }
   // What has come, once it is `count` statements; fails the test if it never is.
   std::vector<std::string> Await(size_t count) {
     absl::MutexLock lock(&mutex_);
@@ -58,6 +77,8 @@ class FakeResolver : public v1::ResolverService::CallbackService {
  private:
   absl::Mutex mutex_;
   int refusals_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::set<std::string> disliked_ ABSL_GUARDED_BY(mutex_);
+  int disliked_tries_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<std::string> statements_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -130,6 +151,34 @@ TEST_F(RevocationPublisherTest, TriesAgainUntilItIsTaken) {
   const std::vector<std::string> expected = {Revoke(1), Revoke(2)};
   Start();
   EXPECT_EQ(resolver_.Await(2), expected);
+}
+
+TEST_F(RevocationPublisherTest, OneThatTheResolverRefusesHoldsUpNoneBehindIt) {
+  const std::string ahead = Revoke(1);
+  resolver_.Dislike(ahead);
+  const std::string second = Revoke(2);
+  Start();
+  EXPECT_EQ(resolver_.Await(1), (std::vector<std::string>{second}));
+  const std::string third = Revoke(3);
+  EXPECT_EQ(resolver_.Await(2), (std::vector<std::string>{second, third}));
+  resolver_.AwaitTries(2);
+  resolver_.Like(ahead);
+  EXPECT_EQ(resolver_.Await(3), (std::vector<std::string>{second, third, ahead})) << "it is tried again";
+}
+
+TEST_F(RevocationPublisherTest, ARestartForgetsNoneThatWasRefused) {
+  const std::string ahead = Revoke(1);
+  resolver_.Dislike(ahead);
+  const std::string second = Revoke(2);
+  Start();
+  EXPECT_EQ(resolver_.Await(1), (std::vector<std::string>{second}));
+  resolver_.AwaitTries(2);  // the second's answer has been heard
+  Stop();
+  host_.reset();
+  OpenHost();
+  resolver_.Like(ahead);
+  Start();
+  EXPECT_EQ(resolver_.Await(2)[1], ahead);
 }
 
 TEST_F(RevocationPublisherTest, ARestartGoesOnWhereItWas) {
