@@ -34,7 +34,7 @@ class Calls::Answer {
 };
 
 void Calls::Make(const CallOptions& options, absl::string_view request, CallCallback done) {
-  const auto opened = connection_.session().OpenStream(options.protocol, options.priority);
+  const auto opened = connection_.session().OpenStream(options.protocol, options.priority, session::StreamUse::kCall);
   if (!opened.ok()) {
     return asio::post(connection_.executor(), [done = std::move(done), why = opened.status()] { done(why); });
   }

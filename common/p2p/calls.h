@@ -4,6 +4,8 @@
 // them: no Stream in between, no turn of the loop for each of its callbacks, no timer of their own (the connection's
 // serves all).
 //
+// They may take the last of the streams that a peer allows (mux.h), which other streams leave to them.
+//
 // Defends against requests and responses over their limit, malformed ones (the stream is reset), and peers that never
 // answer (a deadline). Memory: a message a call, within the session's windows.
 #ifndef DOTAGENT_COMMON_P2P_CALLS_H_

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/status.h"
 #include "common/p2p/timer.h"
 
 namespace dotagent::p2p {
@@ -16,6 +17,12 @@ namespace {
 constexpr uint64_t kHashesAtOnce = 512;
 constexpr int kPauseFactor = 3;
 constexpr size_t kMaxDiscarded = 256 * 1024;  // bytes that a peer may send on a stream that nobody reads
+
+absl::Status GivenUp() {
+  return ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
+                         "the stream was reset here: what it brought was not read, and no memory was left to keep it "
+                         "out of the way of others; read sooner");
+}
 
 }  // namespace
 
@@ -241,7 +248,10 @@ void Connection::HandleEvent(const session::Event& event) {
       if (const auto stream = Find(event.stream); stream != nullptr) stream->OnWritable();
       return;
     case Kind::kStreamReset:
-      return OnPeerReset(event.stream, event.code);
+      return OnStreamGone(event.stream, StatusOfReset(event.code));
+    case Kind::kStreamGivenUp:
+      context_->given_up->Increment();
+      return OnStreamGone(event.stream, GivenUp());
     case Kind::kGoAway:
       return Retire();
   }
@@ -258,8 +268,7 @@ void Connection::OnPeerStream(session::StreamId id, const std::string& protocol)
   served->streams(std::move(stream));
 }
 
-void Connection::OnPeerReset(session::StreamId id, uint64_t code) {
-  const absl::Status why = StatusOfReset(code);
+void Connection::OnStreamGone(session::StreamId id, const absl::Status& why) {
   last_used_ = Now();
   if (calls_.OnReset(id, why)) return;
   if (const auto stream = Find(id); stream != nullptr) stream->Fail(why);

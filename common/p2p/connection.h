@@ -62,6 +62,7 @@ struct ConnectionContext {
   absl::Duration idle_timeout = absl::InfiniteDuration();
   telemetry::Counter* received = nullptr;  // bytes
   telemetry::Counter* sent = nullptr;      // bytes
+  telemetry::Counter* given_up = nullptr;  // streams, for their slow readers
   std::shared_ptr<Newcomers> newcomers;    // charged for what is done for others' handshakes
   // Where what is more than a message or two is read into, one socket at a time.
   std::vector<char> read_buffer = std::vector<char>(64 * 1024);
@@ -133,7 +134,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void HandleEvents();
   void HandleEvent(const session::Event& event);
   void OnPeerStream(session::StreamId id, const std::string& protocol);
-  void OnPeerReset(session::StreamId id, uint64_t code);
+  void OnStreamGone(session::StreamId id, const absl::Status& why);
   bool Write();
   void WaitWritable();
   void ArmTimer();

@@ -39,7 +39,10 @@ struct NodeMetrics {
         dialled_relayed(Dials(metrics, "relayed")),
         dials_failed(Dials(metrics, "failed")),
         growth_refused(metrics.AddCounter("dotagent_p2p_window_growth_refused_total",
-                                          "Times that a session's window did not grow, for the sake of memory.")) {
+                                          "Times that a session got no more memory: for its windows, its streams, or "
+                                          "what slow readers leave.")),
+        given_up(metrics.AddCounter("dotagent_p2p_slow_streams_reset_total",
+                                    "Streams that were reset because nobody read them and others needed the room.")) {
     for (const char* cause : {"rate", "gone", "connections", "address", "first_bytes", "deadline", "accept",
                               "handshakes", "handshakes_of_address", "evicted", "handshake", "circuit", "key"}) {
       refused[cause] = &metrics.AddCounter("dotagent_p2p_refused_total",
@@ -63,6 +66,7 @@ struct NodeMetrics {
   telemetry::Counter& dialled_relayed;
   telemetry::Counter& dials_failed;
   telemetry::Counter& growth_refused;
+  telemetry::Counter& given_up;
   absl::flat_hash_map<absl::string_view, telemetry::Counter*> refused;
 };
 
@@ -118,6 +122,7 @@ struct Node::Impl final : ConnectionOwner, DialHost, std::enable_shared_from_thi
     shared->idle_timeout = options.idle_timeout;
     shared->received = &metrics.received;
     shared->sent = &metrics.sent;
+    shared->given_up = &metrics.given_up;
   }
 
   // A dial under way and those who wait for it.
@@ -247,6 +252,8 @@ std::shared_ptr<Connection> Node::Impl::MakeSession(asio::ip::tcp::socket socket
   session_options.connection_window = options.windows.connection;
   session_options.max_stream_window = options.windows.max_stream;
   session_options.max_connection_window = options.windows.max_connection;
+  session_options.max_streams = options.windows.streams;
+  session_options.most_streams = options.windows.max_streams;
   session_options.window_budget = window_budget;
   auto connection =
       std::make_shared<Connection>(std::move(socket), std::move(session_options), relayed, std::move(slot), shared);

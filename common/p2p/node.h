@@ -13,7 +13,8 @@
 // Callbacks come once, and never from inside the call that they belong to.
 //
 // Metrics: dotagent_p2p_sessions, dotagent_p2p_dials_total{result}, dotagent_p2p_refused_total{cause},
-// dotagent_p2p_bytes_total{direction}, dotagent_p2p_window_growth_refused_total, and newcomers.h's.
+// dotagent_p2p_bytes_total{direction}, dotagent_p2p_window_growth_refused_total, dotagent_p2p_slow_streams_reset_total,
+// and newcomers.h's.
 //
 //   Node node(loop.executor(), {.key = &key, .listen = "/ip4/0.0.0.0/tcp/4001", …});
 //   RETURN_IF_ERROR(node.Listen());
@@ -47,13 +48,16 @@
 
 namespace dotagent::p2p {
 
-// What a node lets the other ends of its sessions send before it is read, in bytes: session.h.
+// What a node lets the other ends of its sessions send before it is read, in bytes, and the streams that they may have
+// open: session.h.
 struct SessionWindows {
   uint64_t stream = 256 * 1024;
   uint64_t connection = 1024 * 1024;
   uint64_t max_stream = 4 * 1024 * 1024;
   uint64_t max_connection = 8 * 1024 * 1024;
-  uint64_t growth_in_all = uint64_t{1} << 30;  // of all sessions' windows beyond their first ones
+  uint64_t streams = 512;
+  uint64_t max_streams = 8192;
+  uint64_t growth_in_all = uint64_t{1} << 30;  // of all sessions beyond what they begin with, in bytes
 };
 
 // The pointers are needed and must outlive the node.
@@ -112,7 +116,7 @@ class Node {
   void ServeCalls(const std::string& protocol, size_t max_request, CallHandler handler);
 
   // Opens a stream, dialling first if there is no session. Unavailable (UNREACHABLE) lists each address that was tried
-  // and why it failed.
+  // and why it failed; ResourceExhausted (LIMIT) over the peer's limit, of which the last streams are for calls.
   void OpenStream(const PeerAddress& peer, const std::string& protocol, session::Priority priority,
                   StreamCallback done);
   // A unary call: opens a stream, sends `request`, reads one response of at most `max_response` bytes. DeadlineExceeded

@@ -19,6 +19,7 @@ MuxOptions Bounded(MuxOptions options) {
   options.ours.max_streams = std::min<uint64_t>(options.ours.max_streams, Mux::kMaxStreams);
   options.ours.stream_window = std::min(options.ours.stream_window, kMaxWindow);
   options.ours.connection_window = std::min(options.ours.connection_window, kMaxWindow);
+  options.most_streams = std::clamp<uint64_t>(options.most_streams, options.ours.max_streams, Mux::kMaxStreams);
   options.theirs.max_streams = std::min(options.theirs.max_streams, kMaxStreamCount);
   options.max_stream_window = std::clamp(options.max_stream_window, options.ours.stream_window, kMaxWindow);
   options.max_connection_window = std::clamp(options.max_connection_window, options.ours.connection_window, kMaxWindow);
@@ -28,13 +29,18 @@ MuxOptions Bounded(MuxOptions options) {
 // A shorter write is cheaper to copy.
 constexpr size_t kWorthSharing = 16 * 1024;
 
+// Of so many streams, those that are for calls only.
+uint64_t KeptForCalls(uint64_t streams) { return streams < 64 ? 0 : std::max<uint64_t>(streams / 16, 16); }
+
 uint64_t FirstId(Role opener) { return opener == Role::kDialler ? 0 : 1; }
 
 }  // namespace
 
-Mux::Mux(MuxOptions options) : options_(Bounded(std::move(options))), grown_(options_.window_budget) {
+Mux::Mux(MuxOptions options) : options_(Bounded(std::move(options))), lease_(options_.window_budget) {
   own_limit_ = options_.theirs.max_streams;
+  kept_for_calls_ = KeptForCalls(options_.theirs.max_streams);
   peer_limit_ = options_.ours.max_streams;
+  allowed_ = options_.ours.max_streams;
   send_.limit = options_.theirs.connection_window;
   receive_.limit = options_.ours.connection_window;
   window_ = options_.ours.connection_window;
@@ -67,15 +73,18 @@ void Mux::Tell(Event::Kind kind, StreamId id, std::string protocol, uint64_t cod
 
 std::vector<Event> Mux::TakeEvents() { return std::exchange(events_, {}); }
 
-absl::StatusOr<StreamId> Mux::OpenStream(absl::string_view protocol, Priority priority) {
+absl::StatusOr<StreamId> Mux::OpenStream(absl::string_view protocol, Priority priority, StreamUse use) {
   if (protocol.empty() || protocol.size() > kMaxProtocol ||
       !std::all_of(protocol.begin(), protocol.end(), absl::ascii_isprint))
     return absl::InvalidArgumentError("a stream's protocol is 1 to 255 printable bytes");
   if (going_away_ || peer_gone_)
     return absl::FailedPreconditionError("the session opens no more streams after a GOAWAY; use a new session");
-  if (next_own_ >= own_limit_ || streams_.size() >= kMaxStreams) {
-    return ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
-                           "the peer lets us open no more streams now; try again when one has ended");
+  const uint64_t kept = use == StreamUse::kCall ? 0 : kept_for_calls_;
+  if (own_limit_ - next_own_ <= kept || streams_.size() >= kMaxStreams) {
+    return ErrorWithReason(
+        absl::StatusCode::kResourceExhausted, reason::kLimit,
+        absl::StrCat("the peer lets us open ", own_limit_ - next_own_, " more streams now, of which ", kept,
+                     " are for calls; try again when one has ended"));
   }
   StreamState& stream = Create(next_own_ * 4 + FirstId(options_.role));
   ++next_own_;
@@ -198,33 +207,51 @@ void Mux::Detach(StreamState& stream, uint64_t code) {
   ++detached_;
   stream.unsent.Clear();
   stream.write_refused = false;
-  ConsumeOfConnection(stream.unread.size());
+  LetGo(stream, stream.unread.size());
   stream.unread.Clear();
   scheduler_.Remove(stream.id);
   if (!stream.send_done) Owe(stream, &StreamState::owes_reset);
 }
 
-void Mux::ConsumeOfConnection(size_t bytes) {
+void Mux::ConsumeOfConnection(uint64_t bytes) {
   consumed_ += bytes;
-  GrowWindow(0);
+  GrowWindowIfWanted(0);
 }
 
-void Mux::GrowWindow(size_t unread_at_most) {
-  if (!peer_waits_ || receive_.used - consumed_ > unread_at_most) return;
+// The oldest `bytes` of what is unread leave. The connection has its credit back for those that were lent: the budget
+// gets them.
+void Mux::LetGo(StreamState& stream, uint64_t bytes) {
+  const uint64_t lent = std::min(bytes, stream.lent);
+  stream.lent -= lent;
+  lent_ -= lent;
+  lease_.Return(lent);
+  ConsumeOfConnection(bytes - lent);
+}
+
+void Mux::GrowWindowIfWanted(uint64_t unread_at_most) {
+  if (!peer_waits_ || receive_.used - consumed_ + lent_ > unread_at_most) return;
   peer_waits_ = false;
-  const uint64_t grown = std::min(2 * window_, options_.max_connection_window);
-  if (grown_.Take(grown - window_)) window_ = grown;
+  GrowWindow();
 }
 
-void Mux::GrowWindow(StreamState& stream, size_t unread_at_most) {
+void Mux::GrowWindow() {
+  const uint64_t grown = std::min(2 * window_, options_.max_connection_window);
+  if (lease_.Take(grown - window_)) window_ = grown;
+}
+
+// No stream grows over half of what all have together, which grows first where that is not enough: or a reader that
+// kept up once, and stops, would hold what the others need.
+void Mux::GrowWindow(StreamState& stream, uint64_t unread_at_most) {
   if (!stream.peer_waits || stream.unread.size() > unread_at_most) return;
   stream.peer_waits = false;
-  stream.window = std::min(2 * stream.window, options_.max_stream_window);
+  const uint64_t wanted = std::min(2 * stream.window, options_.max_stream_window);
+  if (wanted > window_ / 2 && receive_.used - consumed_ + lent_ <= window_ / 2) GrowWindow();
+  stream.window = std::max(stream.window, std::min(wanted, window_ / 2));
   OweCredit(stream);
 }
 
 void Mux::Consume(StreamState& stream, size_t bytes) {
-  ConsumeOfConnection(bytes);
+  LetGo(stream, bytes);
   stream.consumed += bytes;
   OweCredit(stream);
   GrowWindow(stream, 0);

@@ -10,6 +10,20 @@
 // ended on the wire, and only then makes room for another in the peer's limit, so a peer cannot make us remember more
 // streams than we allow it; that an id was used is known from its being below the next one.
 //
+// Departure from RFC 9000 §3.5: there STOP_SENDING stops one direction and the other goes on. Here it ends the stream,
+// and no call stops one direction alone: a call whose deadline is over, a channel or an inbox that is taken down has no
+// use for half a stream, and all of them rely on one Reset, sent by either end, to end what both hold. An end that only
+// has nothing more to say closes its direction (CloseWrite) instead.
+//
+// How many streams the peer may have open begins with `ours.max_streams` and doubles when it uses more than half of
+// them, as far as `most_streams` and the budget of windows allow: a stream is memory, too. Of those that the peer
+// allows us we keep a sixteenth of the first ones, at least 16, for calls (StreamUse::kCall): any other stream is
+// refused (LIMIT) once no more than these are left. A peer that allows fewer than 64 leaves nothing to keep.
+//
+// A reader that is slow on one stream never stops another (mux_slow_readers.cc): a stream's window is at most half of
+// the connection's once it has grown, and where streams together leave too little of the connection's, what lies unread
+// in slow ones is taken out of it and charged to the budget. What that does not take is reset.
+//
 // Defends against a peer that overruns its credit or its streams, reopens or skips ids, sends after its end, lies about
 // a final size, or spends our time on frames that change nothing. Such an error ends the session; end_code() says why.
 #ifndef DOTAGENT_COMMON_SESSION_MUX_H_
@@ -44,11 +58,13 @@ struct MuxOptions {
   MuxParameters theirs;  // what it lets us send at first
   // How far our windows may grow: a window doubles when the peer says that it waits for credit and at most half of the
   // window waits to be read, or all of it has been read after that. So a reader that never catches up keeps a small
-  // one.
+  // one. What lies unread in slow streams besides is at most max_connection_window again.
   uint64_t max_stream_window = 0;      // no less than ours.stream_window
   uint64_t max_connection_window = 0;  // no less than ours.connection_window
+  uint64_t most_streams = 0;           // no less than ours.max_streams
   size_t send_buffer = 256 * 1024;
-  // What the window of all streams together grows by is taken from it; none: no limit but max_connection_window.
+  // What the window of all streams together and their number grow by is taken from it, and what lies unread in slow
+  // ones; none: no limit but those above.
   std::shared_ptr<WindowBudget> window_budget = nullptr;
 };
 
@@ -57,6 +73,10 @@ class Mux {
  public:
   // Frames that change nothing, a minute, before the peer is taken for hostile.
   static constexpr uint64_t kMaxIdleFrames = 10'000;
+  // Of its own memory, about, for a stream that has nothing to say; what one more of the peer's costs the budget.
+  static constexpr uint64_t kStreamCost = 1024;
+  // Whoever reads, in this time, less than a quarter of what waits at its beginning is slow.
+  static constexpr absl::Duration kSlow = absl::Milliseconds(500);
   // Streams that may be remembered at once, ours and the peer's.
   static constexpr size_t kMaxStreams = 65'536;
   static constexpr size_t kMaxProtocol = 255;
@@ -77,7 +97,12 @@ class Mux {
 
   [[nodiscard]] std::vector<Event> TakeEvents();
 
-  [[nodiscard]] absl::StatusOr<StreamId> OpenStream(absl::string_view protocol, Priority priority);
+  // When OnTimeout must be called; InfiniteFuture: no need.
+  [[nodiscard]] absl::Time NextTimeout() const { return look_at_; }
+  void OnTimeout(absl::Time now);
+
+  [[nodiscard]] absl::StatusOr<StreamId> OpenStream(absl::string_view protocol, Priority priority,
+                                                    StreamUse use = StreamUse::kOrdinary);
   [[nodiscard]] absl::StatusOr<size_t> Write(StreamId id, absl::string_view data);
   [[nodiscard]] absl::StatusOr<size_t> Write(StreamId id, const std::shared_ptr<const std::string>& data, size_t from);
   [[nodiscard]] absl::Status CloseWrite(StreamId id);
@@ -106,11 +131,20 @@ class Mux {
   void Detach(StreamState& stream, uint64_t code);
   void Consume(StreamState& stream, size_t bytes);
   void OweCredit(StreamState& stream);
-  void GrowWindow(size_t unread_at_most);
-  void GrowWindow(StreamState& stream, size_t unread_at_most);
-  void ConsumeOfConnection(size_t bytes);
+  void GrowWindowIfWanted(uint64_t unread_at_most);
+  void GrowWindow();
+  void GrowWindow(StreamState& stream, uint64_t unread_at_most);
+  void ConsumeOfConnection(uint64_t bytes);
+  void LetGo(StreamState& stream, uint64_t bytes);
   void ForgetIfOver(StreamState& stream);
   void Tell(Event::Kind kind, StreamId id, std::string protocol = "", uint64_t code = 0);
+
+  // mux_slow_readers.cc: what one stream leaves to the others.
+  void WatchReaders(absl::Time now);
+  [[nodiscard]] bool Crowded() const;
+  [[nodiscard]] std::vector<StreamId> SlowStreams();
+  [[nodiscard]] bool Lend(StreamState& stream);
+  void GiveUp(StreamState& stream);
 
   // mux_send.cc: frames out.
   void Owe(StreamState& stream, bool StreamState::*frame);
@@ -132,6 +166,7 @@ class Mux {
   [[nodiscard]] absl::Status OnStreamFrame(const Frame& frame, absl::Time now);
   [[nodiscard]] absl::StatusOr<StreamState*> Lookup(const Frame& frame);
   [[nodiscard]] absl::StatusOr<StreamState*> Accept(StreamId id);
+  void AllowMoreStreams();
   [[nodiscard]] absl::Status OnData(StreamState& stream, const Frame& frame, bool opens, absl::Time now);
   [[nodiscard]] absl::Status TakeHeader(StreamState& stream);
   [[nodiscard]] absl::Status OnReset(StreamState& stream, const Frame& frame);
@@ -155,15 +190,19 @@ class Mux {
   uint64_t next_own_ = 0;        // streams that we have opened, ever
   uint64_t announced_own_ = 0;   // and that the peer knows of
   uint64_t own_limit_ = 0;       // the peer's MAX_STREAMS
+  uint64_t kept_for_calls_ = 0;  // of what that leaves
   uint64_t next_peer_ = 0;       // streams that the peer has opened, ever
   uint64_t forgotten_peer_ = 0;  // and that are over
   uint64_t peer_limit_ = 0;      // our MAX_STREAMS
+  uint64_t allowed_ = 0;         // that it may have open at once; it only grows
 
   Flow send_;
   Flow receive_;
-  uint64_t consumed_ = 0;  // bytes received that are no longer held here
+  uint64_t consumed_ = 0;  // bytes received that are no longer held here, or lent
+  uint64_t lent_ = 0;      // of all streams
   uint64_t window_ = 0;    // of all streams together; it only grows
-  WindowBudget::Lease grown_;
+  WindowBudget::Lease lease_;
+  absl::Time look_at_ = absl::InfiniteFuture();  // for slow readers
   std::optional<uint64_t> told_blocked_at_;
   uint64_t peer_blocked_at_ = 0;
   bool peer_waits_ = false;

@@ -132,6 +132,7 @@ absl::StatusOr<StreamState*> Mux::Accept(StreamId id) {
   if (peer_gone_) return Violation(EndCode::kStreamState, "opened a stream after its GOAWAY");
   StreamState& stream = Create(id);
   ++next_peer_;
+  AllowMoreStreams();
   stream.announced = true;
   stream.awaits_header = true;
   if (going_away_) {
@@ -139,6 +140,12 @@ absl::StatusOr<StreamState*> Mux::Accept(StreamId id) {
     Owe(stream, &StreamState::owes_stop);
   }
   return &stream;
+}
+
+void Mux::AllowMoreStreams() {
+  if (next_peer_ - forgotten_peer_ <= allowed_ / 2) return;
+  const uint64_t grown = std::min(2 * allowed_, options_.most_streams);
+  if (grown > allowed_ && lease_.Take((grown - allowed_) * kStreamCost)) allowed_ = grown;
 }
 
 absl::Status Mux::OnData(StreamState& stream, const Frame& frame, bool opens, absl::Time now) {
@@ -163,6 +170,7 @@ absl::Status Mux::OnData(StreamState& stream, const Frame& frame, bool opens, ab
     return absl::OkStatus();
   }
   stream.unread.Append(frame.data);
+  WatchReaders(now);
   if (stream.awaits_header) RETURN_IF_ERROR(TakeHeader(stream));
   const bool readable = !stream.unread.empty() || stream.receive_done;
   if (stream.visible() && readable && !stream.readable_told) {
@@ -219,7 +227,7 @@ absl::Status Mux::OnDataBlocked(uint64_t limit, absl::Time now) {
   if (limit <= peer_blocked_at_) return CountIdle(now);
   peer_blocked_at_ = limit;
   peer_waits_ = true;
-  GrowWindow(window_ / 2);
+  GrowWindowIfWanted(window_ / 2);
   return absl::OkStatus();
 }
 

@@ -40,9 +40,9 @@ void Mux::Schedule(StreamState& stream) {
 
 bool Mux::OwesMaxData() const { return consumed_ + window_ - receive_.limit >= std::max<uint64_t>(window_ / 2, 1); }
 
+// Well before those that the peer keeps for calls are used up, which are a sixteenth.
 bool Mux::OwesMaxStreams() const {
-  const uint64_t allowed = options_.ours.max_streams;
-  return forgotten_peer_ + allowed - peer_limit_ >= std::max<uint64_t>(allowed / 8, 1);
+  return forgotten_peer_ + allowed_ - peer_limit_ >= std::max<uint64_t>(options_.ours.max_streams / 64, 1);
 }
 
 bool Mux::OwesDataBlocked() const {
@@ -60,7 +60,7 @@ void Mux::Fill(size_t limit, Message* message) {
     message->Add({.type = FrameType::kMaxData, .value = receive_.limit});
   }
   if (OwesMaxStreams()) {
-    peer_limit_ = std::min(forgotten_peer_ + options_.ours.max_streams, kMaxStreamCount);
+    peer_limit_ = std::min(forgotten_peer_ + allowed_, kMaxStreamCount);
     message->Add({.type = FrameType::kMaxStreams, .value = peer_limit_});
   }
   FillOpeners(limit, message);

@@ -307,6 +307,7 @@ void Session::Impl::Establish(absl::Time now) {
                          .theirs = peer_parameters,
                          .max_stream_window = options.max_stream_window,
                          .max_connection_window = options.max_connection_window,
+                         .most_streams = options.most_streams,
                          .send_buffer = options.send_buffer,
                          .window_budget = options.window_budget});
   handshake.reset();
@@ -412,7 +413,7 @@ std::vector<Event> Session::TakeEvents() {
 absl::Time Session::NextTimeout() const {
   switch (impl_->stage) {
     case Impl::Stage::kOpen:
-      return impl_->transport->NextTimeout();
+      return std::min(impl_->transport->NextTimeout(), impl_->mux->NextTimeout());
     case Impl::Stage::kOver:
       return absl::InfiniteFuture();
     default:
@@ -424,6 +425,7 @@ absl::Status Session::OnTimeout(absl::Time now) {
   if (impl_->stage == Impl::Stage::kOver) return impl_->cause;
   if (impl_->stage == Impl::Stage::kOpen) {
     impl_->transport->OnTimeout(now);
+    impl_->mux->OnTimeout(now);
   } else if (now >= impl_->handshake_deadline) {
     return impl_->End(HandshakeTimedOut(), now);
   }
@@ -457,9 +459,9 @@ absl::Status Session::TransportEnded() const {
       absl::StrCat("the connection ended inside a sealed message: ", impl.in.size(), whole, " bytes of it had come"));
 }
 
-absl::StatusOr<StreamId> Session::OpenStream(absl::string_view protocol, Priority priority) {
+absl::StatusOr<StreamId> Session::OpenStream(absl::string_view protocol, Priority priority, StreamUse use) {
   RETURN_IF_ERROR(impl_->Usable());
-  return impl_->mux->OpenStream(protocol, priority);
+  return impl_->mux->OpenStream(protocol, priority, use);
 }
 
 absl::StatusOr<size_t> Session::Write(StreamId stream, absl::string_view data) {

@@ -14,15 +14,17 @@
 //
 // Defends against eavesdropping and tampering (Noise), a man in the middle (`expected_peer`), replay and reordering
 // (nonces; the receiver's advances only after authentication succeeds), a peer that sends more than it was allowed
-// (credit), opens streams without end (limits) or never rekeys (refused). An error on one stream never touches another;
-// an error of the session is final.
+// (credit), opens streams without end (limits) or never rekeys (refused). An error or a slow reader on one stream never
+// stops another: what the reader leaves is taken out of their credit within a second or two; an error of the session is
+// final.
 //
 //   Session a({.role = Role::kDialler, .identity = &alice, .random = &random}, now);
 //   while (connected) { write(a.TakeOutput()); a.Receive(read(), now); for (const Event& e : a.TakeEvents()) …; }
 //
-// Not thread-safe. Memory: at most max_connection_window for all that has arrived and not been read, the send buffer a
-// stream, and one message (64 KiB) that is not complete; an idle session keeps no buffers. Cost: docs/benchmarks.md; a
-// stream with a short question and answer takes about 3 µs of a core, both ends together.
+// Not thread-safe. Memory: at most max_connection_window for all that has arrived and not been read, and as much again
+// for what slow readers leave (mux.h); about 1 KiB and the send buffer a stream, and one message (64 KiB) that is not
+// complete; an idle session keeps no buffers. Cost: docs/benchmarks.md; a stream with a short question and answer takes
+// about 3 µs of a core, both ends together.
 #ifndef DOTAGENT_COMMON_SESSION_SESSION_H_
 #define DOTAGENT_COMMON_SESSION_SESSION_H_
 
@@ -56,7 +58,8 @@ struct Options {
   uint64_t max_stream_window = 4 * 1024 * 1024;  // as far as it grows for a peer that waits and a reader that does not
   uint64_t max_connection_window = 8 * 1024 * 1024;
   std::shared_ptr<WindowBudget> window_budget = nullptr;  // that it shares with others on the same thread
-  uint64_t max_streams = 256;                             // streams of the peer's that may be open at once
+  uint64_t max_streams = 256;                             // streams of the peer's that may be open at once, at first
+  uint64_t most_streams = 0;        // as far as that grows for a peer that uses them (mux.h); 0: not at all
   size_t send_buffer = 256 * 1024;  // bytes that Write takes on a stream before they have been sent
   absl::Duration handshake_timeout = absl::Seconds(10);
   uint64_t rekey_messages = 1000;                     // §4.1; a peer that sends more under one key is refused
@@ -122,8 +125,10 @@ class Session {
   [[nodiscard]] const std::string& channel_id() const;
 
   // Opens a stream; `protocol` (1–255 printable bytes, such as "/dotagent/dht/1.0.0") is its first line.
-  // ResourceExhausted (LIMIT) over the peer's limit, FailedPrecondition before establishment or after GOAWAY.
-  [[nodiscard]] absl::StatusOr<StreamId> OpenStream(absl::string_view protocol, Priority priority = Priority::kNormal);
+  // ResourceExhausted (LIMIT) over the peer's limit, the last of which are for calls; FailedPrecondition before
+  // establishment or after GOAWAY.
+  [[nodiscard]] absl::StatusOr<StreamId> OpenStream(absl::string_view protocol, Priority priority = Priority::kNormal,
+                                                    StreamUse use = StreamUse::kOrdinary);
 
   // Takes as much of `data` as the send buffer has room for and returns how much; kWritable follows when there is room
   // again. NotFound if there is no such stream (any more), FailedPrecondition after CloseWrite.

@@ -43,6 +43,8 @@ struct StreamState {
   uint64_t consumed = 0;
   uint64_t receive_limit = 0;  // our MAX_STREAM_DATA
   uint64_t window = 0;         // how far it is ahead of what was consumed; it only grows
+  uint64_t lent = 0;           // the oldest of `unread`, for which the connection has its credit back
+  uint64_t slow_below = 0;     // `consumed` that makes its reader a slow one at the next look
   uint64_t peer_blocked_at = 0;
   bool peer_waits = false;     // it said so, and the window has not grown since
   bool awaits_header = false;  // the first line is not complete; the layer above does not know of the stream

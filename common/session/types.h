@@ -14,6 +14,10 @@ enum class Role { kDialler, kListener };
 enum class Priority : uint8_t { kCritical = 0, kHigh = 1, kNormal = 2, kLow = 3 };
 inline constexpr size_t kPriorities = 4;
 
+// Of the streams that the peer allows us the last ones are for calls only (mux.h), so that streams that stay open for
+// long do not shut out questions that are answered at once.
+enum class StreamUse { kOrdinary, kCall };
+
 // 62 bits. As in QUIC: the lowest bit tells who opened it (0 the dialler), and bit 1 is 0 (bidirectional).
 using StreamId = uint64_t;
 
@@ -35,11 +39,12 @@ struct Event {
     kKnock,        // a gated listener: Admit may be called; `code` is the bits of work that the dialler has shown, or 0
     kWorkAsked,    // a dialler: the listener wants `code` bits of work first; WorkOnCookie until that is true
     kEstablished,  // the handshake is over; peer_key() is known
-    kStreamOpened,  // by the peer; `protocol` is its first line
-    kReadable,      // Read will return bytes, or the end; not said again until Read is called and more arrives
-    kWritable,      // Write will take bytes again after having refused some
-    kStreamReset,   // by the peer; `code` (reset_code.h); both directions are gone
-    kGoAway,        // the peer opens and accepts no more streams
+    kStreamOpened,   // by the peer; `protocol` is its first line
+    kReadable,       // Read will return bytes, or the end; not said again until Read is called and more arrives
+    kWritable,       // Write will take bytes again after having refused some
+    kStreamReset,    // by the peer; `code` (reset_code.h); both directions are gone
+    kStreamGivenUp,  // by the session: nobody read it, and no room was left for others; both directions are gone
+    kGoAway,         // the peer opens and accepts no more streams
   };
   Kind kind;
   StreamId stream = 0;

@@ -23,13 +23,16 @@ Profile Standard() {
           .bucket_refresh_interval = absl::Hours(1)};
 }
 
-// Each connection may take 64 KiB at first, all of them together 16 MiB, and 16 MiB more as they grow.
+// Each connection may take 64 KiB at first and 256 KiB for its streams, all of them together 80 MiB, and 16 MiB more as
+// they grow.
 Profile Edge() {
   return {.name = "edge",
           .windows = {.stream = 32 * kKib,
                       .connection = 64 * kKib,
                       .max_stream = 512 * kKib,
                       .max_connection = kMib,
+                      .streams = 256,
+                      .max_streams = 1024,
                       .growth_in_all = 16 * kMib},
           .max_connections = 256,
           .max_connections_per_address = 64,
@@ -46,6 +49,7 @@ Profile Server() {
   profile.name = "server";
   profile.windows.max_stream = 8 * kMib;
   profile.windows.max_connection = 16 * kMib;
+  profile.windows.max_streams = 32'768;
   profile.windows.growth_in_all = 4 * kGib;
   profile.max_connections = 16'384;
   profile.max_connections_per_address = 4096;

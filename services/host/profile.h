@@ -1,7 +1,7 @@
 // What a node is sized for: `edge` (a small machine or a battery), `standard`, `server` (many peers, much memory).
 //
-// A profile sets what an option does not: windows, caches, how many connections there may be, and how often a node
-// looks after what nobody asked for.
+// A profile sets what an option does not: windows and streams, caches, how many connections there may be, and how often
+// a node looks after what nobody asked for.
 #ifndef DOTAGENT_SERVICES_HOST_PROFILE_H_
 #define DOTAGENT_SERVICES_HOST_PROFILE_H_
 

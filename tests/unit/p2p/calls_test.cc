@@ -53,9 +53,25 @@ TEST_F(CallsTest, LongMessagesArriveWhole) {
   EXPECT_EQ(*Call(""), "!");
 }
 
-TEST_F(CallsTest, MoreCallsThanStreamsMayBeOpen) {
-  Serve([](const crypto::PublicKey&, const std::string& asked, const auto& respond) { respond(asked); });
-  for (int i = 0; i < 600; ++i) ASSERT_EQ(*Call(std::to_string(i)), std::to_string(i));
+// Under way at once; none is answered before the last one has come.
+TEST_F(CallsTest, MoreAtOnceThanASessionBeginsWith) {
+  constexpr size_t kBatch = 200;
+  constexpr size_t kBatches = 8;
+  static_assert(kBatch * kBatches > 3 * SessionWindows().streams);
+  std::vector<std::function<void()>> waiting;
+  Serve([&](const crypto::PublicKey&, const std::string& asked, const auto& respond) {
+    waiting.push_back([asked, respond] { respond(asked); });
+  });
+  std::vector<Outcome<absl::StatusOr<std::string>>> outcomes(kBatch * kBatches);
+  for (size_t begun = 0; begun < outcomes.size();) {
+    for (size_t i = 0; i < kBatch; ++i, ++begun) Start(std::to_string(begun), absl::Seconds(25), outcomes[begun]);
+    ASSERT_TRUE(Eventually(loop_, [&] { return waiting.size() == begun; }));
+  }
+  loop_.Run([&] {
+    for (const auto& answer : waiting) answer();
+    waiting.clear();
+  });
+  for (size_t i = 0; i < outcomes.size(); ++i) ASSERT_EQ(*outcomes[i].Wait(), std::to_string(i));
 }
 
 TEST_F(CallsTest, ManyAtOnceAreAnsweredInAnyOrder) {

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
@@ -151,6 +153,31 @@ TEST(NodeTest, ACallHasADeadline) {
   loop.Run([&] { a.node().Call(peer, "/test/silent/1", "x", 10, absl::Milliseconds(100), answer.Callback()); });
   EXPECT_EQ(answer.Wait().status().code(), absl::StatusCode::kDeadlineExceeded);
   loop.Run([&] { unanswered.clear(); });
+}
+
+TEST(NodeTest, CallsPassWhereAllOtherStreamsAreTaken) {
+  Loop loop;
+  TestNode a(loop);
+  TestNode b(loop, [](NodeOptions& options) { options.windows.streams = options.windows.max_streams = 64; });
+  std::vector<std::shared_ptr<Stream>> taken;
+  loop.Run([&] { b.node().Serve("/test/hold/1", [&](std::shared_ptr<Stream> stream) { taken.push_back(stream); }); });
+  b.ServeEcho("b");
+  std::vector<std::shared_ptr<Stream>> held;
+  for (auto stream = a.Open(b.peer(), "/test/hold/1");; stream = a.Open(b.peer(), "/test/hold/1")) {
+    if (!stream.ok()) {
+      EXPECT_EQ(ReasonOf(stream.status()), reason::kLimit) << stream.status();
+      break;
+    }
+    held.push_back(*stream);
+    ASSERT_LE(held.size(), 64U);
+  }
+  EXPECT_EQ(held.size(), 48U);
+  ASSERT_TRUE(Eventually(loop, [&] { return taken.size() == 48; }));
+  for (int i = 0; i < 100; ++i) ASSERT_EQ(*a.Call(b.peer(), std::to_string(i)), "b:" + std::to_string(i));
+  loop.Run([&] {
+    held.clear();
+    taken.clear();
+  });
 }
 
 TEST(NodeTest, ARequestOverTheLimitIsReset) {

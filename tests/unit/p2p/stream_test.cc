@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "common/base/status.h"
 #include "common/base/varint.h"
@@ -329,6 +331,35 @@ double RefusedGrowth(uint64_t growth_in_all) {
     near = absl::UnavailableError("done with");
   });
   return reader.metrics().AddCounter("dotagent_p2p_window_growth_refused_total", "").Value();
+}
+
+// A node without memory to spare, and two streams that fill the window of their session and are never read.
+TEST(StreamWindowTest, AStreamThatNobodyReadsGivesWayToACall) {
+  Loop loop;
+  TestNode writer(loop);
+  TestNode reader(loop, [](NodeOptions& options) {
+    options.windows = {
+        .stream = 4096, .connection = 8192, .max_stream = 4096, .max_connection = 8192, .growth_in_all = 0};
+  });
+  Accepted accepted(loop, reader);
+  reader.ServeEcho("reader");
+  std::vector<std::shared_ptr<Stream>> streams;
+  for (int i = 0; i < 2; ++i) {
+    auto near = writer.Open(reader.peer(), "/test/stream/1");
+    ASSERT_EQ(near.status(), absl::OkStatus());
+    EXPECT_EQ(writer.Write(*near, std::string(64 * 1024, 'x')), absl::OkStatus());
+    streams.push_back(*std::move(near));
+    streams.push_back(accepted.Take());
+  }
+  EXPECT_EQ(*writer.Call(reader.peer(), "still there"), "reader:still there");
+  EXPECT_GE(reader.metrics().AddCounter("dotagent_p2p_slow_streams_reset_total", "").Value(), 1);
+  absl::Status here = reader.Read(streams[1]).status();
+  const absl::Status there = writer.Read(streams[here.ok() ? 2 : 0]).status();
+  if (here.ok()) here = reader.Read(streams[3]).status();
+  EXPECT_EQ(ReasonOf(here), reason::kLimit) << here;
+  EXPECT_THAT(std::string(here.message()), testing::HasSubstr("was not read"));
+  EXPECT_EQ(ReasonOf(there), reason::kLimit) << there;
+  loop.Run([&] { streams.clear(); });
 }
 
 TEST(StreamWindowTest, TheWindowsOfANodesSessionsGrowWithinItsBudget) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -297,6 +298,49 @@ TEST_F(MuxTest, OpensNoMoreThanThePeerAllows) {
   EXPECT_EQ(mux_.OpenStream("a\n", Priority::kNormal).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(mux_.OpenStream(std::string(256, 'x'), Priority::kNormal).status().code(),
             absl::StatusCode::kInvalidArgument);
+}
+
+TEST(MuxStreamsTest, TheLastOfManyAreForCalls) {
+  Mux mux({.role = Role::kListener,
+           .ours = kParameters,
+           .theirs = {.stream_window = 1000, .connection_window = 3000, .max_streams = 64}});
+  for (int i = 0; i < 48; ++i) ASSERT_TRUE(mux.OpenStream("/p", Priority::kNormal).ok()) << i;
+  EXPECT_EQ(ReasonOf(mux.OpenStream("/p", Priority::kCritical).status()), reason::kLimit);
+  for (int i = 0; i < 16; ++i) ASSERT_TRUE(mux.OpenStream("/c", Priority::kLow, StreamUse::kCall).ok()) << i;
+  EXPECT_EQ(ReasonOf(mux.OpenStream("/c", Priority::kCritical, StreamUse::kCall).status()), reason::kLimit);
+  ASSERT_TRUE(mux.OnMessage(Bytes({{.type = FrameType::kMaxStreams, .value = 65}}), kNow).ok());
+  EXPECT_FALSE(mux.OpenStream("/p", Priority::kNormal).ok());
+  EXPECT_TRUE(mux.OpenStream("/c", Priority::kNormal, StreamUse::kCall).ok());
+}
+
+TEST(MuxStreamsTest, WhoUsesHalfMayOpenMoreWithinTheBudget) {
+  const auto budget = std::make_shared<WindowBudget>(5 * Mux::kStreamCost);
+  {
+    Mux mux({.role = Role::kListener,
+             .ours = kParameters,
+             .theirs = kParameters,
+             .most_streams = 1000,
+             .window_budget = budget});
+    auto open_one = [&, next = StreamId{0}]() mutable {
+      ASSERT_TRUE(mux.OnMessage(Bytes({Data(next, "\x02/p")}), kNow).ok());
+      next += 4;
+    };
+    open_one();
+    open_one();
+    EXPECT_FALSE(mux.HasFrames());
+    open_one();
+    Message message;
+    mux.Fill(kMaxFrameSize, &message);
+    const std::string said = message.ToString();
+    ASSERT_EQ(Parse(said).size(), 1U);
+    EXPECT_EQ(Parse(said)[0].type, FrameType::kMaxStreams);
+    EXPECT_EQ(Parse(said)[0].value, 8U);
+    EXPECT_EQ(budget->left(), Mux::kStreamCost);
+    for (int i = 3; i < 8; ++i) open_one();
+    EXPECT_FALSE(mux.HasFrames()) << "there is no memory for eight more";
+    EXPECT_EQ(mux.OnMessage(Bytes({Data(32, "\x02/p")}), kNow).code(), absl::StatusCode::kResourceExhausted);
+  }
+  EXPECT_EQ(budget->left(), 5 * Mux::kStreamCost);
 }
 
 TEST_F(MuxTest, FloodOfFramesThatChangeNothingIsRefused) {
