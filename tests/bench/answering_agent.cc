@@ -1,5 +1,5 @@
 // An agent in a process of its own, as agents are: answers requests with what they came with, and does on a channel
-// what its method says: "echo" sends back, "sink" swallows.
+// what its method says: "echo/N" sends messages of N bytes back, each when it is there as a whole; "sink" swallows.
 //
 //   bench-answering-agent GATEWAY NAME        prints {"name": NAME} when it listens, until standard input ends
 #include <iostream>
@@ -11,6 +11,10 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "common/base/random.h"
 #include "common/base/status.h"
@@ -26,11 +30,41 @@ constexpr absl::Duration kPatience = absl::Seconds(30);
 
 void Say(const absl::Status& status) { std::cerr << "bench-answering-agent: " << status << std::endl; }
 
-absl::Status Serve(sdk::Channel& channel, bool echo) {
+// `size` bytes, or nothing at the end.
+absl::StatusOr<std::string> ReadMessage(sdk::Channel& channel, size_t size) {
+  std::string message;
+  while (message.size() < size) {
+    ASSIGN_OR_RETURN(const std::string read, channel.Read(size - message.size()));
+    if (read.empty()) break;
+    message += read;
+  }
+  if (!message.empty() && message.size() < size) return absl::DataLossError("the last message is cut");
+  return message;
+}
+
+// Each message is one here too: read, then written by itself.
+absl::Status Echo(sdk::Channel& channel, size_t size) {
+  for (;;) {
+    ASSIGN_OR_RETURN(const std::string message, ReadMessage(channel, size));
+    if (message.empty()) return absl::OkStatus();
+    RETURN_IF_ERROR(channel.Write(message));
+  }
+}
+
+absl::Status Swallow(sdk::Channel& channel) {
   for (;;) {
     ASSIGN_OR_RETURN(const std::string read, channel.Read(kRead));
-    if (read.empty()) break;
-    if (echo) RETURN_IF_ERROR(channel.Write(read));
+    if (read.empty()) return absl::OkStatus();
+  }
+}
+
+absl::Status Serve(sdk::Channel& channel, absl::string_view method) {
+  size_t size = 0;
+  if (absl::ConsumePrefix(&method, "echo/")) {
+    if (!absl::SimpleAtoi(method, &size) || size == 0) return absl::InvalidArgumentError("echo/N wants a size");
+    RETURN_IF_ERROR(Echo(channel, size));
+  } else {
+    RETURN_IF_ERROR(Swallow(channel));
   }
   RETURN_IF_ERROR(channel.CloseWrite());
   return channel.Finish(kPatience);
@@ -44,8 +78,8 @@ absl::Status Listen(sdk::Agent& agent, sdk::Inbox& inbox, std::vector<std::threa
       RETURN_IF_ERROR(inbox.Answer(*request, request->message.content()));
     } else if (const auto* offer = std::get_if<sdk::ChannelOffer>(&item)) {
       ASSIGN_OR_RETURN(auto channel, agent.AcceptChannel(*offer));
-      channels.emplace_back([channel = std::move(channel), echo = offer->method == "echo"] {
-        if (const absl::Status served = Serve(*channel, echo); !served.ok()) Say(served);
+      channels.emplace_back([channel = std::move(channel), method = offer->method] {
+        if (const absl::Status served = Serve(*channel, method); !served.ok()) Say(served);
       });
     } else if (const auto* rejected = std::get_if<sdk::RejectedMessage>(&item)) {
       return rejected->why;

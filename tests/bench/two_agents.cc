@@ -14,7 +14,6 @@ namespace {
 
 constexpr char kAlice[] = "alice.bench.agent";
 constexpr char kBob[] = "bob.bench.agent";
-constexpr char kEcho[] = "echo";
 constexpr char kSink[] = "sink";
 constexpr absl::Duration kPatience = absl::Seconds(30);
 constexpr int kSignatures = 500;
@@ -43,8 +42,12 @@ absl::Status TwoAgents::Ask(const record::Json& content) {
   return alice_->Request({.recipient = kBob, .content = content}, kPatience).status();
 }
 
-absl::StatusOr<std::unique_ptr<sdk::Channel>> TwoAgents::OpenChannel(Role role) {
-  return alice_->OpenChannel(kBob, {.method = role == Role::kSink ? kSink : kEcho});
+absl::StatusOr<std::unique_ptr<sdk::Channel>> TwoAgents::OpenSink() {
+  return alice_->OpenChannel(kBob, {.method = kSink});
+}
+
+absl::StatusOr<std::unique_ptr<sdk::Channel>> TwoAgents::OpenEcho(size_t message_bytes) {
+  return alice_->OpenChannel(kBob, {.method = absl::StrCat("echo/", message_bytes)});
 }
 
 absl::StatusOr<double> TwoAgents::SignatureCost(const record::Json& content) const {

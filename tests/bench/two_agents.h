@@ -28,9 +28,10 @@ class TwoAgents {
   // alice asks bob, and waits for his answer.
   [[nodiscard]] absl::Status Ask(const record::Json& content);
 
-  enum class Role { kEcho, kSink };
-  // A channel from alice to bob, at whose other end `role` goes on until it is closed.
-  [[nodiscard]] absl::StatusOr<std::unique_ptr<sdk::Channel>> OpenChannel(Role role);
+  // A channel from alice to bob, who swallows what comes until it is closed; or who sends it back, in messages of so
+  // many bytes, each read as a whole and written by itself.
+  [[nodiscard]] absl::StatusOr<std::unique_ptr<sdk::Channel>> OpenSink();
+  [[nodiscard]] absl::StatusOr<std::unique_ptr<sdk::Channel>> OpenEcho(size_t message_bytes);
 
   // What one request and its answer take of signatures, alone, in µs: two made, and each checked at the gateway and by
   // who gets it.
