@@ -147,8 +147,17 @@ void ClusterCalls::OnMembersChanged() {
       InboxMoved());
 }
 
+void ClusterCalls::EndInboxes(const crypto::PublicKey& key, const absl::Status& why) {
+  EndWhere([&](const Relayed& relayed) { return relayed.agent == key && relayed.inbox; }, why);
+  EndWaiting(key);
+}
+
 void ClusterCalls::End(const crypto::PublicKey& key, const absl::Status& why) {
   EndWhere([&](const Relayed& relayed) { return relayed.agent == key; }, why);
+  EndWaiting(key);
+}
+
+void ClusterCalls::EndWaiting(const crypto::PublicKey& key) {
   for (auto& [_, waiting] : waiting_) {
     if (waiting.agent == key) waiting.deadline = absl::InfinitePast();
   }

@@ -63,6 +63,8 @@ class ClusterCalls {
   void OnMembersChanged();
   // As Listeners::End and Drain, for calls that are relayed.
   void End(const crypto::PublicKey& key, const absl::Status& why);
+  // `key` was rotated: its inboxes end, its channels run on.
+  void EndInboxes(const crypto::PublicKey& key, const absl::Status& why);
   void Drain(const absl::Status& why);
   void Expire(absl::Time now);
 
@@ -95,6 +97,8 @@ class ClusterCalls {
              const Request& first, std::function<void(const Response&)> seen);
   void NoteOffer(const gateway::v1::InboxResponse& response, const crypto::PublicKey& home);
   void EndWhere(const std::function<bool(const Relayed&)>& matches, const absl::Status& why);
+  // Those of `key` that have said nothing yet.
+  void EndWaiting(const crypto::PublicKey& key);
 
   const Parts parts_;
   uint64_t next_id_ = 0;

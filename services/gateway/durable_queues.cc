@@ -137,9 +137,12 @@ absl::Status DurableQueues::CheckRoom(const DurableId& id) const {
   return Full(absl::StrCat("this agent has ", limits_.max_per_agent, " durable subscriptions; end one"));
 }
 
-void DurableQueues::PutNumbers(const Queue& queue, storage::Batch& batch) const {
-  batch.Put(absl::StrCat(kNumbers, queue.id.ToString()),
-            Numbers({queue.last, queue.lost, static_cast<uint64_t>(queue.used_ms)}));
+std::string DurableQueues::NumbersOf(const Queue& queue) {
+  return Numbers({queue.last, queue.lost, static_cast<uint64_t>(queue.used_ms)});
+}
+
+void DurableQueues::PutNumbers(const Queue& queue, storage::Batch& batch) {
+  batch.Put(absl::StrCat(kNumbers, queue.id.ToString()), NumbersOf(queue));
 }
 
 void DurableQueues::WriteLoosely(storage::Batch batch) {
@@ -181,6 +184,41 @@ void DurableQueues::Remove(const DurableId& id, Done done) {
   const absl::Status taken = writer_.Write(std::move(batch), storage::Durability::kSync, done);
   if (!taken.ok()) return done(taken);
   queues_.erase(text);
+}
+
+absl::Status DurableQueues::TakeOver(const record::Name& subscriber, const crypto::PublicKey& from,
+                                     const crypto::PublicKey& to) {
+  // What is being written cannot be moved.
+  while (writer_.Flush()) {
+  }
+  std::vector<QueuePtr> moving;
+  for (const auto& [_, queue] : queues_) {
+    if (queue->id.key == from && queue->id.subscriber == subscriber) moving.push_back(queue);
+  }
+  for (const QueuePtr& queue : moving) {
+    const DurableId heir{subscriber, to, queue->id.name};
+    if (!Has(heir)) RETURN_IF_ERROR(Rename(queue, heir));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DurableQueues::Rename(const QueuePtr& queue, const DurableId& to) {
+  const std::string before = queue->id.ToString();
+  const std::string after = to.ToString();
+  storage::Batch batch;
+  for (const auto& [cursor, entry] : queue->entries) {
+    ASSIGN_OR_RETURN(const std::string value, store_.Get(EventKey(before, cursor)));
+    batch.Delete(EventKey(before, cursor));
+    batch.Put(EventKey(after, cursor), value);
+  }
+  for (const absl::string_view table : {kRequests, kNumbers}) batch.Delete(absl::StrCat(table, before));
+  batch.Put(absl::StrCat(kRequests, after), queue->request.SerializeAsString());
+  batch.Put(absl::StrCat(kNumbers, after), NumbersOf(*queue));
+  RETURN_IF_ERROR(store_.Write(batch, storage::Durability::kSync));
+  queue->id = to;
+  queues_.erase(before);
+  queues_.emplace(after, queue);
+  return absl::OkStatus();
 }
 
 void DurableQueues::Touch(const DurableId& id, absl::Time now) {

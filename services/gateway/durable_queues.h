@@ -90,6 +90,11 @@ class DurableQueues {
   void Make(const DurableId& id, const gateway::v1::SubscribeRequest& request, absl::Time now, Done done);
   // Forgets a queue with all that waits in it; nothing happens if there is none.
   void Remove(const DurableId& id, Done done);
+  // `subscriber` has rotated its key: what waits is the new one's, under the same names and cursors. One whose name the
+  // new key has used already stays, and lapses. On disk when it returns; Unavailable (STORAGE), and what is not moved
+  // stays where it is. Costs a copy of what waits.
+  [[nodiscard]] absl::Status TakeOver(const record::Name& subscriber, const crypto::PublicKey& from,
+                                      const crypto::PublicKey& to);
   // Somebody comes for it, or has been there until now.
   void Touch(const DurableId& id, absl::Time now);
 
@@ -144,7 +149,9 @@ class DurableQueues {
   [[nodiscard]] absl::Status LoadEntry(absl::string_view id_and_cursor, absl::string_view value);
   [[nodiscard]] QueuePtr Find(const DurableId& id) const;
   [[nodiscard]] absl::Status CheckRoom(const DurableId& id) const;
-  void PutNumbers(const Queue& queue, storage::Batch& batch) const;
+  [[nodiscard]] absl::Status Rename(const QueuePtr& queue, const DurableId& to);
+  [[nodiscard]] static std::string NumbersOf(const Queue& queue);
+  static void PutNumbers(const Queue& queue, storage::Batch& batch);
   void DropFirst(Queue& queue, storage::Batch& batch);
   // For what may be lost in a power cut and is written again: counts, uses, deletions.
   void WriteLoosely(storage::Batch batch);

@@ -433,8 +433,15 @@ void Gateway::MoveFromRetiredKeys(const std::string& rotation_chain, const recor
                         "the key was rotated; go on with the new one, which has the inbox now");
     asks_.End(event.key, rotated);
     listeners_.End(event.key, rotated);
-    if (cluster_calls_) cluster_calls_->End(event.key, rotated);
+    if (cluster_calls_) cluster_calls_->EndInboxes(event.key, rotated);
     topics_.End(event.key, rotated);
+    if (parts_.durable != nullptr) {
+      const absl::Status followed = parts_.durable->TakeOver(name, event.key, key);
+      if (!followed.ok()) {
+        telemetry::Log(telemetry::Level::kError, "cannot move durable subscriptions to their owner's new key",
+                       {{"name", name.text()}, {"why", followed.ToString()}});
+      }
+    }
   }
   listeners_.Notify({name, key});
 }

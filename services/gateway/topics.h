@@ -187,6 +187,12 @@ class Topics {
   [[nodiscard]] absl::StatusOr<LocalPtr> AddDurable(const std::shared_ptr<Agent>& agent,
                                                     const gateway::v1::SubscribeRequest& request, const Wish& wish,
                                                     const DurableId& id, bool made);
+  // What a request on our disk is for. Its signature was checked when it came, and may be a former key's by now.
+  struct Target {
+    record::Name publisher;
+    record::TopicPattern pattern;
+  };
+  [[nodiscard]] static absl::StatusOr<Target> TargetOf(const gateway::v1::SubscribeRequest& request);
   // That it asks for what the subscription of that name, if there is one, is for.
   [[nodiscard]] absl::Status FitsDurable(const DurableId& id, const Wish& wish) const;
   [[nodiscard]] absl::StatusOr<DurableId> DurableIdOf(const Agent& agent, const std::string& name,

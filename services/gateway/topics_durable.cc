@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/record/canonical_json.h"
 #include "common/telemetry/log.h"
 #include "services/gateway/holder_check.h"
 #include "services/gateway/topics.h"
@@ -22,15 +23,26 @@ absl::Status NoneHere() {
 
 }  // namespace
 
+absl::StatusOr<Topics::Target> Topics::TargetOf(const gateway::v1::SubscribeRequest& request) {
+  ASSIGN_OR_RETURN(const record::Json message, record::ParseStrictJson(request.message_json()));
+  const auto text_at = [&message](const char* path) {
+    const record::Json::json_pointer pointer(path);
+    const bool there = message.contains(pointer) && message[pointer].is_string();
+    return there ? message[pointer].get<std::string>() : std::string();
+  };
+  ASSIGN_OR_RETURN(record::Name publisher, record::Name::Parse(text_at("/recipient")));
+  ASSIGN_OR_RETURN(record::TopicPattern pattern, record::TopicPattern::Parse(text_at("/content/topic")));
+  return Target{std::move(publisher), std::move(pattern)};
+}
+
 absl::Status Topics::FitsDurable(const DurableId& id, const Wish& wish) const {
   const gateway::v1::SubscribeRequest* stored = parts_.durable->Request(id);
   if (stored == nullptr) return absl::OkStatus();
-  const auto kept = OpenSubscription(stored->message_json(), stored->token(), id.key, absl::InfiniteDuration());
-  if (!kept.ok()) return kept.status();
-  if (kept->message.recipient() == wish.message.recipient() && kept->pattern == wish.pattern) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const Target kept, TargetOf(*stored));
+  if (kept.publisher == wish.message.recipient() && kept.pattern == wish.pattern) return absl::OkStatus();
   return ErrorWithReason(absl::StatusCode::kAlreadyExists, reason::kBadMessage,
-                         absl::StrCat("the durable subscription ", id.name, " is to ", kept->pattern.text(), " of ",
-                                      kept->message.recipient().text(), "; take another name, or end that one"));
+                         absl::StrCat("the durable subscription ", id.name, " is to ", kept.pattern.text(), " of ",
+                                      kept.publisher.text(), "; take another name, or end that one"));
 }
 
 void Topics::SubscribeDurable(const std::shared_ptr<Agent>& agent, const gateway::v1::SubscribeRequest& request,
@@ -126,11 +138,9 @@ gateway::v1::ListSubscriptionsResponse Topics::ListSubscriptions(const Agent& ag
     gateway::v1::DurableSubscription& listed = *response.add_subscriptions();
     listed.set_name(state.id.subscriber.text());
     listed.set_durable_name(state.id.name);
-    const auto wish =
-        OpenSubscription(state.request.message_json(), state.request.token(), agent.key, absl::InfiniteDuration());
-    if (wish.ok()) {
-      listed.set_publisher(wish->message.recipient().text());
-      listed.set_pattern(wish->pattern.text());
+    if (const auto target = TargetOf(state.request); target.ok()) {
+      listed.set_publisher(target->publisher.text());
+      listed.set_pattern(target->pattern.text());
     }
     listed.set_waiting(state.waiting);
     listed.set_waiting_bytes(state.bytes);

@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/identity/rotation.h"
 #include "tests/unit/gateway/fakes.h"
 
 namespace dotagent::gateway_service {
@@ -318,6 +317,14 @@ TEST_F(ClusterTest, ARequestReachesAnAgentAtAnyMember) {
   EXPECT_EQ(answer->message_json(), said.answer().message_json());
   EXPECT_EQ(world_.cluster_links.levels[cluster::v1::ClusterCall::kRequest], session::Priority::kCritical)
       << "urgent also between members";
+
+  gateway::v1::SendRequest letter;
+  letter.set_message_json(alice->SignMessage(bob->name, "m1"));
+  letter.set_priority(gateway::v1::PRIORITY_HIGH);
+  alice->gateway.logic->Send(alice->token, letter, [](const auto& sent) { EXPECT_TRUE(sent.ok()) << sent.status(); });
+  world_.tasks.Run();
+  EXPECT_EQ(world_.cluster_links.levels[cluster::v1::ClusterCall::kDeliver], session::Priority::kHigh);
+  EXPECT_EQ(world_.cluster_links.levels[cluster::v1::ClusterCall::kHello], session::Priority::kHigh);
 }
 
 // From outside through member 1, at home at 2, taken at 0.
@@ -438,6 +445,7 @@ TEST_F(ClusterMoveTest, OneThatDrainsLeavesNothingBehind) {
   Pass(absl::Seconds(6));
   ExpectAllAtHome();
   ExpectAllOnce(2);
+  EXPECT_EQ(world_.cluster_links.levels[cluster::v1::ClusterCall::kMove], session::Priority::kLow) << "mail goes first";
 }
 
 TEST_F(ClusterMoveTest, TheLastOneThatDrainsKeepsWhatItHas) {
@@ -609,16 +617,6 @@ TEST_F(ClusterTest, DeadLettersAreListedFromAnyMember) {
   }
 }
 
-// That `heir`'s key takes the place of `owner`'s.
-std::string RotationFrom(const TestAgent& owner, const TestAgent& heir) {
-  const absl::Time now = owner.world.clock.Now();
-  std::vector<std::string> statements = {*identity::MakeInception(owner.key, heir.key.public_key(), now)};
-  const auto begun = identity::VerifyRotationChain(statements, now);
-  const auto next = crypto::SigningKey::Generate(owner.world.random);
-  statements.push_back(*identity::MakeRotation(*begun, owner.key, heir.key, next.public_key(), now));
-  return identity::EncodeRotationChain(statements);
-}
-
 // A key that another took the place of, at a gateway that is not the inbox's home.
 TEST_F(ClusterTest, AnInboxFollowsItsOwnersNewKeyWhereverThatIsSaid) {
   StartAll();
@@ -630,6 +628,34 @@ TEST_F(ClusterTest, AnInboxFollowsItsOwnersNewKeyWhereverThatIsSaid) {
   const std::string chain = RotationFrom(*bob, heir);
   ASSERT_TRUE(heir.Register(heir.MakeRecord({At(0).address()})->json(), {.rotation_chain = chain}).ok());
   EXPECT_EQ(IdsIn(*heir.OpenInbox()), std::vector<std::string>{"m1"});
+}
+
+// Bob took Alice's call at another member than his home, and rotates there.
+TEST_F(ClusterTest, AChannelRunsOnWhenAnEndRotatesItsKey) {
+  StartAll();
+  const auto bob = Settle(1, NameAt(2));
+  const auto alice = Settle(1, NameAt(1));
+  const auto inbox = bob->OpenInbox();
+  const auto call = alice->Call(bob->name);
+  ASSERT_TRUE(inbox->received.back().has_offer());
+  const auto taken = bob->Accept(inbox->received.back().offer().channel_id());
+  ASSERT_FALSE(taken->received.empty());
+
+  TestAgent heir(world_, At(1), bob->name);
+  ASSERT_TRUE(heir.Authenticate().ok());
+  ASSERT_TRUE(
+      heir.Register(heir.MakeRecord({At(1).address()})->json(), {.rotation_chain = RotationFrom(*bob, heir)}).ok());
+  ASSERT_TRUE(inbox->finished.has_value());
+  EXPECT_EQ(ReasonOf(*inbox->finished), reason::kSuperseded);
+  EXPECT_FALSE(taken->finished.has_value());
+  EXPECT_FALSE(call->finished.has_value());
+  gateway::v1::OpenChannelRequest data;
+  data.set_data("still here");
+  call->Send(data);
+  world_.tasks.Run();
+  EXPECT_EQ(taken->received.back().data(), "still here");
+  EXPECT_EQ(ReasonOf(bob->Send(bob->SignMessage(alice->name, "m1")).status()), reason::kNotAuthenticated)
+      << "the old key does nothing new";
 }
 
 }  // namespace

@@ -153,5 +153,33 @@ TEST_F(DurableTopicsTest, ARevokedKeysSubscriptionsEnd) {
   EXPECT_THAT(one_->durable->List(nullptr), IsEmpty());
 }
 
+// What waits is the new key's, under the same name; it subscribes anew, and is told of what came in between.
+TEST_F(DurableTopicsTest, WhatWaitsFollowsARotatedKey) {
+  for (TestAgent* agent : {&bob_, &carol_}) {
+    const std::string id = agent->name.substr(0, agent->name.find('.'));
+    Leave(Subscribe(*agent));
+    ASSERT_TRUE(alice_.Publish("prices.eu", id + "1").ok());
+    world_.tasks.Run();
+    TestAgent heir(world_, agent->gateway, agent->name);
+    ASSERT_TRUE(heir.Authenticate().ok());
+    ASSERT_TRUE(heir.Register(heir.MakeRecord({agent->gateway.address()})->json(),
+                              {.rotation_chain = RotationFrom(*agent, heir)})
+                    .ok());
+    EXPECT_THAT(agent->gateway.durable->List(&agent->key.public_key()), IsEmpty());
+    ASSERT_EQ(agent->gateway.durable->List(&heir.key.public_key()).size(), 1u);
+    ASSERT_TRUE(alice_.Publish("prices.eu", id + "2").ok());  // nobody follows it
+    gateway::v1::ListSubscriptionsResponse listed;
+    agent->gateway.logic->ListSubscriptions(heir.token, [&](const auto& response) { listed = *response; });
+    ASSERT_EQ(listed.subscriptions_size(), 1);
+    EXPECT_EQ(listed.subscriptions(0).pattern(), "prices.>");
+
+    const auto call = Subscribe(heir);
+    EXPECT_FALSE(call->finished) << *call->finished;
+    ASSERT_TRUE(alice_.Publish("prices.eu", id + "3").ok());
+    world_.tasks.Run();
+    EXPECT_THAT(Seen(*call), ElementsAre("ready", id + "1", testing::StartsWith("missed"), id + "3"));
+  }
+}
+
 }  // namespace
 }  // namespace dotagent::gateway_service

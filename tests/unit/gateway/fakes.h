@@ -21,6 +21,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/crypto/peer_id.h"
+#include "common/identity/rotation.h"
 #include "common/record/message.h"
 #include "services/gateway/cluster.h"
 #include "services/gateway/cluster_link.h"
@@ -743,6 +744,16 @@ struct TestAgent {
   crypto::SigningKey key = crypto::SigningKey::Generate(world.random);
   std::string token;
 };
+
+// That `heir`'s key takes the place of `owner`'s.
+[[nodiscard]] inline std::string RotationFrom(const TestAgent& owner, const TestAgent& heir) {
+  const absl::Time now = owner.world.clock.Now();
+  std::vector<std::string> statements = {*identity::MakeInception(owner.key, heir.key.public_key(), now)};
+  const auto begun = identity::VerifyRotationChain(statements, now);
+  const auto next = crypto::SigningKey::Generate(owner.world.random);
+  statements.push_back(*identity::MakeRotation(*begun, owner.key, heir.key, next.public_key(), now));
+  return identity::EncodeRotationChain(statements);
+}
 
 }  // namespace dotagent::gateway_service
 

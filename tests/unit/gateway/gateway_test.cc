@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <string>
+#include <vector>
+
 #include "tests/unit/gateway/fakes.h"
 
 namespace dotagent::gateway_service {
@@ -398,6 +402,42 @@ TEST_F(GatewayTest, AnInboxResumesFromACursor) {
   EXPECT_EQ(ReasonOf(*refused->finished), reason::kStale);
   EXPECT_FALSE(inbox->finished) << "the one that is open stays so";
   EXPECT_NE(two_.metrics.Render().find("dotagent_gateway_inbox_acknowledged_total 2"), std::string::npos);
+}
+
+// Two senders at the other gateway write to Bob all day; nobody's token lasts as long.
+TEST_F(GatewayTest, WhoWasAwayForADayGetsEverythingInOrderPerSender) {
+  TestAgent carol(world_, one_, "carol.agent");
+  for (TestAgent* agent : {&alice_, &carol}) agent->Settle();
+  bob_.Settle();
+  bob_.OpenInbox()->Cancel();
+  world_.tasks.Run();
+  std::map<std::string, std::vector<std::string>> sent;
+  for (int minute = 0; minute < 24 * 60; minute += 10) {
+    if (minute % 30 == 0) {
+      for (TestAgent* agent : {&alice_, &carol}) agent->Settle();  // their tokens lapse, and records run out
+      bob_.Settle();
+    }
+    for (TestAgent* agent : {&alice_, &carol}) {
+      const std::string id = absl::StrCat("m", minute);
+      ASSERT_TRUE(agent->Send(agent->SignMessage("bob.agent", id)).ok()) << id;
+      sent[agent->name].push_back(id);
+    }
+    world_.clock.Advance(absl::Minutes(10));
+    two_.logic->Tick();
+    world_.tasks.Run();
+  }
+  bob_.Settle();
+  std::map<std::string, std::vector<std::string>> got;
+  const auto inbox = bob_.OpenInbox();
+  EXPECT_EQ(inbox->received[0].ready().pending(), sent["alice.agent"].size() + sent["carol.agent"].size());
+  for (size_t next = 1; next < inbox->received.size(); ++next) {
+    const auto& message = inbox->received[next].message();
+    const record::Json json = *record::ParseStrictJson(message.message_json());
+    got[json["sender"].get<std::string>()].push_back(json["id"].get<std::string>());
+    inbox->Send(AckOf(message.sequence()));
+    world_.tasks.Run();
+  }
+  EXPECT_EQ(got, sent);
 }
 
 TEST_F(GatewayTest, ListsDeadLettersForTheHolderOfTheName) {
