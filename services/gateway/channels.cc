@@ -381,14 +381,18 @@ void Channels::End(const crypto::PublicKey& key, const absl::Status& why) {
   EndWhere([&](const Leg& leg) { return leg.agent == key || leg.other == key; }, why);
 }
 
-void Channels::EndRevoked() {
+void Channels::EndUnlessHeld(const std::function<absl::Status(const capability::Token&)>& holds) {
   std::vector<std::pair<LegPtr, absl::Status>> ending;
   for (const auto& [_, leg] : legs_) {
     if (!leg->allowed_by) continue;
-    absl::Status holds = parts_.guard.StillHolds(*leg->allowed_by);
-    if (!holds.ok()) ending.emplace_back(leg, std::move(holds));
+    absl::Status held = holds(*leg->allowed_by);
+    if (!held.ok()) ending.emplace_back(leg, std::move(held));
   }
   for (const auto& [leg, why] : ending) EndLeg(leg, why);
+}
+
+void Channels::EndRevoked() {
+  EndUnlessHeld([this](const capability::Token& token) { return parts_.guard.StillHolds(token); });
 }
 
 void Channels::Expire(absl::Time now) {
@@ -396,6 +400,7 @@ void Channels::Expire(absl::Time now) {
   for (const auto& [_, offer] : offers_) {
     if (offer.lapses <= now) lapsed.push_back(offer.caller);
   }
+  EndUnlessHeld([now](const capability::Token& token) { return InboxGuard::InTime(token, now); });
   for (const LegPtr& caller : lapsed) {
     EndLeg(caller, ErrorWithReason(absl::StatusCode::kUnavailable, reason::kRecipientOffline,
                                    "the recipient listens, but did not take the call within 20 seconds"));

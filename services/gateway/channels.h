@@ -76,7 +76,8 @@ class Channels {
   void End(const crypto::PublicKey& key, const absl::Status& why);
   // Ends the channels whose token no longer holds; after the guard has heard of the revocation.
   void EndRevoked();
-  // Ends offers that nobody took and legs that took too long to begin. Call about once a second.
+  // Ends offers that nobody took, legs that took too long to begin, and channels whose token's time is up. Call about
+  // once a second.
   void Expire(absl::Time now);
 
   [[nodiscard]] size_t offers() const { return offers_.size(); }
@@ -119,6 +120,7 @@ class Channels {
   [[nodiscard]] LegPtr NewLeg(const crypto::PublicKey& agent, Places::Place place);
   void EndLeg(const LegPtr& leg, const absl::Status& why);
   void EndWhere(const std::function<bool(const Leg&)>& matches, const absl::Status& why);
+  void EndUnlessHeld(const std::function<absl::Status(const capability::Token&)>& holds);
 
   const Parts parts_;
   absl::flat_hash_map<const Leg*, LegPtr> legs_;

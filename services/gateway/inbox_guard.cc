@@ -239,6 +239,12 @@ absl::Status InboxGuard::CheckForm(const record::Name& recipient, absl::string_v
       absl::StrCat("a channel's method is a path such as calendar/events: ", resource.status().message()));
 }
 
+absl::Status InboxGuard::InTime(const capability::Token& token, absl::Time now) {
+  if (now < token.last().expires) return absl::OkStatus();
+  return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kStale,
+                         "the time of the token that allowed this is up; ask for a new one, and begin anew with it");
+}
+
 void InboxGuard::CheckChannel(const AskedChannel& request, const record::Record& recipient, Done done) {
   const absl::Status form = CheckForm(recipient.name(), request.method, request.token);
   if (!form.ok()) return done(form);

@@ -107,6 +107,9 @@ class InboxGuard {
     return tokens_.CheckRevocations(token);
   }
 
+  // Likewise, that its time is not up: FailedPrecondition (STALE).
+  [[nodiscard]] static absl::Status InTime(const capability::Token& token, absl::Time now);
+
   void OnKeyRevoked(const crypto::PublicKey& key) { tokens_.OnKeyRevoked(key); }
   void OnTokenRevoked(const capability::TokenRevocation& revocation) {
     tokens_.OnBlockRevoked(revocation.block, revocation.signer);

@@ -223,11 +223,7 @@ void Topics::TickLocals(absl::Time now) {
 void Topics::TickTokens(absl::Time now) {
   if (now < next_token_check_) return;
   next_token_check_ = now + kTokenCheckInterval;
-  EndUnlessHeld([now](const capability::Token& token) {
-    if (now < token.last().expires) return absl::OkStatus();
-    return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kStale,
-                           "the token that allowed this subscription has come to its end; subscribe with a new one");
-  });
+  EndUnlessHeld([now](const capability::Token& token) { return InboxGuard::InTime(token, now); });
 }
 
 void Topics::TickLinks(absl::Time now) {

@@ -304,6 +304,27 @@ TEST_F(InboxGuardTest, AChannelEndsWhenItsTokenIsTakenBack) {
   EXPECT_EQ(Call(carol_, "", token), reason::kTokenRevoked);
 }
 
+TEST_F(InboxGuardTest, AChannelEndsWhenItsTokensTimeIsUp) {
+  ASSERT_TRUE(SetPolicy(gateway::v1::INBOX_MODE_CAPABILITY, {"alice.agent"}).ok());
+  const auto open = [&](TestAgent& caller, const std::string& token) {
+    EXPECT_EQ(Call(caller, "", token), "");
+    return std::pair(call_, bob_.Accept(Offer().channel_id()));
+  };
+  const auto pass = [&](absl::Duration time) {
+    world_.clock.Advance(time);
+    home_.logic->Tick();
+    world_.tasks.Run();
+  };
+  const auto [carols, bobs] = open(carol_, Issue(carol_, "", 0, {"channel"}));  // an hour
+  const auto [alices, bobs_other] = open(alice_, "");
+  pass(absl::Minutes(59));
+  EXPECT_FALSE(carols->finished || bobs->finished);
+  pass(absl::Minutes(1));
+  ASSERT_TRUE(carols->finished && bobs->finished);
+  EXPECT_EQ(ReasonOf(*bobs->finished), reason::kStale);
+  EXPECT_FALSE(alices->finished || bobs_other->finished) << "a contact needs none";
+}
+
 TEST_F(InboxGuardTest, PolicyIsTheHoldersAlone) {
   gateway::v1::SetInboxPolicyRequest request;
   request.set_name("bob.agent");
