@@ -52,12 +52,12 @@ Json ErrorContent(const absl::Status& error) {
   return content;
 }
 
-absl::Status CheckAnswers(const Message& request, const Message& answer) {
+absl::Status CheckAnswers(const Question& question, const Message& answer) {
   if (answer.type() != MessageType::kResponse && answer.type() != MessageType::kError) {
     return NoAnswer(absl::StrCat("its type is ", MessageTypeName(answer.type()), ", not RESPONSE or ERROR"));
   }
-  if (answer.id() != request.id()) return NoAnswer("its id is not the REQUEST's");
-  if (answer.sender() != request.recipient() || answer.recipient() != request.sender()) {
+  if (answer.id() != question.id) return NoAnswer("its id is not the REQUEST's");
+  if (answer.sender() != question.recipient || answer.recipient() != question.sender) {
     return NoAnswer("it is not from the REQUEST's recipient to its sender");
   }
   if (answer.type() == MessageType::kError && !ErrorOf(answer.content())) {

@@ -13,18 +13,34 @@
 #ifndef DOTAGENT_COMMON_RECORD_ANSWER_H_
 #define DOTAGENT_COMMON_RECORD_ANSWER_H_
 
+#include <string>
+
 #include "absl/status/status.h"
 #include "common/record/canonical_json.h"
 #include "common/record/message.h"
+#include "common/record/name.h"
 
 namespace dotagent::record {
 
 // The content of an ERROR; its text is cut to 1,024 bytes and cleaned of what is not UTF-8. `error` must not be OK.
 [[nodiscard]] Json ErrorContent(const absl::Status& error);
 
-// InvalidArgument (BAD_MESSAGE) unless `answer` answers `request`; also if it is an ERROR whose content is not as
+// What of a REQUEST its answer is held against: who waits for one need keep no more.
+struct Question {
+  std::string id;
+  Name sender;
+  Name recipient;
+
+  explicit Question(const Message& request)
+      : id(request.id()), sender(request.sender()), recipient(request.recipient()) {}
+};
+
+// InvalidArgument (BAD_MESSAGE) unless `answer` answers `question`; also if it is an ERROR whose content is not as
 // above.
-[[nodiscard]] absl::Status CheckAnswers(const Message& request, const Message& answer);
+[[nodiscard]] absl::Status CheckAnswers(const Question& question, const Message& answer);
+[[nodiscard]] inline absl::Status CheckAnswers(const Message& request, const Message& answer) {
+  return CheckAnswers(Question(request), answer);
+}
 
 // OK of a RESPONSE; of an ERROR what it says, with no reason: the words are the other agent's. After CheckAnswers.
 [[nodiscard]] absl::Status StatusOfAnswer(const Message& answer);

@@ -17,6 +17,16 @@ namespace dotagent::gateway_service {
 using gateway::v1::InboxRequest;
 using gateway::v1::InboxResponse;
 
+namespace {
+
+// What a message or a request takes of an Inbox's room.
+template <typename Received>
+size_t SizeOf(const Received& received) {
+  return received.message_json().size() + received.attachment().size();
+}
+
+}  // namespace
+
 // One Inbox call.
 class Listeners::Listener : public std::enable_shared_from_this<Listener> {
  public:
@@ -65,7 +75,7 @@ class Listeners::Listener : public std::enable_shared_from_this<Listener> {
       return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kRecipientOffline,
                              absl::StrCat(inbox_->name.text(), " listens, but answers no requests; send it a message"));
     }
-    if (asked_.size() >= kMaxAsked) {
+    if (asked_.size() >= kMaxAsked || asked_bytes_ >= kMaxAskedBytes) {
       return ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kLimit,
                              absl::StrCat(inbox_->name.text(), " has too many requests waiting; try again later"));
     }
@@ -73,6 +83,7 @@ class Listeners::Listener : public std::enable_shared_from_this<Listener> {
   }
   // After CanAsk.
   void Ask(gateway::v1::ReceivedRequest request) {
+    asked_bytes_ += SizeOf(request);
     asked_.push_back(std::move(request));
     Pump();
   }
@@ -112,6 +123,7 @@ class Listeners::Listener : public std::enable_shared_from_this<Listener> {
   size_t unacked_bytes_ = 0;
   std::deque<gateway::v1::ChannelOffer> offers_;
   std::deque<gateway::v1::ReceivedRequest> asked_;
+  size_t asked_bytes_ = 0;
   std::deque<gateway::v1::Refusal> refused_;
 };
 
@@ -200,6 +212,7 @@ std::optional<InboxResponse> Listeners::Listener::NextEvent() {
     return event;
   }
   if (!asked_.empty()) {
+    asked_bytes_ -= SizeOf(asked_.front());
     *event.mutable_request() = std::move(asked_.front());
     asked_.pop_front();
     return event;
@@ -222,7 +235,7 @@ std::optional<InboxResponse> Listeners::Listener::NextEvent() {
     return std::nullopt;
   }
   sent_ = message->sequence();
-  const size_t bytes = message->message_json().size() + message->attachment().size();
+  const size_t bytes = SizeOf(*message);
   unacked_[sent_] = bytes;
   unacked_bytes_ += bytes;
   owner_.delivered_.Increment();

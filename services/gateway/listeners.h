@@ -8,8 +8,9 @@
 // What is not acknowledged goes out again on the next Inbox call, and not before: an agent may take its time for each.
 //
 // Defends against agents that do not read or do not acknowledge: at most kMaxUnacked messages (or kMaxUnackedBytes) are
-// out at a time, one write is under way, and at most kMaxOffers offers and kMaxAsked requests wait for it. And against
-// agents that open Inbox calls without end, or do not say what for: kMaxInboxCallsPerAgent, and kMaxSilenceBeforeOpen.
+// out at a time, one write is under way, and at most kMaxOffers offers and kMaxAsked requests (or kMaxAskedBytes) wait
+// for it. And against agents that open Inbox calls without end, or do not say what for: kMaxInboxCallsPerAgent, and
+// kMaxSilenceBeforeOpen.
 #ifndef DOTAGENT_SERVICES_GATEWAY_LISTENERS_H_
 #define DOTAGENT_SERVICES_GATEWAY_LISTENERS_H_
 
@@ -40,8 +41,9 @@ using InboxStream = BidiStream<gateway::v1::InboxRequest, gateway::v1::InboxResp
 inline constexpr size_t kMaxUnacked = 64;
 inline constexpr size_t kMaxUnackedBytes = size_t{8} << 20;
 inline constexpr size_t kMaxOffers = 64;
-inline constexpr size_t kMaxAsked = 256;    // requests that wait to be written
-inline constexpr size_t kMaxRefused = 256;  // likewise, refused answers
+inline constexpr size_t kMaxAsked = 256;                   // requests that wait to be written
+inline constexpr size_t kMaxAskedBytes = size_t{8} << 20;  // of those; the last may be over it
+inline constexpr size_t kMaxRefused = 256;                 // likewise, refused answers
 inline constexpr size_t kMaxInboxCallsPerAgent = 64;
 inline constexpr absl::Duration kMaxSilenceBeforeOpen = absl::Seconds(20);
 

@@ -7,7 +7,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/record/answer.h"
 
 namespace dotagent::gateway_service {
 namespace {
@@ -96,8 +95,8 @@ void Requests::Present(const InboxId& inbox, const record::Message& request, con
     refused_.Increment();
     return done(handed_over);
   }
-  waiting_.insert_or_assign(key, Waiting{request, std::min(deadline, now + kMaxRequestTimeout), std::move(done),
-                                         std::move(at_inbox), std::move(of_sender)});
+  waiting_.insert_or_assign(key, Waiting{record::Question(request), std::min(deadline, now + kMaxRequestTimeout),
+                                         std::move(done), std::move(at_inbox), std::move(of_sender)});
   waiting_gauge_.Set(static_cast<double>(waiting_.size()));
   listeners_.Ask(inbox, std::move(event));
 }
@@ -120,7 +119,7 @@ absl::Status Requests::OnAnswer(const InboxId& inbox, const gateway::v1::InboxAn
                            absl::StrCat("nobody waits for an answer with the id ", message.id(),
                                         ": it was answered, its time was up, or it was never asked here"));
   }
-  RETURN_IF_ERROR(record::CheckAnswers(found->second.request, message));
+  RETURN_IF_ERROR(record::CheckAnswers(found->second.question, message));
   answered_.Increment();
   End(key, Answer{given.message_json(), given.attachment()});
   return absl::OkStatus();

@@ -21,6 +21,7 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/crypto/keys.h"
+#include "common/record/answer.h"
 #include "common/record/message.h"
 #include "common/telemetry/metrics.h"
 #include "dotagent/gateway/v1/gateway.pb.h"
@@ -74,7 +75,7 @@ class Requests {
 
  private:
   struct Waiting {
-    record::Message request;
+    record::Question question;  // not all of it: many wait, and for long
     absl::Time deadline;
     Done done;
     Places::Place at_inbox;

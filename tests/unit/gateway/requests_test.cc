@@ -267,6 +267,32 @@ TEST_F(RequestsTest, AGuardedMethodNeedsAToken) {
   EXPECT_EQ(inbox->received.size(), 1 + 2 * 3u);
 }
 
+TEST_F(RequestsTest, ASlowRecipientHasSoManyBytesWaiting) {
+  const auto inbox = Listen(bob_);
+  inbox->stalled = true;
+  const std::string large(record::kMaxAttachmentSize, 'x');
+  const auto ask = [&](size_t n) {
+    const std::string json = Sign(carol_, MessageType::kRequest, "bob.agent", absl::StrCat("q", n),
+                                  record::AttachmentContent("text/plain", large));
+    gateway::v1::RequestRequest request;
+    request.set_message_json(json);
+    request.set_attachment(large);
+    auto result = std::make_shared<std::optional<absl::StatusOr<gateway::v1::RequestResponse>>>();
+    carol_.gateway.logic->Request(carol_.token, request, world_.clock.Now() + absl::Minutes(1),
+                        [result](auto response) { *result = std::move(response); });
+    world_.tasks.Run();
+    return result;
+  };
+  // One is being written.
+  const size_t fit = kMaxAskedBytes / large.size() + 1;
+  ASSERT_LT(fit, kMaxAsked);
+  for (size_t n = 0; n < fit; ++n) EXPECT_FALSE(ask(n)->has_value()) << n;
+  EXPECT_EQ(ReasonFor(ask(fit)), reason::kLimit);
+  inbox->Resume();
+  world_.tasks.Run();
+  EXPECT_FALSE(ask(fit + 1)->has_value()) << "what was read makes room";
+}
+
 // Bob reads what he is asked, and answers nothing.
 TEST_F(RequestsTest, OneAgentDoesNotTakeAllPlaces) {
   const auto bobs = Listen(bob_);
