@@ -14,6 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from dotagent.gateway.v1 import gateway_pb2 as pb
 from dotagent.gateway.v1 import gateway_pb2_grpc
 
+# gRPC asks every 20 seconds whether the gateway is still there while a call is open: a network that vanishes says nothing.
+OPTIONS = [("grpc.ssl_target_name_override", "dotagent"), ("grpc.keepalive_time_ms", 20_000), ("grpc.http2.max_pings_without_data", 0)]
+
 
 def raw(public_key):
     return public_key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
@@ -34,7 +37,7 @@ class Agent:
         self.name, self.key = name, key or Ed25519PrivateKey.generate()
         host, port = gateway.rsplit(":", 1)
         certificate = ssl.get_server_certificate((host, int(port)))  # trusted on first use
-        self.channel = grpc.secure_channel(gateway, grpc.ssl_channel_credentials(certificate.encode()), [("grpc.ssl_target_name_override", "dotagent")])
+        self.channel = grpc.secure_channel(gateway, grpc.ssl_channel_credentials(certificate.encode()), OPTIONS)
         self.stub = gateway_pb2_grpc.GatewayServiceStub(self.channel)
         self.metadata = self.authenticate(hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).digest())
 
