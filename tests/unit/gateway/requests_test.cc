@@ -279,7 +279,7 @@ TEST_F(RequestsTest, ASlowRecipientHasSoManyBytesWaiting) {
     request.set_attachment(large);
     auto result = std::make_shared<std::optional<absl::StatusOr<gateway::v1::RequestResponse>>>();
     carol_.gateway.logic->Request(carol_.token, request, world_.clock.Now() + absl::Minutes(1),
-                        [result](auto response) { *result = std::move(response); });
+                                  [result](auto response) { *result = std::move(response); });
     world_.tasks.Run();
     return result;
   };
