@@ -30,7 +30,7 @@ class Mail:
             elif word == "got":
                 self.got.append(int(rest[1]))
             else:
-                assert word in ("ready", "begun", "done"), line
+                assert word in ("ready", "begun", "acked", "settled", "done"), line
 
 
 def drain(gateway, folder):
